@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Files: whole reads, read-only maps, folders, and writes that are all or nothing.
+ *
+ * An atomic write goes to a hidden temporary name in the same folder, is synced, renamed, and the folder is synced, so that a
+ * reader sees the old file or the whole new one, also after a kill or a power cut. On any failure the temporary file is removed
+ * and the old one is untouched.
+ */
+#ifndef ASSAY_BASE_FS_H
+#define ASSAY_BASE_FS_H
+
+#include "base/arena.h"
+#include "base/status.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* A read-only map of a whole file. An empty file maps to data = "" and size 0. */
+struct assay_map {
+    const unsigned char *data;
+    size_t size_bytes;
+};
+enum assay_status assay_map_open(struct assay_map *map, const char *path, struct assay_error *err);
+void assay_map_release(struct assay_map *map);
+
+/* The whole file as text with a NUL after it, from the arena; ASSAY_INVALID above `limit_bytes`. Works on /proc and /sys too. */
+enum assay_status assay_fs_read(const char *path, size_t limit_bytes, struct assay_arena *arena, char **text, size_t *size_bytes,
+                                struct assay_error *err);
+
+/* An atomic write in progress. open, write to `file` (or let another library write `temporary_path`), then commit or abandon. */
+struct assay_atomic_file {
+    FILE *file; /* NULL after assay_atomic_open_path */
+    char *path, *temporary_path;
+};
+enum assay_status assay_atomic_open(struct assay_atomic_file *f, const char *path, struct assay_error *err);
+/* Only chooses the temporary name; somebody else writes that file. */
+enum assay_status assay_atomic_open_path(struct assay_atomic_file *f, const char *path, struct assay_error *err);
+/* Flush, sync, rename, sync the folder. Releases f whatever the outcome. */
+enum assay_status assay_atomic_commit(struct assay_atomic_file *f, struct assay_error *err);
+/* Removes the temporary file. Does nothing after a commit. */
+void assay_atomic_abandon(struct assay_atomic_file *f);
+/* All of it in one call. */
+enum assay_status assay_fs_write(const char *path, const void *data, size_t size_bytes, struct assay_error *err);
+
+/* mkdir -p, mode 0777 & ~umask. */
+enum assay_status assay_fs_make_folder(const char *path, struct assay_error *err);
+/* Removes a file or a whole folder; one that is not there is fine. */
+enum assay_status assay_fs_remove(const char *path, struct assay_error *err);
+bool assay_fs_exists(const char *path);
+bool assay_fs_is_folder(const char *path);
+
+/* Names in a folder (without "." and ".."), sorted, from the arena. */
+enum assay_status assay_fs_list(const char *path, struct assay_arena *arena, char ***names, size_t *n_names,
+                                struct assay_error *err);
+/* Calls visit(context, path) for every regular file below `path`, in sorted order, symbolic links to folders not followed; stops
+ * at the first status that is not OK and returns it. */
+enum assay_status assay_fs_walk(const char *path,
+                                enum assay_status (*visit)(void *context, const char *path, struct assay_error *err),
+                                void *context, struct assay_error *err);
+
+/* "folder/name"; an absolute name stays. */
+char *assay_path_join(struct assay_arena *arena, const char *folder, const char *name);
+/* The part after the last '/', borrowed from path. */
+const char *assay_path_name(const char *path);
+/* All before the last '/', "." where there is none. */
+char *assay_path_folder(struct assay_arena *arena, const char *path);
+/* Resolves folder/name (symbolic links too) and gives ASSAY_INVALID if the result lies outside `folder`: for names that a file
+ * from outside supplied. */
+enum assay_status assay_path_inside(const char *folder, const char *name, struct assay_arena *arena, char **path,
+                                    struct assay_error *err);
+/* Assay's own folders, made if missing: $ASSAY_CACHE or $XDG_CACHE_HOME/assay or ~/.cache/assay; and
+ * $XDG_DATA_HOME/assay or ~/.local/share/assay. */
+enum assay_status assay_path_cache(struct assay_arena *arena, char **path, struct assay_error *err);
+enum assay_status assay_path_data(struct assay_arena *arena, char **path, struct assay_error *err);
+/* A new empty folder below $TMPDIR or /tmp, for the caller to remove. */
+enum assay_status assay_fs_temporary_folder(struct assay_arena *arena, char **path, struct assay_error *err);
+
+#endif

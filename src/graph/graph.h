@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The graph: a model as ONNX means it. Op names, attributes and semantics are the standard's.
+ *
+ * Opset: what a file of an older opset says is rewritten at load (upgrade.h) to opset 17, so that an op has one meaning; a file
+ * of a newer opset keeps its number, and ops take the forms that 18 and later added beside 17's (axes as an input, num_outputs,
+ * …), since those are supersets. `opset` is the number that the graph is saved with.
+ *
+ * Values are numbered within their graph; -1 stands for "input not given" and "output not wanted". A value is a graph input, a
+ * constant (initializer or folded), the output of one node, or, in a body of If/Loop/Scan, the capture of a value of the graph
+ * around it. Nodes stand in topological order after assay_graph_sort.
+ *
+ * Ownership: a graph owns all that hangs on it (through its arena; constants through their buffers). A body belongs to the graph
+ * around it. Strings and arrays given to the functions are copied. Threads: a graph that nobody changes may be read by many.
+ */
+#ifndef ASSAY_GRAPH_GRAPH_H
+#define ASSAY_GRAPH_GRAPH_H
+
+#include "base/arena.h"
+#include "base/hash.h"
+#include "graph/tensor.h"
+
+enum { ASSAY_OPSET = 17 };
+
+enum assay_attr_kind {
+    ASSAY_ATTR_INT,
+    ASSAY_ATTR_FLOAT,
+    ASSAY_ATTR_STRING,
+    ASSAY_ATTR_TENSOR,
+    ASSAY_ATTR_GRAPH,
+    ASSAY_ATTR_INTS,
+    ASSAY_ATTR_FLOATS,
+    ASSAY_ATTR_STRINGS,
+};
+
+struct assay_attr {
+    const char *name;
+    enum assay_attr_kind kind;
+    size_t n;      /* length of a list or of a string; 1 otherwise */
+    int64_t i;     /* INT */
+    float f;       /* FLOAT */
+    const char *s; /* STRING, NUL after n bytes */
+    int64_t *ints; /* INTS */
+    float *floats; /* FLOATS */
+    const char **strings;
+    struct assay_tensor tensor; /* owned by the graph */
+    struct assay_graph *graph;  /* a body */
+};
+
+struct assay_node {
+    const char *name;          /* may be "" */
+    const char *type;          /* "Conv" */
+    const char *domain;        /* "" for ONNX's own */
+    const struct assay_op *op; /* NULL: no op of ours; the reason is found when somebody wants to run it */
+    int n_inputs, n_outputs, n_attrs;
+    int *inputs, *outputs; /* value numbers, -1 = none */
+    struct assay_attr *attrs;
+};
+
+struct assay_value {
+    const char *name; /* unique in its graph; "" never */
+    struct assay_type type;
+    const char **dim_names; /* [type.rank] or NULL: symbolic dimensions of graph inputs and outputs ("batch"), each may be NULL */
+    struct assay_tensor constant; /* data != NULL: its contents are known. Owned by the graph */
+    bool is_input, is_output;     /* of the graph */
+    int outer;                    /* in a body: number of the captured value in graph->outer; else -1 */
+    int producer;                 /* index in nodes, -1 = none; valid after assay_graph_sort */
+};
+
+/* An output whose value is the next run's input (parameters, optimizer state, KV cache). */
+struct assay_state {
+    int output, input;
+};
+
+struct assay_graph {
+    struct assay_arena arena;
+    const char *name;
+    const char *producer, *doc; /* of the model file; "" if none */
+    int opset;                  /* of domain "" */
+    int ir_version;
+    struct assay_graph *outer; /* the graph whose body this is, or NULL */
+    struct assay_value *values;
+    int n_values, value_room;
+    struct assay_node **nodes;
+    int n_nodes, node_room;
+    int *inputs, *outputs; /* value numbers; inputs without those that are initializers */
+    int n_inputs, n_outputs;
+    struct assay_state *states;
+    int n_states;
+    struct assay_attr *metadata; /* STRING attributes: metadata_props */
+    int n_metadata;
+};
+
+struct assay_graph *assay_graph_open(const char *name);
+/* A body of `outer`: same opset; goes with it, and is not closed by itself. */
+struct assay_graph *assay_graph_open_body(struct assay_graph *outer, const char *name);
+void assay_graph_close(struct assay_graph *graph);
+/* A deep copy that shares the constants' bytes. */
+struct assay_graph *assay_graph_clone(const struct assay_graph *graph);
+
+/* A new value; `name` is made unique by a suffix if it is taken. type may be NULL (unknown). Returns its number. */
+int assay_graph_add_value(struct assay_graph *graph, const char *name, const struct assay_type *type);
+/* A value with known contents; shares the tensor. */
+int assay_graph_add_constant(struct assay_graph *graph, const char *name, const struct assay_tensor *tensor);
+/* Number of the value of that name, -1 if none. */
+int assay_graph_find(const struct assay_graph *graph, const char *name);
+/* In a body: the number of the local value that captures `outer_value` of graph->outer, made if missing. */
+int assay_graph_capture(struct assay_graph *body, int outer_value);
+/* Appends a node; inputs and outputs are value numbers. Looks the op up. */
+struct assay_node *assay_graph_add_node(struct assay_graph *graph, const char *type, const char *domain, int n_inputs,
+                                        const int *inputs, int n_outputs, const int *outputs);
+void assay_graph_add_input(struct assay_graph *graph, int value);
+void assay_graph_add_output(struct assay_graph *graph, int value);
+/* Makes each use of value `from` a use of value `to`, in nodes, bodies' captures and graph outputs. */
+void assay_graph_replace_uses(struct assay_graph *graph, int from, int to);
+/* Drops the nodes that are NULL in `nodes`, then nodes and constants that nothing leads to a graph output from. */
+void assay_graph_sweep(struct assay_graph *graph);
+/* Topological order, bodies too; sets value.producer. ASSAY_INVALID names a cycle, a value made twice, or one that nobody makes.
+ */
+enum assay_status assay_graph_sort(struct assay_graph *graph, struct assay_error *err);
+
+/* Attributes: set replaces. The getters give the default where the attribute is missing; one of another kind counts as missing
+ * (assay_graph_check reports it). */
+void assay_node_set_int(struct assay_graph *graph, struct assay_node *node, const char *name, int64_t value);
+void assay_node_set_float(struct assay_graph *graph, struct assay_node *node, const char *name, float value);
+void assay_node_set_string(struct assay_graph *graph, struct assay_node *node, const char *name, const char *value);
+void assay_node_set_ints(struct assay_graph *graph, struct assay_node *node, const char *name, const int64_t *values, size_t n);
+void assay_node_set_floats(struct assay_graph *graph, struct assay_node *node, const char *name, const float *values, size_t n);
+void assay_node_set_tensor(struct assay_graph *graph, struct assay_node *node, const char *name,
+                           const struct assay_tensor *tensor);
+void assay_node_set_graph(struct assay_graph *graph, struct assay_node *node, const char *name, struct assay_graph *body);
+void assay_node_remove_attr(struct assay_node *node, const char *name);
+const struct assay_attr *assay_node_attr(const struct assay_node *node, const char *name); /* NULL if missing */
+int64_t assay_node_int(const struct assay_node *node, const char *name, int64_t otherwise);
+float assay_node_float(const struct assay_node *node, const char *name, float otherwise);
+const char *assay_node_string(const struct assay_node *node, const char *name, const char *otherwise);
+/* Borrowed; NULL with *n = 0 if missing. */
+const int64_t *assay_node_ints(const struct assay_node *node, const char *name, size_t *n);
+const float *assay_node_floats(const struct assay_node *node, const char *name, size_t *n);
+struct assay_graph *assay_node_graph(const struct assay_node *node, const char *name);
+
+/* Content hash: nodes, attributes, constants, inputs and outputs with their declared types; not value names, node names, doc
+ * strings or file layout, so that the same model saved by two tools is one model. 64 hexadecimal digits. */
+void assay_graph_hash(const struct assay_graph *graph, char text[ASSAY_HASH_TEXT_SIZE]);
+
+/* The graph as text, a line a node, for people and tests. Free with free(). */
+char *assay_graph_text(const struct assay_graph *graph);
+
+#endif

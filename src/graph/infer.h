@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Shapes and constants: bind symbolic dimensions to numbers, infer every type, fold what is constant. */
+#ifndef ASSAY_GRAPH_INFER_H
+#define ASSAY_GRAPH_INFER_H
+
+#include "graph/graph.h"
+
+/* A number for a symbolic dimension ("batch" = 8), or, with a name like "x:0", for dimension 0 of input "x". */
+struct assay_binding {
+    const char *name;
+    int64_t value;
+};
+
+/* Sets the dimensions of the graph's inputs. A name that no input has is ASSAY_INVALID and lists those there are. Types of
+ * everything else are forgotten, to be inferred anew. */
+enum assay_status assay_graph_bind(struct assay_graph *graph, const struct assay_binding *bindings, size_t n_bindings,
+                                   struct assay_error *err);
+/* Runs every op's shape rule in order; contents of values that follow from shapes and constants alone are kept as value.constant
+ * when small (≤ 1024 elements) so that Shape→Gather→Concat→Reshape chains resolve. What stays unknown stays -1. An op that we do
+ * not have leaves its outputs unknown, or as the file declares them. ASSAY_INVALID: the model contradicts itself; the sentence
+ * names the node. */
+enum assay_status assay_graph_infer(struct assay_graph *graph, struct assay_error *err);
+/* Replaces nodes whose inputs are all constant by their results (up to `limit_bytes` each), If with a constant condition by its
+ * branch, and sweeps. Random ops stay. A node that fails to run stays for the runtime to complain of. */
+enum assay_status assay_graph_fold(struct assay_graph *graph, int64_t limit_bytes, struct assay_error *err);
+/* The standard's rules that load cannot see: known op, number of inputs and outputs, attribute kinds, names; the first breach as
+ * ASSAY_INVALID. */
+enum assay_status assay_graph_check(const struct assay_graph *graph, struct assay_error *err);
+
+#endif

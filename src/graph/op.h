@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Ops: what a node type means. Each op family has one file in graph/ops/ with, for every op: the shape rule, the reference
+ * kernel, the cost (and later the gradient), and its test. To add an op: write it in its family's file, in that file's table; a
+ * new family is one file and one line in ops/table.c.
+ *
+ * One shape rule serves twice. At compile time it sees types in which dimensions may be unknown (-1) and the contents of those
+ * inputs that are constants; at run time it sees the contents of all inputs, and then must make every output type known, unless
+ * the op's shape depends on its work (NonZero): then it leaves -1 and the kernel allocates.
+ */
+#ifndef ASSAY_GRAPH_OP_H
+#define ASSAY_GRAPH_OP_H
+
+#include "graph/graph.h"
+
+/* What the functions of an op see of one node. Borrowed for the call. */
+struct assay_op_call {
+    const struct assay_node *node;
+    int opset; /* of the graph */
+    int n_inputs, n_outputs;
+    struct assay_type *inputs;              /* [n_inputs]; of an input not given: dtype ASSAY_NO_DTYPE, rank -1 */
+    const struct assay_tensor *const *data; /* [n_inputs]; NULL = not given, or contents not known (compile time) */
+    struct assay_type *outputs;             /* [n_outputs]; the shape rule's result, all unknown before */
+    /* Kernels only: */
+    struct assay_tensor *results; /* [n_outputs]; allocated already where the type is known, else empty: the kernel allocates.
+                                     Even an output that is not wanted is given */
+    struct assay_arena *scratch;  /* small things; cleared after the node */
+    /* Runs a body: inputs shared with it, outputs owned by the caller. NULL outside a run (constant folding): then such ops do
+     * not fold. */
+    enum assay_status (*run_body)(struct assay_op_call *call, struct assay_graph *body, int n_inputs,
+                                  const struct assay_tensor *inputs, int n_outputs, struct assay_tensor *outputs,
+                                  struct assay_error *err);
+    void *run_context; /* run_body's */
+};
+
+/* Work of one node at known shapes. An op without a cost function costs no FLOPs, and its bytes are the sum of inputs and outputs
+ * (which is what assay_op_cost fills in before it asks the op). FLOPs count a multiply-add as two and a transcendental function
+ * as one. */
+struct assay_cost {
+    double flops;
+    double bytes_read, bytes_written;
+};
+
+enum assay_op_flags {
+    ASSAY_OP_VIA_F32 = 1, /* f16/bf16: the executor converts inputs to f32 and outputs back; the kernel never sees them */
+    ASSAY_OP_RANDOM = 2,  /* never folded, outputs not comparable */
+    ASSAY_OP_VIEW = 4,    /* the kernel may share its input's bytes */
+};
+
+struct assay_op {
+    const char *type, *domain;  /* domain "" = ONNX's own */
+    int min_inputs, max_inputs; /* max -1 = any number */
+    unsigned flags;
+    /* Required. Sets call->outputs. ASSAY_UNSUPPORTED: a dtype or an attribute that we do not have, named; ASSAY_INVALID: the
+     * model is wrong. */
+    enum assay_status (*infer)(struct assay_op_call *call, struct assay_error *err);
+    /* Required. Fills call->results. */
+    enum assay_status (*run)(struct assay_op_call *call, struct assay_error *err);
+    /* Optional: see struct assay_cost. */
+    void (*cost)(const struct assay_op_call *call, struct assay_cost *cost);
+};
+
+/* NULL if there is none. */
+const struct assay_op *assay_op_find(const char *domain, const char *type);
+/* All ops in table order: for docs, tests, `assay models`. i from 0 until NULL. */
+const struct assay_op *assay_op_at(int i);
+
+/* Checks the number of inputs, calls the rule, and makes sure of its promises. The sentence of a failure begins with the op's
+ * type and the node's name. */
+enum assay_status assay_op_infer(const struct assay_op *op, struct assay_op_call *call, struct assay_error *err);
+/* infer with the contents at hand, allocate, run, with conversions for ASSAY_OP_VIA_F32. On failure results are released. */
+enum assay_status assay_op_run(const struct assay_op *op, struct assay_op_call *call, struct assay_error *err);
+void assay_op_cost(const struct assay_op *op, const struct assay_op_call *call, struct assay_cost *cost);
+
+#endif

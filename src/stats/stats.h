@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Statistics of samples: quantiles, intervals, comparisons. Nothing here knows of benchmarks. Functions sort copies, not their
+ * input, and take an arena-free scratch of their own; n is small (≤ 1e7). Samples must be finite.
+ */
+#ifndef ASSAY_STATS_STATS_H
+#define ASSAY_STATS_STATS_H
+
+#include "base/rng.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct assay_interval {
+    double low, high;
+    double level; /* 0.95; the level really reached, which for order statistics can be higher than asked */
+    bool exists;  /* n was large enough for one */
+};
+
+double assay_stats_mean(const double *x, size_t n);      /* n ≥ 1; compensated */
+double assay_stats_deviation(const double *x, size_t n); /* sample standard deviation; 0 for n < 2 */
+/* Quantile p in [0, 1], linear between order statistics (Hyndman & Fan 1996, type 7). n ≥ 1. */
+double assay_stats_quantile(const double *x, size_t n, double p);
+double assay_stats_median(const double *x, size_t n);
+/* Median absolute deviation times 1.4826 (a robust standard deviation of normal data). */
+double assay_stats_mad(const double *x, size_t n);
+
+/* Whether n samples support the quantile p: at least 10 expected on its far side, n · min(p, 1-p) ≥ 10. So p90 takes 100, p99
+ * 1,000. */
+bool assay_stats_supports(size_t n, double p);
+
+/* Distribution-free interval for quantile p from order statistics (binomial; Conover 1999, 3.2). exists = false if n is too small
+ * for `level`. Assumes independent samples. */
+struct assay_interval assay_stats_quantile_interval(const double *x, size_t n, double p, double level);
+/* Interval for the median of a series with autocorrelation: moving-block bootstrap, block length ceil(n^(1/3)) times the
+ * estimated correlation length (Künsch 1989; Politis & White 2004 for the length). Deterministic for a seed. */
+struct assay_interval assay_stats_median_interval_blocks(const double *x, size_t n, double level, int n_resamples, uint64_t seed);
+/* Lag-1 autocorrelation, 0 for n < 3 or constant data. */
+double assay_stats_autocorrelation(const double *x, size_t n);
+
+/* Ratio median(b)/median(a) with a bootstrap interval. */
+struct assay_ratio {
+    double ratio;
+    struct assay_interval interval;
+    double p_value; /* two-sided, of "no difference" */
+};
+/* Two independent sets of samples, block bootstrap within each (as above). */
+struct assay_ratio assay_stats_ratio_of_medians(const double *a, size_t n_a, const double *b, size_t n_b, double level,
+                                                int n_resamples, uint64_t seed);
+/* Several runs of each (a run = its own process, in which samples are alike): two-stage bootstrap, runs then samples, so that
+ * the spread between runs counts. group_a[i] is the run of a[i], 0..n_runs-1. With fewer than two runs a side the spread between
+ * runs is unknown, and so the interval is widened by `between_run_sd` (relative, the caller's knowledge of this machine; 0 =
+ * none). */
+struct assay_ratio assay_stats_ratio_of_runs(const double *a, const int *group_a, size_t n_a, const double *b, const int *group_b,
+                                             size_t n_b, double between_run_sd, double level, int n_resamples, uint64_t seed);
+
+/* Mann-Whitney U (Wilcoxon rank sum), two-sided p with tie and continuity correction; exact below 9 a side without ties. */
+double assay_stats_rank_test(const double *a, size_t n_a, const double *b, size_t n_b);
+
+/* Steady state of a warm-up: the first index from which the series shows no further change, by the last change point of PELT-like
+ * binary segmentation on ranks (Barrett et al., "Virtual machine warmup blows hot and cold", OOPSLA 2017, use the same idea). n
+ * if it never settles. */
+size_t assay_stats_steady_from(const double *x, size_t n);
+/* Change points of a series: indices at which a new level begins, increasing; at most `limit`. Energy statistic with permutation
+ * test (Matteson & James 2014, as in Daly et al. 2020 at MongoDB). Returns their number. */
+size_t assay_stats_change_points(const double *x, size_t n, double alpha, uint64_t seed, size_t *points, size_t limit);
+
+#endif
