@@ -95,29 +95,32 @@ enum { ASSAY_TEST_FAILED = 1, ASSAY_TEST_SKIPPED = 2 };
         longjmp(assay_test_exit, ASSAY_TEST_SKIPPED);                                                                            \
     } while (0)
 
+/* 0 = passed, ASSAY_TEST_FAILED or ASSAY_TEST_SKIPPED. A function of its own, so that nothing lives across the jump. */
+static int assay_test_run(void (*function)(void))
+{
+    int outcome = setjmp(assay_test_exit);
+    if (outcome == 0)
+        function();
+    return outcome;
+}
+
 static inline int assay_test_main(const struct assay_test *tests, size_t n_tests, int argc, char **argv)
 {
-    int n_passed = 0, n_failed = 0, n_skipped = 0;
+    static const char *const words[] = {"passed", "FAILED", "SKIPPED"};
+    int counts[3] = {0};
     for (size_t i = 0; i < n_tests; i++) {
         if (argc > 1 && !strstr(tests[i].name, argv[1]))
             continue;
-        int outcome = setjmp(assay_test_exit);
-        if (outcome == 0) {
-            tests[i].function();
-            n_passed++;
-        } else if (outcome == ASSAY_TEST_FAILED) {
-            printf("FAILED %s\n", tests[i].name);
-            n_failed++;
-        } else {
-            printf("SKIPPED %s\n", tests[i].name);
-            n_skipped++;
-        }
+        int outcome = assay_test_run(tests[i].function);
+        counts[outcome]++;
+        if (outcome)
+            printf("%s %s\n", words[outcome], tests[i].name);
         fflush(stdout);
     }
-    printf("%d passed, %d failed, %d skipped\n", n_passed, n_failed, n_skipped);
-    if (n_failed || n_passed + n_skipped == 0)
+    printf("%d passed, %d failed, %d skipped\n", counts[0], counts[1], counts[2]);
+    if (counts[1] || counts[0] + counts[2] == 0)
         return 1;
-    return n_passed ? 0 : 77;
+    return counts[0] ? 0 : 77;
 }
 
 #define ASSAY_TEST_ENTRY(test_name)                                                                                              \
