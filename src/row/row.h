@@ -16,7 +16,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { ASSAY_SCHEMA_VERSION = 1 };
+enum { ASSAY_SCHEMA_VERSION = 1, ASSAY_ROW_MAP_LIMIT = 4096 }; /* the latter: entries of a map that comes from outside */
+#define ASSAY_ROW_LAST_TIME_US INT64_C(253402300799999999)     /* the end of the year 9999 */
 
 enum assay_column_kind {
     ASSAY_COLUMN_TEXT,
@@ -81,8 +82,8 @@ void assay_row_init(struct assay_row *row);
 void assay_row_release(struct assay_row *row);
 void assay_row_clear(struct assay_row *row);
 
-/* The kind must be the column's (asserted). A NULL text and a NaN or infinite number leave the cell null. Setting a map key again
- * replaces it. */
+/* The kind must be the column's (asserted). A NULL text, a NaN or infinite number, and a list with one make the cell null (in a
+ * map: leave the key out). Bytes that are not UTF-8 become U+FFFD. Setting a map key again replaces it. */
 void assay_row_set_text(struct assay_row *row, enum assay_column column, const char *text);
 void assay_row_set_int(struct assay_row *row, enum assay_column column, int64_t value); /* INT, BOOL, TIME */
 void assay_row_set_real(struct assay_row *row, enum assay_column column, double value);
@@ -104,7 +105,7 @@ json_t *assay_row_to_json(const struct assay_row *row, bool with_nulls);
  * of a newer schema version are ignored if `schema_version` says so. */
 enum assay_status assay_row_from_json(struct assay_row *row, const json_t *object, struct assay_error *err);
 /* What every row of the lake must have (identity, provenance, status; `source` if published; a reason if not ok; no timing if
- * mismatch): ASSAY_INVALID names what lacks. */
+ * mismatch or emulated): ASSAY_INVALID names what lacks. */
 enum assay_status assay_row_check(const struct assay_row *row, struct assay_error *err);
 
 #endif
