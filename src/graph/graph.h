@@ -124,8 +124,12 @@ enum assay_status assay_graph_sort(struct assay_graph *graph, struct assay_error
 void assay_node_set_int(struct assay_graph *graph, struct assay_node *node, const char *name, int64_t value);
 void assay_node_set_float(struct assay_graph *graph, struct assay_node *node, const char *name, float value);
 void assay_node_set_string(struct assay_graph *graph, struct assay_node *node, const char *name, const char *value);
+/* A string that may hold NULs. */
+void assay_node_set_string_n(struct assay_graph *graph, struct assay_node *node, const char *name, const char *value, size_t n);
 void assay_node_set_ints(struct assay_graph *graph, struct assay_node *node, const char *name, const int64_t *values, size_t n);
 void assay_node_set_floats(struct assay_graph *graph, struct assay_node *node, const char *name, const float *values, size_t n);
+void assay_node_set_strings(struct assay_graph *graph, struct assay_node *node, const char *name, const char *const *values,
+                            size_t n);
 void assay_node_set_tensor(struct assay_graph *graph, struct assay_node *node, const char *name,
                            const struct assay_tensor *tensor);
 void assay_node_set_graph(struct assay_graph *graph, struct assay_node *node, const char *name, struct assay_graph *body);

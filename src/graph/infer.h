@@ -20,6 +20,13 @@ enum assay_status assay_graph_bind(struct assay_graph *graph, const struct assay
  * not have leaves its outputs unknown, or as the file declares them. ASSAY_INVALID: the model contradicts itself; the sentence
  * names the node. */
 enum assay_status assay_graph_infer(struct assay_graph *graph, struct assay_error *err);
+/* For the shape rules of If, Loop and Scan, at compile time (call->run_body NULL): infers a body whose inputs have these types
+ * and, where data[i] is not NULL, these contents (data NULL: none known). Captured values have the types that the graph around it
+ * has inferred by now. The body's values keep what was found, and outputs[n_outputs] (the body's outputs) is set. May be called
+ * again with wider types. A wrong number of inputs or outputs is ASSAY_INVALID. */
+enum assay_status assay_graph_infer_body(struct assay_graph *body, int n_inputs, const struct assay_type *inputs,
+                                         const struct assay_tensor *const *data, int n_outputs, struct assay_type *outputs,
+                                         struct assay_error *err);
 /* Replaces nodes whose inputs are all constant by their results (up to `limit_bytes` each), If with a constant condition by its
  * branch, and sweeps. Random ops stay. A node that fails to run stays for the runtime to complain of. */
 enum assay_status assay_graph_fold(struct assay_graph *graph, int64_t limit_bytes, struct assay_error *err);
