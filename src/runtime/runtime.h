@@ -30,6 +30,7 @@ struct assay_platform_list {
     struct assay_platform *items;
     int n;
     struct assay_arena *arena;
+    const char *only; /* NULL, or the one name whose availability matters: others need not be probed (which can take seconds) */
 };
 void assay_platform_add(struct assay_platform_list *list, const struct assay_platform *platform);
 
@@ -48,8 +49,9 @@ struct assay_compile_options {
     size_t n_options;
 };
 
-/* One line of a profile: a node of the compiled program. */
+/* One line of a profile: one execution of a node of the compiled program. Times of a node with a body contain its body's. */
 struct assay_op_time {
+    int run;          /* number of the run since compile, from 0 */
     const char *name; /* node name */
     const char *type; /* op type, as the runtime calls it ("Conv", "FusedConv") */
     int node;         /* index in the graph's nodes, -1 if the runtime made the node up */
@@ -78,7 +80,8 @@ struct assay_runtime {
     enum assay_status (*run)(struct assay_program *program, struct assay_error *err);
     /* Required. Output `index` of the last run: a tensor that borrows until the next run, bind or release. */
     enum assay_status (*output)(struct assay_program *program, int index, struct assay_tensor *tensor, struct assay_error *err);
-    /* Optional: times of the last run, borrowed until the next run. NULL = this runtime has no profile. */
+    /* Optional: times of all runs since compile (options.profile was set), in order, borrowed until release; recording may end
+     * with this call, so it is asked once. NULL = this runtime has no profile. */
     enum assay_status (*profile)(struct assay_program *program, const struct assay_op_time **times, int *n_times,
                                  struct assay_error *err);
     /* Optional: what it says of its memory. NULL = it says nothing. */
