@@ -54,12 +54,14 @@ struct assay_ratio assay_stats_ratio_of_medians(const double *a, size_t n_a, con
 struct assay_ratio assay_stats_ratio_of_runs(const double *a, const int *group_a, size_t n_a, const double *b, const int *group_b,
                                              size_t n_b, double between_run_sd, double level, int n_resamples, uint64_t seed);
 
-/* Mann-Whitney U (Wilcoxon rank sum), two-sided p with tie and continuity correction; exact below 9 a side without ties. */
+/* Mann-Whitney U (Wilcoxon rank sum), two-sided p. Exact below 50 a side without ties, else normal with tie and
+ * continuity correction, as R's wilcox.test. 1 if a side is empty. */
 double assay_stats_rank_test(const double *a, size_t n_a, const double *b, size_t n_b);
 
-/* Steady state of a warm-up: the first index from which the series shows no further change, by the last change point of PELT-like
- * binary segmentation on ranks (Barrett et al., "Virtual machine warmup blows hot and cold", OOPSLA 2017, use the same idea). n
- * if it never settles. */
+/* Steady state of a warm-up: the first index from which the series shows no further change, by binary segmentation on ranks
+ * (Pettitt 1979, corrected for autocorrelation); levels within 1 % or one robust deviation of the final one count as it, and far
+ * outliers at the front are left out (Barrett et al., "Virtual machine warmup blows hot and cold", OOPSLA 2017, use the same
+ * idea). n if it has not settled: fewer than max(8, n/4) steady samples at the end. */
 size_t assay_stats_steady_from(const double *x, size_t n);
 /* Change points of a series: indices at which a new level begins, increasing; at most `limit`. Energy statistic with permutation
  * test (Matteson & James 2014, as in Daly et al. 2020 at MongoDB). Returns their number. */
