@@ -2,9 +2,12 @@
 /*
  * Files: whole reads, read-only maps, folders, and writes that are all or nothing.
  *
- * An atomic write goes to a hidden temporary name in the same folder, is synced, renamed, and the folder is synced, so that a
- * reader sees the old file or the whole new one, also after a kill or a power cut. On any failure the temporary file is removed
- * and the old one is untouched.
+ * An atomic write goes to a hidden temporary name in the same folder (".NAME.PID.RANDOM.tmp"), is synced, renamed, and the folder
+ * is synced, so that a reader sees the old file or the whole new one, also after a kill or a power cut. On any failure the
+ * temporary file is removed and the old one is untouched. Where the path is a symbolic link, the file that it names is replaced.
+ * What is no regular file (/dev/stdout, a pipe) is written directly.
+ * Reads and maps take regular files only (those of /proc and /sys are), so that no pipe or terminal can make them wait.
+ * A path that is not there is ASSAY_ABSENT, all else that the system refuses is ASSAY_IO.
  */
 #ifndef ASSAY_BASE_FS_H
 #define ASSAY_BASE_FS_H
@@ -15,6 +18,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+
+/* For a failed system call: the sentence, ": " and what errno `number` means. ABSENT, NO_MEMORY or IO. */
+enum assay_status assay_fs_error(struct assay_error *err, int number, const char *format, ...) ASSAY_PRINTF(3, 4);
 
 /* A read-only map of a whole file. An empty file maps to data = "" and size 0. */
 struct assay_map {
@@ -30,11 +36,12 @@ enum assay_status assay_fs_read(const char *path, size_t limit_bytes, struct ass
 
 /* An atomic write in progress. open, write to `file` (or let another library write `temporary_path`), then commit or abandon. */
 struct assay_atomic_file {
-    FILE *file; /* NULL after assay_atomic_open_path */
-    char *path, *temporary_path;
+    FILE *file;           /* NULL after assay_atomic_open_path */
+    char *path;           /* NULL when nothing is in progress */
+    char *temporary_path; /* NULL where `path` is written directly */
 };
 enum assay_status assay_atomic_open(struct assay_atomic_file *f, const char *path, struct assay_error *err);
-/* Only chooses the temporary name; somebody else writes that file. */
+/* Only chooses the temporary name; somebody else writes that file. ASSAY_INVALID where `path` is no regular file. */
 enum assay_status assay_atomic_open_path(struct assay_atomic_file *f, const char *path, struct assay_error *err);
 /* Flush, sync, rename, sync the folder. Releases f whatever the outcome. */
 enum assay_status assay_atomic_commit(struct assay_atomic_file *f, struct assay_error *err);
@@ -53,8 +60,8 @@ bool assay_fs_is_folder(const char *path);
 /* Names in a folder (without "." and ".."), sorted, from the arena. */
 enum assay_status assay_fs_list(const char *path, struct assay_arena *arena, char ***names, size_t *n_names,
                                 struct assay_error *err);
-/* Calls visit(context, path) for every regular file below `path`, in sorted order, symbolic links to folders not followed; stops
- * at the first status that is not OK and returns it. */
+/* Calls visit(context, path) for every regular file (or symbolic link to one) below `path`, in sorted order, symbolic links to
+ * folders not followed; stops at the first status that is not OK and returns it. What vanishes meanwhile is passed over. */
 enum assay_status assay_fs_walk(const char *path,
                                 enum assay_status (*visit)(void *context, const char *path, struct assay_error *err),
                                 void *context, struct assay_error *err);
@@ -65,8 +72,8 @@ char *assay_path_join(struct assay_arena *arena, const char *folder, const char 
 const char *assay_path_name(const char *path);
 /* All before the last '/', "." where there is none. */
 char *assay_path_folder(struct assay_arena *arena, const char *path);
-/* Resolves folder/name (symbolic links too) and gives ASSAY_INVALID if the result lies outside `folder`: for names that a file
- * from outside supplied. */
+/* Resolves folder/name (symbolic links too) and gives ASSAY_INVALID if the result lies outside `folder`, or if the name is
+ * absolute or empty: for names that a file from outside supplied. */
 enum assay_status assay_path_inside(const char *folder, const char *name, struct assay_arena *arena, char **path,
                                     struct assay_error *err);
 /* Assay's own folders, made if missing: $ASSAY_CACHE or $XDG_CACHE_HOME/assay or ~/.cache/assay; and
