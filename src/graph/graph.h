@@ -62,12 +62,14 @@ struct assay_value {
     struct assay_type type;
     const char **dim_names; /* [type.rank] or NULL: symbolic dimensions of graph inputs and outputs ("batch"), each may be NULL */
     struct assay_tensor constant; /* data != NULL: its contents are known. Owned by the graph */
+    bool is_inferred;             /* `constant` was found by assay_graph_infer: the node that makes it is still there */
     bool is_input, is_output;     /* of the graph */
     int outer;                    /* in a body: number of the captured value in graph->outer; else -1 */
     int producer;                 /* index in nodes, -1 = none; valid after assay_graph_sort */
 };
 
-/* An output whose value is the next run's input (parameters, optimizer state, KV cache). */
+/* An output whose value is the next run's input (parameters, optimizer state, KV cache): positions in graph->outputs and
+ * graph->inputs. */
 struct assay_state {
     int output, input;
 };
@@ -78,9 +80,12 @@ struct assay_graph {
     const char *producer, *doc; /* of the model file; "" if none */
     int opset;                  /* of domain "" */
     int ir_version;
-    struct assay_graph *outer; /* the graph whose body this is, or NULL */
+    struct assay_graph *outer;                  /* the graph whose body this is, or NULL */
+    struct assay_graph *first_body, *next_body; /* all bodies of this graph; the next body of `outer` */
     struct assay_value *values;
     int n_values, value_room;
+    int *name_slots; /* hash table of the values' names: value number + 1, 0 = free */
+    int n_name_slots;
     struct assay_node **nodes;
     int n_nodes, node_room;
     int *inputs, *outputs; /* value numbers; inputs without those that are initializers */
@@ -92,7 +97,7 @@ struct assay_graph {
 };
 
 struct assay_graph *assay_graph_open(const char *name);
-/* A body of `outer`: same opset; goes with it, and is not closed by itself. */
+/* A body of `outer`: same opset; goes with it, also when no node has it yet. */
 struct assay_graph *assay_graph_open_body(struct assay_graph *outer, const char *name);
 void assay_graph_close(struct assay_graph *graph);
 /* A deep copy that shares the constants' bytes. */
@@ -102,6 +107,8 @@ struct assay_graph *assay_graph_clone(const struct assay_graph *graph);
 int assay_graph_add_value(struct assay_graph *graph, const char *name, const struct assay_type *type);
 /* A value with known contents; shares the tensor. */
 int assay_graph_add_constant(struct assay_graph *graph, const char *name, const struct assay_tensor *tensor);
+/* Gives a value another name, made unique like the first. Names are never written directly: they are indexed. */
+void assay_graph_rename(struct assay_graph *graph, int value, const char *name);
 /* Number of the value of that name, -1 if none. */
 int assay_graph_find(const struct assay_graph *graph, const char *name);
 /* In a body: the number of the local value that captures `outer_value` of graph->outer, made if missing. */
@@ -111,7 +118,12 @@ struct assay_node *assay_graph_add_node(struct assay_graph *graph, const char *t
                                         const int *inputs, int n_outputs, const int *outputs);
 void assay_graph_add_input(struct assay_graph *graph, int value);
 void assay_graph_add_output(struct assay_graph *graph, int value);
-/* Makes each use of value `from` a use of value `to`, in nodes, bodies' captures and graph outputs. */
+void assay_graph_add_state(struct assay_graph *graph, int output, int input);
+void assay_graph_add_metadata(struct assay_graph *graph, const char *name, const char *value);
+/* Takes a node out of the list: its place becomes NULL until assay_graph_sweep. */
+void assay_graph_drop_node(struct assay_graph *graph, int index);
+/* Makes each use of value `from` a use of value `to`, in nodes, bodies' captures and graph outputs. If `from` was a graph output
+ * and `to` neither output nor input, they swap names, so that the output keeps its own. */
 void assay_graph_replace_uses(struct assay_graph *graph, int from, int to);
 /* Drops the nodes that are NULL in `nodes`, then nodes and constants that nothing leads to a graph output from. */
 void assay_graph_sweep(struct assay_graph *graph);
