@@ -109,3 +109,117 @@ size_t assay_stats_steady_from(const double *x, size_t n)
     size_t needed = n / 4 > STEADY_SHORTEST ? n / 4 : STEADY_SHORTEST;
     return n - from >= needed ? from : n;
 }
+
+/* ---- change points */
+
+enum { LEVEL_SHORTEST = 3, KNOTS = 64, PERMUTATIONS = 499 };
+
+/* A segment as the knot interval that each value lies in, and the width of each interval. In one dimension the energy distance of
+ * two samples is 2 ∫ (F - G)² dx (Székely 2003), here a sum over the knots. */
+struct binned {
+    unsigned char *bin;
+    size_t n;
+    double width[KNOTS];
+    int n_bins;
+};
+
+static void bin_values(const double *x, size_t n, struct binned *binned)
+{
+    double *sorted = assay_stats_sorted(x, n), knots[KNOTS];
+    int n_knots = 0;
+    for (int k = 0; k < KNOTS; k++) {
+        double knot = sorted[n <= KNOTS ? (size_t)k % n : (size_t)k * (n - 1) / (KNOTS - 1)];
+        if (n_knots == 0 || knot > knots[n_knots - 1])
+            knots[n_knots++] = knot;
+    }
+    free(sorted);
+    binned->n = n;
+    binned->n_bins = n_knots;
+    for (int k = 0; k < n_knots; k++)
+        binned->width[k] = k + 1 < n_knots ? knots[k + 1] - knots[k] : 0;
+    for (size_t i = 0; i < n; i++) {
+        int low = 0, high = n_knots - 1;
+        while (low < high) { /* the last knot not above the value */
+            int middle = (low + high + 1) / 2;
+            if (knots[middle] <= x[i])
+                low = middle;
+            else
+                high = middle - 1;
+        }
+        binned->bin[i] = (unsigned char)low;
+    }
+}
+
+/* The largest scaled energy distance of the two sides over all splits, and where. */
+static double largest_energy(const struct binned *binned, size_t *at)
+{
+    double all[KNOTS] = {0}, left[KNOTS] = {0}, n = (double)binned->n, best = 0;
+    for (size_t i = 0; i < binned->n; i++)
+        all[binned->bin[i]]++;
+    *at = 0;
+    for (size_t k = 1; k + LEVEL_SHORTEST <= binned->n; k++) {
+        left[binned->bin[k - 1]]++;
+        if (k < LEVEL_SHORTEST)
+            continue;
+        double below_left = 0, below_all = 0, sum = 0, m = (double)k;
+        for (int b = 0; b < binned->n_bins; b++) {
+            below_left += left[b];
+            below_all += all[b];
+            double difference = below_left / m - (below_all - below_left) / (n - m);
+            sum += binned->width[b] * difference * difference;
+        }
+        double energy = 2 * sum * m * (n - m) / n;
+        if (energy > best) {
+            best = energy;
+            *at = k;
+        }
+    }
+    return best;
+}
+
+/* Where x[0..n) changes most, if a random order of its values would seldom change as much; 0 if not. */
+static size_t significant_change(const double *x, size_t n, double alpha, struct assay_rng *rng)
+{
+    if (n < 2 * LEVEL_SHORTEST)
+        return 0;
+    struct binned binned = {.bin = assay_alloc(n)};
+    bin_values(x, n, &binned);
+    size_t at, ignored;
+    double energy = largest_energy(&binned, &at);
+    int n_allowed = (int)(alpha * (PERMUTATIONS + 1)) - 1, n_larger = 0;
+    for (int p = 0; at && p < PERMUTATIONS && n_larger <= n_allowed; p++) {
+        for (size_t i = n - 1; i > 0; i--) {
+            size_t k = assay_rng_below(rng, i + 1);
+            unsigned char t = binned.bin[i];
+            binned.bin[i] = binned.bin[k];
+            binned.bin[k] = t;
+        }
+        n_larger += largest_energy(&binned, &ignored) >= energy * (1 - 1e-12);
+    }
+    free(binned.bin);
+    return n_larger <= n_allowed ? at : 0;
+}
+
+size_t assay_stats_change_points(const double *x, size_t n, double alpha, uint64_t seed, size_t *points, size_t limit)
+{
+    struct assay_rng rng;
+    assay_rng_init(&rng, seed, assay_rng_stream("change points"));
+    size_t n_points = 0, from = 0;
+    /* Left to right: the segment from `from` to the next known point (or the end) is split until it no longer can be. `points`
+     * holds those to the left, which are final, and `pending` those to the right. */
+    size_t n_pending = 1, *pending = assay_alloc((n + 1) * sizeof *pending);
+    pending[0] = n;
+    while (n_pending && n_points < limit) {
+        size_t end = pending[n_pending - 1], at = significant_change(x + from, end - from, alpha, &rng);
+        if (at) {
+            pending[n_pending++] = from + at;
+            continue;
+        }
+        n_pending--;
+        from = end;
+        if (end < n)
+            points[n_points++] = end;
+    }
+    free(pending);
+    return n_points;
+}

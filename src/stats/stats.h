@@ -71,8 +71,10 @@ double assay_stats_rank_test(const double *a, size_t n_a, const double *b, size_
  * outliers at the front are left out (Barrett et al., "Virtual machine warmup blows hot and cold", OOPSLA 2017, use the same
  * idea). n if it has not settled: fewer than max(8, n/4) steady samples at the end. */
 size_t assay_stats_steady_from(const double *x, size_t n);
-/* Change points of a series: indices at which a new level begins, increasing; at most `limit`. Energy statistic with permutation
- * test (Matteson & James 2014, as in Daly et al. 2020 at MongoDB). Returns their number. */
+/* Change points of a series: indices at which a new level begins, increasing; at most `limit`. Returns their number. Energy
+ * statistic with permutation test, each at level `alpha` ≥ 0.002 (E-divisive, Matteson & James 2014, used so by Daly et al. 2020
+ * at MongoDB); a level lasts for three values at least. With more than 64 different values their distribution is looked at in 64
+ * places, so that time grows as n. For histories of results, which are independent; a warm-up is for assay_stats_steady_from. */
 size_t assay_stats_change_points(const double *x, size_t n, double alpha, uint64_t seed, size_t *points, size_t limit);
 
 #endif
