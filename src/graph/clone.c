@@ -2,6 +2,8 @@
 /* Deep copies of graphs (graph.h). Constants' bytes are shared. */
 #include "graph/graph.h"
 
+#include <stdlib.h>
+
 static struct assay_graph *clone_into(struct assay_graph *outer, const struct assay_graph *from);
 
 static struct assay_attr clone_attr(struct assay_graph *to, const struct assay_attr *from)
@@ -95,6 +97,30 @@ static struct assay_graph *clone_into(struct assay_graph *outer, const struct as
     to->metadata = clone_attrs(to, from->metadata, from->n_metadata);
     to->n_metadata = from->n_metadata;
     return to;
+}
+
+struct assay_node *assay_graph_copy_node(struct assay_graph *graph, const struct assay_node *from, const int *numbers)
+{
+    size_t n_in = (size_t)from->n_inputs, n_out = (size_t)from->n_outputs;
+    int *inputs = assay_alloc(n_in * sizeof *inputs), *outputs = assay_alloc(n_out * sizeof *outputs);
+    for (size_t i = 0; i < n_in; i++)
+        inputs[i] = from->inputs[i] < 0 ? -1 : numbers[from->inputs[i]];
+    for (size_t i = 0; i < n_out; i++)
+        outputs[i] = from->outputs[i] < 0 ? -1 : numbers[from->outputs[i]];
+    struct assay_node *node =
+        assay_graph_add_node(graph, from->type, from->domain, from->n_inputs, inputs, from->n_outputs, outputs);
+    free(outputs);
+    free(inputs);
+    node->name = assay_arena_strdup(&graph->arena, from->name);
+    node->attrs = clone_attrs(graph, from->attrs, from->n_attrs);
+    node->n_attrs = from->n_attrs;
+    for (int i = 0; i < node->n_attrs; i++) {
+        struct assay_graph *body = node->attrs[i].graph;
+        for (int v = 0; body && v < body->n_values; v++)
+            if (body->values[v].outer >= 0)
+                body->values[v].outer = numbers[body->values[v].outer];
+    }
+    return node;
 }
 
 struct assay_graph *assay_graph_clone(const struct assay_graph *graph)

@@ -116,6 +116,8 @@ int assay_graph_capture(struct assay_graph *body, int outer_value);
 /* Appends a node; inputs and outputs are value numbers. Looks the op up. */
 struct assay_node *assay_graph_add_node(struct assay_graph *graph, const char *type, const char *domain, int n_inputs,
                                         const int *inputs, int n_outputs, const int *outputs);
+/* Appends a copy of a node of another graph, in which value n is numbers[n] here; its bodies come along. */
+struct assay_node *assay_graph_copy_node(struct assay_graph *graph, const struct assay_node *from, const int *numbers);
 void assay_graph_add_input(struct assay_graph *graph, int value);
 void assay_graph_add_output(struct assay_graph *graph, int value);
 void assay_graph_add_state(struct assay_graph *graph, int output, int input);

@@ -15,10 +15,10 @@ struct assay_binding {
  * everything else are forgotten, to be inferred anew. */
 enum assay_status assay_graph_bind(struct assay_graph *graph, const struct assay_binding *bindings, size_t n_bindings,
                                    struct assay_error *err);
-/* Runs every op's shape rule in order; contents of values that follow from shapes and constants alone are kept as value.constant
- * when small (≤ 1024 elements) so that Shape→Gather→Concat→Reshape chains resolve. What stays unknown stays -1. An op that we do
- * not have leaves its outputs unknown, or as the file declares them. ASSAY_INVALID: the model contradicts itself; the sentence
- * names the node. */
+/* Runs every op's shape rule in order (of a sorted graph); contents of values that follow from shapes and constants alone are
+ * kept as value.constant, marked is_inferred, when small (≤ 1024 elements), so that Shape→Gather→Concat→Reshape chains resolve.
+ * What stays unknown stays -1, or as the file declares it; so do all outputs of an op that we do not have or whose rule says
+ * unsupported. ASSAY_INVALID: the model contradicts itself; the sentence names the node. */
 enum assay_status assay_graph_infer(struct assay_graph *graph, struct assay_error *err);
 /* For the shape rules of If, Loop and Scan, at compile time (call->run_body NULL): infers a body whose inputs have these types
  * and, where data[i] is not NULL, these contents (data NULL: none known). Captured values have the types that the graph around it
@@ -27,8 +27,10 @@ enum assay_status assay_graph_infer(struct assay_graph *graph, struct assay_erro
 enum assay_status assay_graph_infer_body(struct assay_graph *body, int n_inputs, const struct assay_type *inputs,
                                          const struct assay_tensor *const *data, int n_outputs, struct assay_type *outputs,
                                          struct assay_error *err);
-/* Replaces nodes whose inputs are all constant by their results (up to `limit_bytes` each), If with a constant condition by its
- * branch, and sweeps. Random ops stay. A node that fails to run stays for the runtime to complain of. */
+/* Replaces nodes whose inputs are all constant by their results (up to `limit_bytes` each, 64 times that together, and some
+ * seconds of work), If with a constant condition by its branch, in bodies too, sorts, and sweeps. Random ops stay, and so does
+ * DequantizeLinear. What followed from bound dimensions is folded as well, so a folded graph is not to be bound to other numbers.
+ * A node that fails to run stays for the runtime to complain of. */
 enum assay_status assay_graph_fold(struct assay_graph *graph, int64_t limit_bytes, struct assay_error *err);
 /* The standard's rules that load cannot see: known op, number of inputs and outputs, attribute kinds, names; the first breach as
  * ASSAY_INVALID. */
