@@ -65,6 +65,9 @@ struct assay_runtime_memory {
 
 struct assay_runtime {
     const char *name;
+    int max_threads;       /* 0 = as many as one likes */
+    bool is_reference;     /* its outputs are what others are compared with */
+    bool computes_nothing; /* its outputs mean nothing and are not compared */
     /* Required. Adds the platforms that this runtime could run on, those absent too, with the reason. Never fails. */
     void (*list)(struct assay_platform_list *list);
     /* Optional: whether a node can run, with the reason in *err if not (ASSAY_UNSUPPORTED). NULL = compile tells. */

@@ -87,6 +87,7 @@ static enum assay_status output(struct assay_program *program, int index, struct
 
 const struct assay_runtime assay_runtime_null = {
     .name = "null",
+    .computes_nothing = true,
     .list = list,
     .compile = compile,
     .bind = bind,

@@ -398,6 +398,8 @@ static enum assay_status profile(struct assay_program *program, const struct ass
 
 const struct assay_runtime assay_runtime_reference = {
     .name = "reference",
+    .max_threads = 1,
+    .is_reference = true,
     .list = list,
     .supports = supports,
     .compile = compile,

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A case: one model × platform × mode × scenario × precision × batch × shape × threads, and how it is to be measured. The plan
+ * makes it, the parent sends it as JSON to a child process, the child measures it.
+ *
+ * ASSAY_CASE_FIELDS is the one list of its plain members: it makes the struct and both directions of the JSON.
+ * Ownership: all of a case lives in the arena it was made with.
+ */
+#ifndef ASSAY_BENCH_CASE_H
+#define ASSAY_BENCH_CASE_H
+
+#include "base/json.h"
+#include "graph/tensor.h"
+#include "row/row.h"
+#include "runtime/runtime.h"
+
+/* X(kind, name): TEXT const char * (NULL = none), INT int64_t, REAL double (NaN = not known), BOOL bool. */
+#define ASSAY_CASE_FIELDS(X)                                                                                                     \
+    /* what */                                                                                                                   \
+    X(TEXT, model_path)                                                                                                          \
+    X(TEXT, model)                                                                                                               \
+    X(TEXT, model_id)                                                                                                            \
+    X(TEXT, family)                                                                                                              \
+    X(TEXT, modality)                                                                                                            \
+    X(TEXT, weights)                                                                                                             \
+    X(TEXT, precision)                                                                                                           \
+    X(INT, parameters)                                                                                                           \
+    X(REAL, flops)                                                                                                               \
+    X(REAL, bytes)                                                                                                               \
+    /* where and how */                                                                                                          \
+    X(TEXT, platform)                                                                                                            \
+    X(TEXT, mode)                                                                                                                \
+    X(TEXT, scenario)                                                                                                            \
+    X(TEXT, isa)                                                                                                                 \
+    X(TEXT, ep_library)                                                                                                          \
+    X(TEXT, suite)                                                                                                               \
+    X(INT, batch)                                                                                                                \
+    X(INT, threads)                                                                                                              \
+    X(INT, optimization)                                                                                                         \
+    X(INT, seed)                                                                                                                 \
+    /* measuring: seconds, relative widths, bytes */                                                                             \
+    X(REAL, min_time)                                                                                                            \
+    X(REAL, max_time)                                                                                                            \
+    X(REAL, warmup_time)                                                                                                         \
+    X(REAL, interval)                                                                                                            \
+    X(REAL, latency_bound)                                                                                                       \
+    X(REAL, time_limit)                                                                                                          \
+    X(INT, memory_limit)                                                                                                         \
+    X(BOOL, check)                                                                                                               \
+    X(REAL, tolerance)                                                                                                           \
+    X(BOOL, profile)                                                                                                             \
+    X(TEXT, trace_path)                                                                                                          \
+    X(REAL, peak_flops)                                                                                                          \
+    X(REAL, peak_bytes)
+
+struct assay_case_input {
+    const char *name;
+    struct assay_type type; /* all known */
+    const char *kind;       /* see inputs.h */
+};
+
+#define ASSAY_CASE_C_TEXT const char *
+#define ASSAY_CASE_C_INT int64_t
+#define ASSAY_CASE_C_REAL double
+#define ASSAY_CASE_C_BOOL bool
+
+struct assay_case {
+#define X(kind, name) ASSAY_CASE_C_##kind name;
+    ASSAY_CASE_FIELDS(X)
+#undef X
+    struct assay_case_input *inputs;
+    size_t n_inputs;
+    struct assay_option *options; /* for the runtime */
+    size_t n_options;
+};
+
+/* New reference. */
+json_t *assay_case_to_json(const struct assay_case *c);
+/* Texts are copied into the arena. */
+enum assay_status assay_case_from_json(struct assay_case *c, const json_t *object, struct assay_arena *arena,
+                                       struct assay_error *err);
+
+/* "x=1x3x640x640 sr=" in the order of the inputs, and "x=image sr=constant:16000 seed=1 philox4x32-10". */
+const char *assay_case_shape(const struct assay_case *c, struct assay_arena *arena);
+const char *assay_case_inputs(const struct assay_case *c, struct assay_arena *arena);
+/* Hash of what makes two measurements repetitions of one another: all that is asked for, and `host`; not how long it is measured.
+ * 32 digits. */
+const char *assay_case_id(const struct assay_case *c, const char *host, struct assay_arena *arena);
+/* The shell command that repeats it: "assay bench FILE --platform … ". */
+const char *assay_case_command(const struct assay_case *c, struct assay_arena *arena);
+/* "ppocr-det cpu/onnxruntime batch 8, 2 threads": for a person. */
+const char *assay_case_label(const struct assay_case *c, struct assay_arena *arena);
+/* The cells that follow from the case alone. */
+void assay_case_fill_row(const struct assay_case *c, const char *host, struct assay_row *row);
+
+#endif

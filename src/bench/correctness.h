@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Whether a run's outputs were right: compared with those of the reference runtime on the same inputs.
+ *
+ * The reference is slow, so its outputs are kept in the cache folder under a hash of model, input types and input bytes (and of
+ * the version of the reference); the oldest go when there is more than 1 GiB of them.
+ */
+#ifndef ASSAY_BENCH_CORRECTNESS_H
+#define ASSAY_BENCH_CORRECTNESS_H
+
+#include "bench/case.h"
+#include "graph/graph.h"
+
+/* The largest allowed difference over the largest magnitude of a tensor, for a precision word; with the reason for it in
+ * docs/methodology.md. */
+double assay_tolerance(const char *precision);
+
+struct assay_correctness {
+    bool checked;
+    const char *note; /* how it was compared, or why not; from the arena */
+    double max_abs, max_rel, tolerance;
+    const char *worst; /* output with the largest max_rel */
+};
+
+/* Compares program's outputs of its last run. ASSAY_MISMATCH with the output, place and size of the difference; ASSAY_OK
+ * otherwise, also where a comparison is impossible (the reference does not support the model, random ops): then checked is false
+ * and note says why. */
+enum assay_status assay_correctness_check(const struct assay_case *c, const struct assay_graph *graph,
+                                          const struct assay_tensor *inputs, const struct assay_runtime *runtime,
+                                          struct assay_program *program, struct assay_arena *arena,
+                                          struct assay_correctness *correctness, struct assay_error *err);
+
+#endif

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See measure.h. */
+#include "bench/measure.h"
+
+#include "base/clock.h"
+#include "stats/stats.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MIN_RUNS = 5, MIN_WARMUP_RUNS = 4 };
+static const double STEADY_DIFFERENCE = 0.02;
+
+void assay_samples_release(struct assay_samples *samples)
+{
+    if (!samples)
+        return;
+    free(samples->ns);
+    samples->ns = NULL;
+    samples->n = samples->room = 0;
+}
+
+static void add_sample(struct assay_samples *samples, double ns)
+{
+    if (samples->n == samples->room) {
+        samples->room = samples->room ? 2 * samples->room : 1024;
+        samples->ns = assay_realloc(samples->ns, samples->room * sizeof *samples->ns);
+    }
+    samples->ns[samples->n++] = ns;
+}
+
+static enum assay_status timed_run(const struct assay_work *work, double *ns, struct assay_error *err)
+{
+    int64_t start = assay_clock_ns();
+    enum assay_status st = work->run(work->context, err);
+    *ns = (double)(assay_clock_ns() - start);
+    return st;
+}
+
+static bool is_steady(const struct assay_samples *s)
+{
+    size_t quarter = s->n / 4;
+    const double *last = s->ns + s->n - quarter, *before = last - quarter;
+    double a = assay_stats_median(before, quarter), b = assay_stats_median(last, quarter);
+    double difference = fabs(a - b),
+           scatter = quarter > 1 ? fmin(assay_stats_mad(before, quarter), assay_stats_mad(last, quarter)) : 0;
+    return difference < STEADY_DIFFERENCE * a || difference < scatter;
+}
+
+enum assay_status assay_measure_warmup(const struct assay_work *work, const struct assay_measure_options *options,
+                                       struct assay_samples *samples, struct assay_error *err)
+{
+    struct assay_samples warm = {0};
+    double ns;
+    enum assay_status st = timed_run(work, &samples->first_ns, err);
+    int64_t end = assay_clock_ns() + (int64_t)(options->warmup_time * 1e9);
+    size_t look_at = MIN_WARMUP_RUNS;
+    samples->n_warmup = 1;
+    samples->steady = false;
+    while (!st && !samples->steady && warm.n < ASSAY_MAX_SAMPLES && assay_clock_ns() < end) {
+        st = timed_run(work, &ns, err);
+        add_sample(&warm, ns);
+        if (warm.n == look_at) {
+            samples->steady = is_steady(&warm);
+            look_at *= 2;
+        }
+    }
+    samples->n_warmup += (int64_t)warm.n;
+    assay_samples_release(&warm);
+    return st;
+}
+
+/* Whether the median's interval is as narrow as asked. */
+static bool is_narrow(const struct assay_samples *s, double interval)
+{
+    struct assay_interval i = assay_stats_quantile_interval(s->ns, s->n, 0.5, 0.95);
+    return i.exists && i.high - i.low <= 2 * interval * assay_stats_median(s->ns, s->n);
+}
+
+enum assay_status assay_measure_runs(const struct assay_work *work, const struct assay_measure_options *options,
+                                     struct assay_samples *samples, struct assay_error *err)
+{
+    int64_t start = assay_clock_ns(), earliest = start + (int64_t)(options->min_time * 1e9),
+            latest = start + (int64_t)(options->max_time * 1e9);
+    size_t look_at = MIN_RUNS;
+    enum assay_status st = ASSAY_OK;
+    bool enough = false;
+    while (!st && !enough && samples->n < ASSAY_MAX_SAMPLES) {
+        int64_t t0 = assay_clock_ns();
+        st = work->run(work->context, err);
+        int64_t t1 = assay_clock_ns();
+        add_sample(samples, (double)(t1 - t0));
+        if (t1 >= latest) {
+            enough = true;
+        } else if (samples->n >= look_at) {
+            look_at = samples->n + samples->n / 4 + 1;
+            enough = options->interval > 0 && t1 >= earliest && is_narrow(samples, options->interval);
+        }
+    }
+    samples->wall_ns = assay_clock_ns() - start;
+    return st;
+}
+
+/* ---- server */
+
+enum { QUERIES_FOR_P99 = 1000, RATES_ROOM = 32 };
+
+/* Sleeps to within 100 us, then spins: the kernel wakes a sleeper some tens of microseconds late. */
+static void wait_until(int64_t when_ns)
+{
+    assay_clock_sleep_until(when_ns - 100000);
+    while (assay_clock_ns() < when_ns) {
+    }
+}
+
+/* One rate: QUERIES_FOR_P99 queries, or until latest_ns; then fewer. */
+static enum assay_status serve_rate(const struct assay_work *work, double rate, struct assay_rng *rng, int64_t latest_ns,
+                                    struct assay_samples *latencies, struct assay_error *err)
+{
+    int64_t start = assay_clock_ns();
+    double arrival = (double)start + 1e6;
+    latencies->n = 0;
+    for (int i = 0; i < QUERIES_FOR_P99 && assay_clock_ns() < latest_ns; i++) {
+        arrival += assay_rng_exponential(rng) * 1e9 / rate;
+        wait_until((int64_t)arrival);
+        enum assay_status st = work->run(work->context, err);
+        if (st)
+            return st;
+        add_sample(latencies, (double)assay_clock_ns() - arrival);
+    }
+    latencies->wall_ns = assay_clock_ns() - start;
+    return ASSAY_OK;
+}
+
+enum assay_status assay_measure_server(const struct assay_work *work, double service_ns, double bound_ns, double max_time,
+                                       uint64_t seed, struct assay_server_result *result, struct assay_error *err)
+{
+    double capacity = 1e9 / service_ns, low = 0.05 * capacity, high = capacity, rate = 0.5 * capacity;
+    int64_t latest = assay_clock_ns() + (int64_t)(max_time * 1e9);
+    struct assay_samples tried = {0};
+    struct assay_rng rng;
+    enum assay_status st = ASSAY_OK;
+    assay_rng_init(&rng, seed, assay_rng_stream("arrivals"));
+    *result = (struct assay_server_result){.bound_ns = bound_ns > 0 ? bound_ns : 10 * service_ns};
+    result->rates = assay_alloc(RATES_ROOM * sizeof *result->rates);
+    result->p99s = assay_alloc(RATES_ROOM * sizeof *result->p99s);
+    while (!st && result->n_tried < RATES_ROOM && high - low > 0.05 * high) {
+        st = serve_rate(work, rate, &rng, latest, &tried, err);
+        if (st || tried.n < QUERIES_FOR_P99)
+            break;
+        double p99 = assay_stats_quantile(tried.ns, tried.n, 0.99);
+        bool held = p99 <= result->bound_ns;
+        result->rates[result->n_tried] = rate;
+        result->p99s[result->n_tried++] = p99;
+        if (held || result->n_tried == 1) {
+            struct assay_samples old = result->latencies;
+            result->latencies = tried;
+            tried = old;
+        }
+        if (held)
+            result->rate = rate;
+        *(held ? &low : &high) = rate;
+        rate = 0.5 * (low + high);
+    }
+    if (!st && result->n_tried == 0)
+        st = assay_error_set(
+            err, ASSAY_TIMEOUT,
+            "%d queries, which a p99 needs, take about %.0f s at half of this model's rate, and --max-time is %g s; give more",
+            QUERIES_FOR_P99, QUERIES_FOR_P99 / rate, max_time);
+    assay_samples_release(&tried);
+    return st;
+}
+
+void assay_server_result_release(struct assay_server_result *result)
+{
+    assay_samples_release(&result->latencies);
+    free(result->rates);
+    free(result->p99s);
+    result->rates = result->p99s = NULL;
+}
