@@ -27,6 +27,21 @@ enum assay_dtype_set {
     ASSAY_SET_ANY = ASSAY_SET_NUMBER | ASSAY_SET_BOOL,
 };
 
+/* The same for kernels: X(NAME, C type, type to calculate in: for integers an unsigned one, in which overflow wraps). */
+#define ASSAY_REAL_TYPES(X)                                                                                                      \
+    X(F32, float, float)                                                                                                         \
+    X(F64, double, double)
+#define ASSAY_SIGNED_TYPES(X)                                                                                                    \
+    X(I8, int8_t, uint32_t)                                                                                                      \
+    X(I16, int16_t, uint32_t)                                                                                                    \
+    X(I32, int32_t, uint32_t)                                                                                                    \
+    X(I64, int64_t, uint64_t)
+#define ASSAY_UNSIGNED_TYPES(X)                                                                                                  \
+    X(U8, uint8_t, uint32_t)                                                                                                     \
+    X(U16, uint16_t, uint32_t)                                                                                                   \
+    X(U32, uint32_t, uint32_t)                                                                                                   \
+    X(U64, uint64_t, uint64_t)
+
 /* ---- shape rules */
 
 /* Of a known dtype (or ASSAY_NO_DTYPE) and unknown rank. */
