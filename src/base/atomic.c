@@ -86,6 +86,14 @@ enum assay_status assay_atomic_open_path(struct assay_atomic_file *f, const char
     return st;
 }
 
+void assay_atomic_set_name(struct assay_atomic_file *f, const char *name)
+{
+    ASSAY_ASSERT(f->temporary_path && !strchr(name, '/'));
+    size_t n_folder = (size_t)(assay_path_name(f->path) - f->path), n_name = strlen(name) + 1;
+    f->path = assay_realloc(f->path, n_folder + n_name);
+    memcpy(f->path + n_folder, name, n_name);
+}
+
 /* Devices and pipes cannot be synced, and say so. */
 static bool sync_failed(int fd) { return fsync(fd) != 0 && errno != EINVAL && errno != EROFS && errno != ENOTSUP; }
 

@@ -43,6 +43,8 @@ struct assay_atomic_file {
 enum assay_status assay_atomic_open(struct assay_atomic_file *f, const char *path, struct assay_error *err);
 /* Only chooses the temporary name; somebody else writes that file. ASSAY_INVALID where `path` is no regular file. */
 enum assay_status assay_atomic_open_path(struct assay_atomic_file *f, const char *path, struct assay_error *err);
+/* Another name, in the same folder, for what commit will make: for names that tell the content. */
+void assay_atomic_set_name(struct assay_atomic_file *f, const char *name);
 /* Flush, sync, rename, sync the folder. Releases f whatever the outcome. */
 enum assay_status assay_atomic_commit(struct assay_atomic_file *f, struct assay_error *err);
 /* Removes the temporary file. Does nothing after a commit. */
