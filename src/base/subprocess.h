@@ -2,10 +2,12 @@
 /*
  * Child processes with limits, for isolating what may crash, hang or eat all memory.
  *
- * The child gets a new process group, so that it and all it starts end together, also when we die (PR_SET_PDEATHSIG). Its
- * standard input is `input`; what it writes to standard output and standard error is collected (bounded). The memory limit is
- * watched as resident memory of the child, sampled every 10 ms, since RLIMIT_AS counts reservations that runtimes never touch;
- * RLIMIT_CORE is 0.
+ * The child gets a new process group, so that it and all it starts end together: when it exits, when a limit ends it, and also
+ * when we die, however we die (only a grandchild that makes a session of its own escapes). Its standard input is `input`; what it
+ * writes to standard output and standard error is collected (bounded); it gets no other open file of ours, default signal
+ * handlers and RLIMIT_CORE 0. The memory limit is watched as resident memory of the child, sampled every 10 ms, since RLIMIT_AS
+ * counts reservations that runtimes never touch. Threads: the calling thread must live until the call returns; calls in several
+ * threads do not disturb each other.
  */
 #ifndef ASSAY_BASE_SUBPROCESS_H
 #define ASSAY_BASE_SUBPROCESS_H
@@ -37,11 +39,11 @@ struct assay_subprocess_outcome {
     size_t output_size_bytes;
     bool output_cut;
     int64_t wall_ns, user_ns, system_ns;
-    int64_t peak_resident_bytes; /* ru_maxrss */
+    int64_t peak_resident_bytes; /* 0 = not known: it ended before the first sample */
 };
 
-/* ASSAY_OK as soon as the child could be started: the rest is in *outcome. A child that the kernel's out-of-memory killer ended
- * (SIGKILL that we did not send) is NO_MEMORY. */
+/* ASSAY_OK as soon as the child could be started: the rest is in *outcome. A program that is not there is ASSAY_ABSENT. A child
+ * that the kernel's out-of-memory killer ended (SIGKILL that we did not send) is NO_MEMORY. */
 enum assay_status assay_subprocess_run(const struct assay_subprocess_options *options, struct assay_arena *arena,
                                        struct assay_subprocess_outcome *outcome, struct assay_error *err);
 
