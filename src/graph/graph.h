@@ -157,8 +157,9 @@ const int64_t *assay_node_ints(const struct assay_node *node, const char *name, 
 const float *assay_node_floats(const struct assay_node *node, const char *name, size_t *n);
 struct assay_graph *assay_node_graph(const struct assay_node *node, const char *name);
 
-/* Content hash: nodes, attributes, constants, inputs and outputs with their declared types; not value names, node names, doc
- * strings or file layout, so that the same model saved by two tools is one model. 64 hexadecimal digits. */
+/* Content hash of a sorted graph: nodes, attributes, constants, and inputs with their declared types (a symbolic dimension counts
+ * as open, also when it is bound); not names, order of nodes, doc strings or file layout, so that the same model saved by two
+ * tools is one model. 64 hexadecimal digits. */
 void assay_graph_hash(const struct assay_graph *graph, char text[ASSAY_HASH_TEXT_SIZE]);
 
 /* The graph as text, a line a node, for people and tests. Free with free(). */

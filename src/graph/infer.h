@@ -32,8 +32,8 @@ enum assay_status assay_graph_infer_body(struct assay_graph *body, int n_inputs,
  * DequantizeLinear. What followed from bound dimensions is folded as well, so a folded graph is not to be bound to other numbers.
  * A node that fails to run stays for the runtime to complain of. */
 enum assay_status assay_graph_fold(struct assay_graph *graph, int64_t limit_bytes, struct assay_error *err);
-/* The standard's rules that load cannot see: known op, number of inputs and outputs, attribute kinds, names; the first breach as
- * ASSAY_INVALID. */
+/* The standard's rules that load cannot see: number of inputs and outputs, attribute kinds, an interface without doubles; the
+ * first breach as ASSAY_INVALID. An op that we do not have is ASSAY_UNSUPPORTED. */
 enum assay_status assay_graph_check(const struct assay_graph *graph, struct assay_error *err);
 
 #endif

@@ -40,19 +40,16 @@ static enum assay_status blame(const struct assay_op_call *call, enum assay_stat
     return assay_error_prefix(err, st, "%s", node->type);
 }
 
-static bool is_given(const struct assay_op_call *call, int i) { return call->node->inputs[i] >= 0; }
-
-static enum assay_status check_inputs(const struct assay_op *op, const struct assay_op_call *call, struct assay_error *err)
+enum assay_status assay_op_check_inputs(const struct assay_op *op, const struct assay_node *node, struct assay_error *err)
 {
-    if (call->n_inputs < op->min_inputs || (op->max_inputs >= 0 && call->n_inputs > op->max_inputs)) {
-        if (op->max_inputs < 0)
-            return assay_error_set(err, ASSAY_INVALID, "it has %d inputs, the standard wants at least %d", call->n_inputs,
-                                   op->min_inputs);
-        return assay_error_set(err, ASSAY_INVALID, "it has %d inputs, the standard wants %d to %d", call->n_inputs,
+    if (op->max_inputs < 0 && node->n_inputs < op->min_inputs)
+        return assay_error_set(err, ASSAY_INVALID, "it has %d inputs, the standard wants at least %d", node->n_inputs,
+                               op->min_inputs);
+    if (op->max_inputs >= 0 && (node->n_inputs < op->min_inputs || node->n_inputs > op->max_inputs))
+        return assay_error_set(err, ASSAY_INVALID, "it has %d inputs, the standard wants %d to %d", node->n_inputs,
                                op->min_inputs, op->max_inputs);
-    }
     for (int i = 0; i < op->min_inputs; i++)
-        if (!is_given(call, i))
+        if (node->inputs[i] < 0)
             return assay_error_set(err, ASSAY_INVALID, "its input %d is not given", i);
     return ASSAY_OK;
 }
@@ -80,7 +77,7 @@ static enum assay_status infer_types(const struct assay_op *op, struct assay_op_
 {
     for (int i = 0; i < call->n_outputs; i++)
         call->outputs[i] = (struct assay_type){.rank = -1};
-    enum assay_status st = check_inputs(op, call, err);
+    enum assay_status st = assay_op_check_inputs(op, call->node, err);
     if (!st)
         st = op->infer(call, err);
     return st ? st : check_outputs(call, err);

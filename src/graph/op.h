@@ -2,7 +2,7 @@
 /*
  * Ops: what a node type means. Each op family has one file in graph/ops/ with, for every op: the shape rule, the reference
  * kernel, the cost (and later the gradient), and its test. To add an op: write it in its family's file, in that file's table; a
- * new family is one file and one line in ops/table.c.
+ * new family is one file, which CMake puts into the table.
  *
  * One shape rule serves twice. At compile time it sees types in which dimensions may be unknown (-1) and the contents of those
  * inputs that are constants; at run time it sees the contents of all inputs, and then must make every output type known, unless
@@ -65,7 +65,9 @@ const struct assay_op *assay_op_find(const char *domain, const char *type);
 /* All ops in table order: for docs, tests, `assay models`. i from 0 until NULL. */
 const struct assay_op *assay_op_at(int i);
 
-/* Checks the number of inputs, calls the rule, and makes sure of its promises. The sentence of a failure begins with the op's
+/* ASSAY_INVALID if the op wants another number of inputs, or one that the node does not give. */
+enum assay_status assay_op_check_inputs(const struct assay_op *op, const struct assay_node *node, struct assay_error *err);
+/* Checks the inputs, calls the rule, and makes sure of its promises. The sentence of a failure begins with the op's
  * type and the node's name. */
 enum assay_status assay_op_infer(const struct assay_op *op, struct assay_op_call *call, struct assay_error *err);
 /* infer with the contents at hand, allocate, run, with conversions for ASSAY_OP_VIA_F32. On failure results are released. */
