@@ -27,11 +27,14 @@ void assay_clock_sleep_until(int64_t when_ns)
 
 void assay_clock_utc_text(int64_t utc_us, char *text)
 {
-    time_t seconds = (time_t)(utc_us / 1000000);
+    int64_t microseconds = utc_us % 1000000;
+    if (microseconds < 0)
+        microseconds += 1000000;
+    time_t seconds = (time_t)(utc_us / 1000000 - (utc_us % 1000000 < 0));
     struct tm tm;
     gmtime_r(&seconds, &tm);
     size_t n = strftime(text, ASSAY_UTC_TEXT_SIZE, "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(text + n, ASSAY_UTC_TEXT_SIZE - n, ".%06dZ", (int)(utc_us % 1000000));
+    snprintf(text + n, ASSAY_UTC_TEXT_SIZE - n, ".%06dZ", (int)microseconds);
 }
 
 void assay_clock_duration_text(double ns, char *text, size_t size)
@@ -40,8 +43,9 @@ void assay_clock_duration_text(double ns, char *text, size_t size)
         double ns;
         const char *unit;
     } units[] = {{3600e9, "h"}, {60e9, "min"}, {1e9, "s"}, {1e6, "ms"}, {1e3, "us"}, {1, "ns"}};
+    /* Hours and minutes from two on; below, the next unit where three digits would round up to it. */
     size_t i = 0;
-    while (i < 5 && fabs(ns) < units[i].ns * (i < 2 ? 2 : 1))
+    while (i < 5 && fabs(ns) < units[i].ns * (i < 2 ? 2 : 0.9995))
         i++;
     double value = ns / units[i].ns;
     int digits = fabs(value) >= 99.95 ? 0 : fabs(value) >= 9.995 ? 1 : 2;

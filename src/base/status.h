@@ -39,7 +39,8 @@ struct assay_error {
 
 #define ASSAY_PRINTF(position, first) __attribute__((format(printf, position, first)))
 
-/* Sets *err (if not NULL) and returns `status`, so that a failure is one line: return assay_error_set(err, …). */
+/* Sets *err (if not NULL) and returns `status`, so that a failure is one line: return assay_error_set(err, …). Control characters
+ * and what is no UTF-8 (names from files) become '?'. An argument may be err->message itself only in assay_error_prefix. */
 enum assay_status assay_error_set(struct assay_error *err, enum assay_status status, const char *format, ...) ASSAY_PRINTF(3, 4);
 
 /* Puts "context: " before the sentence that *err already holds, and returns its status. */
