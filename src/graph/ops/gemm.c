@@ -81,7 +81,9 @@ static void store(const struct assay_gemm *g, const double *block, int64_t block
     for (int64_t r = 0; r < n_m; r++) {
         const double *row = block + r * block_stride;
         int64_t to = (i + r) * g->c_row_stride + j, from = (i + r) * g->add.row_stride + j * g->add.column_stride;
-        if (g->a_type == ASSAY_F32) {
+        if (g->c_is_f64) {
+            memcpy((double *)g->c + to, row, (size_t)n_n * sizeof *row);
+        } else if (g->a_type == ASSAY_F32) {
             float *c = (float *)g->c + to;
             const float *add = g->add.data ? (const float *)g->add.data + from : NULL;
             for (int64_t s = 0; s < n_n; s++)

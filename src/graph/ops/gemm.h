@@ -26,7 +26,7 @@ struct assay_matrix {
 
 struct assay_gemm {
     int64_t m, n, k;                /* C is [m, n]; k = 0 leaves beta · add */
-    enum assay_dtype a_type;        /* F32, F64: b, c and add too. I8 or U8: c is I32, wrapped around as C's unsigned does */
+    enum assay_dtype a_type;        /* F32, F64: b, c and add too. I8 or U8: c is I32, wrapped around as unsigned numbers do */
     enum assay_dtype b_type;        /* as a_type, or the other one of I8 and U8 */
     struct assay_matrix a, b;       /* [m, k], [k, n] */
     const int32_t *a_zero, *b_zero; /* integers: taken off each row of A, each column of B; NULL = 0 */
@@ -37,6 +37,7 @@ struct assay_gemm {
     struct assay_matrix add; /* [m, n]; data NULL = nothing */
     void *c;
     int64_t c_row_stride;
+    bool c_is_f64; /* f32 operands: c in double, unrounded, for sums that go on; alpha, beta and add do not count */
     const struct assay_gemm_kernel *kernel; /* NULL = the best for the type */
 };
 
