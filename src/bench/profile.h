@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where a run's time goes, by op: medians over the profiled runs, with the share of the roofline where an op's FLOPs and bytes
+ * are known.
+ *
+ * Roofline (Williams, Waterman & Patterson, CACM 2009): an op of F FLOPs and B bytes takes at least max(F / peak FLOP/s, B / peak
+ * bytes/s); its share is that time over the measured one. An op that a runtime fused or made up has no FLOPs of its own, and no
+ * share.
+ */
+#ifndef ASSAY_BENCH_PROFILE_H
+#define ASSAY_BENCH_PROFILE_H
+
+#include "bench/case.h"
+#include "graph/graph.h"
+
+/* JSON array, most time first: {"name", "type", "count", "median_ns", "share", "flops", "bytes", "roofline_share", "bound"};
+ * members that are not known are missing. Writes a Chrome trace of the last run to c->trace_path if that is set. run_ns: median
+ * of whole runs while profiling; an entry "(outside ops)" is what the ops do not account for. New reference. */
+enum assay_status assay_profile_make(const struct assay_case *c, const struct assay_graph *graph,
+                                     const struct assay_op_time *times, int n_times, double run_ns, json_t **profile,
+                                     struct assay_error *err);
+
+#endif
