@@ -43,8 +43,6 @@ function read_rules(    line, name, n, words, i, changed, a, b, c) {
         report(rules ": no rule found")
 }
 
-function for_tests(name) { return name ~ /_test\.[ch]$/ || name ~ /\/fixture\.h$/ || name == "base/test.h" }
-
 function check(file, number, name, quoted,    from, to) {
     from = file
     sub(/\/.*/, "", from)
@@ -61,8 +59,8 @@ function check(file, number, name, quoted,    from, to) {
     sub(/\/.*/, "", to)
     if (name ~ /\.c$/)
         report(file ":" number ": " name " is a source, not a header")
-    else if (for_tests(name) && !for_tests(file))
-        report(file ":" number ": " name " is for tests (x_test.c, fixture.h) only")
+    else if ((name in for_tests) && file ~ /\.c$/ && file !~ /_test\.c$/)
+        report(file ":" number ": " name " is for tests only")
     else if (!(to in part))
         report(file ":" number ": there is no part " to " in the rules")
     else if (from != to && (from in part) && !((from, to) in allowed))
@@ -82,17 +80,32 @@ BEGIN { read_rules() }
         number++
         if (line !~ /^[ \t]*#[ \t]*include[ \t]*["<]/)
             continue
-        quoted = line ~ /^[^"<]*"/
+        n_includes++
+        in_file[n_includes] = file
+        at_line[n_includes] = number
+        is_quoted[n_includes] = line ~ /^[^"<]*"/
         name = line
         sub(/^[^"<]*["<]/, "", name)
         sub(/[">].*/, "", name)
-        check(file, number, name, quoted)
+        included[n_includes] = name
     }
     close(file)
 }
 END {
     if (n_files == 0)
         report("no sources found")
+    # base/test.h is for tests, and so is every header that includes such a one.
+    for_tests["base/test.h"] = 1
+    do {
+        changed = 0
+        for (i = 1; i <= n_includes; i++)
+            if ((included[i] in for_tests) && in_file[i] ~ /\.h$/ && !(in_file[i] in for_tests)) {
+                for_tests[in_file[i]] = 1
+                changed = 1
+            }
+    } while (changed)
+    for (i = 1; i <= n_includes; i++)
+        check(in_file[i], at_line[i], included[i], is_quoted[i])
     printf "%d files, %d offences\n", n_files, n_bad
     exit n_bad ? 1 : 0
 }'
