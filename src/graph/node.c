@@ -30,9 +30,9 @@ static struct assay_attr *make(struct assay_graph *graph, struct assay_node *nod
         if ((n & (n - 1)) == 0)
             node->attrs = assay_arena_grow(&graph->arena, node->attrs, n, n ? 2 * n : 1, sizeof *node->attrs);
         attr = &node->attrs[node->n_attrs++];
-        name = assay_arena_strdup(&graph->arena, name);
+        attr->name = assay_arena_strdup(&graph->arena, name);
     }
-    *attr = (struct assay_attr){.name = attr->name ? attr->name : name, .kind = kind, .n = 1};
+    *attr = (struct assay_attr){.name = attr->name, .kind = kind, .n = 1};
     return attr;
 }
 
