@@ -39,7 +39,7 @@ struct assay_subprocess_outcome {
     size_t output_size_bytes;
     bool output_cut;
     int64_t wall_ns, user_ns, system_ns;
-    int64_t peak_resident_bytes; /* 0 = not known: it ended before the first sample */
+    int64_t peak_resident_bytes; /* a lower bound for a child that lived only some ticks; 0 = not known */
 };
 
 /* ASSAY_OK as soon as the child could be started: the rest is in *outcome. A program that is not there is ASSAY_ABSENT. A child

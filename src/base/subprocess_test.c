@@ -6,6 +6,7 @@
 #include "base/test.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -329,6 +330,38 @@ ASSAY_TEST(it_works_with_the_standard_files_closed)
     assay_arena_release(&arena);
 }
 
+static void *run_some(void *failures)
+{
+    for (int i = 0; i < 10; i++) {
+        struct assay_arena arena;
+        assay_arena_init(&arena);
+        const char *const argv[] = {"/bin/sh", "-c", "cat; exit 5", NULL};
+        struct assay_subprocess_options options = limits(60000);
+        options.argv = argv;
+        options.input = "in";
+        options.input_size_bytes = 2;
+        struct assay_subprocess_outcome o;
+        if (assay_subprocess_run(&options, &arena, &o, NULL) != ASSAY_OK || o.exit_code != 5 || strcmp(o.output, "in") != 0)
+            ++*(int *)failures;
+        assay_arena_release(&arena);
+    }
+    return NULL;
+}
+
+ASSAY_TEST(threads_run_children_at_the_same_time)
+{
+    enum { THREADS = 4 };
+    pthread_t threads[THREADS];
+    int failures[THREADS] = {0}, before = n_open_files();
+    for (int i = 0; i < THREADS; i++)
+        CHECK(pthread_create(&threads[i], NULL, run_some, &failures[i]) == 0);
+    for (int i = 0; i < THREADS; i++) {
+        CHECK(pthread_join(threads[i], NULL) == 0);
+        CHECK_INT(failures[i], 0);
+    }
+    CHECK_INT(n_open_files(), before);
+}
+
 ASSAY_TEST_MAIN(
     ASSAY_TEST_ENTRY(output_errors_and_exit_code_are_collected), ASSAY_TEST_ENTRY(input_arrives_whole_or_is_ignored),
     ASSAY_TEST_ENTRY(a_crash_is_crashed_with_its_signal), ASSAY_TEST_ENTRY(a_kill_from_outside_counts_as_out_of_memory),
@@ -338,4 +371,4 @@ ASSAY_TEST_MAIN(
     ASSAY_TEST_ENTRY(child_and_grandchildren_end_when_we_are_killed), ASSAY_TEST_ENTRY(the_stop_flag_asks_first_and_then_kills),
     ASSAY_TEST_ENTRY(the_environment_is_what_was_given), ASSAY_TEST_ENTRY(no_open_file_leaks_into_the_child_or_stays_here),
     ASSAY_TEST_ENTRY(a_program_that_cannot_start_is_an_error_of_the_call),
-    ASSAY_TEST_ENTRY(it_works_with_the_standard_files_closed))
+    ASSAY_TEST_ENTRY(it_works_with_the_standard_files_closed), ASSAY_TEST_ENTRY(threads_run_children_at_the_same_time))
