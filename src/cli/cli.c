@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See cli.h: parsing, getters, failures. Help and the manual are in help.c. */
+#include "cli/cli.h"
+
+#include "base/version.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+const char *const assay_format_words[] = {"table", "json", "csv", "markdown", NULL};
+
+/* What was given for one option. */
+struct assay_cli_value {
+    bool given;
+    const char *text; /* the last one, as typed */
+    int64_t i;
+    double real;
+    const char **texts;
+    int64_t *ints;
+    size_t n; /* of a list */
+};
+
+volatile sig_atomic_t assay_cli_stop;
+
+static void on_signal(int number)
+{
+    if (assay_cli_stop)
+        _exit(128 + number);
+    assay_cli_stop = 1;
+}
+
+void assay_cli_catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_signal};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+int assay_cli_fail(const struct assay_cli *cli, const struct assay_error *err)
+{
+    (void)cli;
+    fprintf(stderr, "assay: %s\n", err->message);
+    return err->status == ASSAY_INVALID ? ASSAY_EXIT_USAGE : ASSAY_EXIT_FAILED;
+}
+
+int assay_cli_usage(const struct assay_cli *cli, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fputs("assay: ", stderr);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fprintf(stderr, "; see `assay %s%s--help`\n", cli->verb ? cli->verb->name : "", cli->verb ? " " : "");
+    return ASSAY_EXIT_USAGE;
+}
+
+/* ---- nearest name, for typing errors */
+
+static int edit_distance(const char *a, const char *b)
+{
+    enum { LONGEST = 40 };
+    int row[LONGEST + 1];
+    int n = (int)strlen(b);
+    if (n > LONGEST || strlen(a) > LONGEST)
+        return INT_MAX;
+    for (int j = 0; j <= n; j++)
+        row[j] = j;
+    for (int i = 1; a[i - 1]; i++) {
+        int diagonal = row[0];
+        row[0] = i;
+        for (int j = 1; j <= n; j++) {
+            int above = row[j], best = diagonal + (a[i - 1] != b[j - 1]);
+            best = above + 1 < best ? above + 1 : best;
+            row[j] = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
+            diagonal = above;
+        }
+    }
+    return row[n];
+}
+
+static const char *nearest_option(const struct assay_verb *verb, const char *name)
+{
+    const char *best = NULL;
+    int distance = 4;
+    for (const struct assay_cli_option *o = verb->options; o->name; o++) {
+        int d = edit_distance(name, o->name);
+        if (d < distance) {
+            distance = d;
+            best = o->name;
+        }
+    }
+    return best;
+}
+
+static const char *nearest_verb(const char *name)
+{
+    const char *best = NULL;
+    int distance = 4;
+    for (size_t i = 0; assay_verbs[i]; i++) {
+        int d = edit_distance(name, assay_verbs[i]->name);
+        if (!assay_verbs[i]->hidden && d < distance) {
+            distance = d;
+            best = assay_verbs[i]->name;
+        }
+    }
+    return best;
+}
+
+/* ---- values */
+
+static void add_text(struct assay_cli *cli, struct assay_cli_value *v, const char *text)
+{
+    v->texts = assay_arena_grow(&cli->arena, v->texts, v->n, v->n + 1, sizeof *v->texts);
+    v->texts[v->n++] = text;
+}
+
+static void add_int(struct assay_cli *cli, struct assay_cli_value *v, int64_t number)
+{
+    v->ints = assay_arena_grow(&cli->arena, v->ints, v->n, v->n + 1, sizeof *v->ints);
+    v->ints[v->n++] = number;
+}
+
+static bool read_int(const char *text, char **end, int64_t *value)
+{
+    errno = 0;
+    *value = strtoll(text, end, 10);
+    return *end != text && errno == 0;
+}
+
+/* "4", "1..8", "1..64:x2", "8..64:+8"; at most 1,000 numbers. */
+static bool read_range(struct assay_cli *cli, struct assay_cli_value *v, const char *text)
+{
+    enum { LONGEST = 1000 };
+    char *p;
+    int64_t from, to, step = 1;
+    bool doubling = false;
+    if (!read_int(text, &p, &from))
+        return false;
+    to = from;
+    if (strncmp(p, "..", 2) == 0) {
+        if (!read_int(p + 2, &p, &to) || to < from)
+            return false;
+        if (*p == ':' && (p[1] == 'x' || p[1] == '+')) {
+            doubling = p[1] == 'x';
+            if (!read_int(p + 2, &p, &step) || step < 1 + doubling || (doubling && from < 1))
+                return false;
+        }
+    }
+    if (*p)
+        return false;
+    size_t n = 0;
+    for (int64_t i = from; i <= to && n++ < LONGEST; i = doubling ? i * step : i + step) {
+        add_int(cli, v, i);
+        if (i > INT64_MAX / (doubling ? step : 2) - step)
+            break;
+    }
+    return n <= LONGEST;
+}
+
+/* "512M", "2GiB", "1.5g", "1000000". */
+static bool read_bytes(const char *text, int64_t *bytes)
+{
+    static const char units[] = "kmgt";
+    char *end;
+    double value = strtod(text, &end);
+    if (end == text || !isfinite(value) || value < 0)
+        return false;
+    if (*end) {
+        const char *unit = strchr(units, *end | 0x20);
+        if (!unit || (end[1] && strcasecmp(end + 1, "ib") != 0 && strcasecmp(end + 1, "b") != 0))
+            return false;
+        value *= pow(1024, (double)(unit - units + 1));
+    }
+    if (value >= 0x1p62)
+        return false;
+    *bytes = (int64_t)value;
+    return true;
+}
+
+static bool is_choice(const char *const *choices, const char *text)
+{
+    for (; *choices; choices++)
+        if (strcmp(*choices, text) == 0)
+            return true;
+    return false;
+}
+
+static bool read_list(struct assay_cli *cli, const struct assay_cli_option *o, struct assay_cli_value *v, const char *text)
+{
+    char *copy = assay_arena_strdup(&cli->arena, text), *rest = NULL;
+    size_t before = v->n;
+    for (char *item = strtok_r(copy, ",", &rest); item; item = strtok_r(NULL, ",", &rest)) {
+        if (o->kind == ASSAY_OPTION_TEXTS)
+            add_text(cli, v, item);
+        else if (!read_range(cli, v, item))
+            return false;
+    }
+    return v->n > before;
+}
+
+static bool read_value(struct assay_cli *cli, const struct assay_cli_option *o, struct assay_cli_value *v, const char *text)
+{
+    char *end;
+    switch (o->kind) {
+    case ASSAY_OPTION_FLAG:
+    case ASSAY_OPTION_TEXT:
+        return true;
+    case ASSAY_OPTION_CHOICE:
+        return is_choice(o->choices, text);
+    case ASSAY_OPTION_INT:
+        return read_int(text, &end, &v->i) && !*end;
+    case ASSAY_OPTION_REAL:
+        v->real = strtod(text, &end);
+        return end != text && !*end && isfinite(v->real);
+    case ASSAY_OPTION_BYTES:
+        return read_bytes(text, &v->i);
+    case ASSAY_OPTION_ENTRIES:
+        add_text(cli, v, text);
+        return strchr(text, '=') && *text != '=';
+    case ASSAY_OPTION_TEXTS:
+    case ASSAY_OPTION_INTS:
+        return read_list(cli, o, v, text);
+    }
+    return false;
+}
+
+static int bad_value(const struct assay_cli *cli, const struct assay_cli_option *o, const char *text)
+{
+    static const char *const wanted[] = {
+        [ASSAY_OPTION_INT] = "a whole number",
+        [ASSAY_OPTION_REAL] = "a number",
+        [ASSAY_OPTION_BYTES] = "a size like 512M or 2GiB",
+        [ASSAY_OPTION_TEXTS] = "a list like a,b,c",
+        [ASSAY_OPTION_ENTRIES] = "NAME=VALUE",
+        [ASSAY_OPTION_INTS] = "numbers like 1,2,4 or 1..8 or 1..64:x2",
+    };
+    if (o->kind != ASSAY_OPTION_CHOICE)
+        return assay_cli_usage(cli, "--%s takes %s, not '%s'", o->name, wanted[o->kind], text);
+    char list[256] = "";
+    for (size_t i = 0; o->choices[i]; i++) {
+        size_t at = strlen(list);
+        snprintf(list + at, sizeof list - at, "%s%s", i ? ", " : "", o->choices[i]);
+    }
+    return assay_cli_usage(cli, "--%s is one of %s, not '%s'", o->name, list, text);
+}
+
+/* ---- parsing */
+
+/* One option at argv[*at]; moves *at past its value. Returns 0 or the exit code. */
+static int parse_option(struct assay_cli *cli, int argc, char **argv, int *at)
+{
+    const char *name = argv[*at] + 2, *text = strchr(name, '=');
+    size_t length = text ? (size_t)(text - name) : strlen(name);
+    text = text ? text + 1 : NULL;
+    const struct assay_verb *verb = cli->verb;
+    size_t i = 0;
+    while (verb->options[i].name &&
+           (strlen(verb->options[i].name) != length || strncmp(verb->options[i].name, name, length) != 0))
+        i++;
+    const struct assay_cli_option *o = &verb->options[i];
+    if (!o->name) {
+        const char *nearest = nearest_option(verb, assay_arena_strndup(&cli->arena, name, length));
+        return assay_cli_usage(cli, "%s has no option --%.*s%s%s%s", verb->name, (int)length, name,
+                               nearest ? " (did you mean --" : "", nearest ? nearest : "", nearest ? "?)" : "");
+    }
+    struct assay_cli_value *v = &cli->values[i];
+    v->given = true;
+    if (o->kind == ASSAY_OPTION_FLAG)
+        return text ? assay_cli_usage(cli, "--%s takes no value", o->name) : 0;
+    if (!text && *at + 1 >= argc)
+        return assay_cli_usage(cli, "--%s needs a value (%s)", o->name, o->value);
+    v->text = text ? text : argv[++*at];
+    return read_value(cli, o, v, v->text) ? 0 : bad_value(cli, o, v->text);
+}
+
+static int parse(struct assay_cli *cli, int argc, char **argv, bool *help)
+{
+    size_t n_options = 0;
+    bool options_end = false;
+    while (cli->verb->options[n_options].name)
+        n_options++;
+    cli->values = assay_arena_array(&cli->arena, n_options + 1, sizeof *cli->values);
+    cli->arguments = assay_arena_array(&cli->arena, (size_t)argc + 1, sizeof *cli->arguments);
+    for (int at = 0; at < argc; at++) {
+        if (!options_end && strcmp(argv[at], "--") == 0) {
+            options_end = true;
+        } else if (!options_end && (strcmp(argv[at], "--help") == 0 || strcmp(argv[at], "-h") == 0)) {
+            *help = true;
+            return 0;
+        } else if (!options_end && strncmp(argv[at], "--", 2) == 0) {
+            int code = parse_option(cli, argc, argv, &at);
+            if (code)
+                return code;
+        } else if (!options_end && argv[at][0] == '-' && argv[at][1]) {
+            return assay_cli_usage(cli, "there is no option '%s'", argv[at]);
+        } else {
+            cli->arguments[cli->n_arguments++] = argv[at];
+        }
+    }
+    if (cli->n_arguments < cli->verb->min_arguments)
+        return assay_cli_usage(cli, "%s needs more arguments: assay %s %s", cli->verb->name, cli->verb->name, cli->verb->usage);
+    if (cli->verb->max_arguments >= 0 && cli->n_arguments > cli->verb->max_arguments)
+        return assay_cli_usage(cli, "%s does not take '%s'", cli->verb->name, cli->arguments[cli->verb->max_arguments]);
+    return 0;
+}
+
+static const struct assay_cli_value *value(const struct assay_cli *cli, const char *option)
+{
+    size_t i = 0;
+    while (cli->verb->options[i].name && strcmp(cli->verb->options[i].name, option) != 0)
+        i++;
+    ASSAY_ASSERT(cli->verb->options[i].name);
+    return &cli->values[i];
+}
+
+bool assay_cli_given(const struct assay_cli *cli, const char *option) { return value(cli, option)->given; }
+bool assay_cli_flag(const struct assay_cli *cli, const char *option) { return value(cli, option)->given; }
+
+const char *assay_cli_text(const struct assay_cli *cli, const char *option, const char *otherwise)
+{
+    const struct assay_cli_value *v = value(cli, option);
+    return v->given ? v->text : otherwise;
+}
+
+int64_t assay_cli_int(const struct assay_cli *cli, const char *option, int64_t otherwise)
+{
+    const struct assay_cli_value *v = value(cli, option);
+    return v->given ? v->i : otherwise;
+}
+
+double assay_cli_real(const struct assay_cli *cli, const char *option, double otherwise)
+{
+    const struct assay_cli_value *v = value(cli, option);
+    return v->given ? v->real : otherwise;
+}
+
+const char **assay_cli_texts(const struct assay_cli *cli, const char *option, size_t *n)
+{
+    *n = value(cli, option)->n;
+    return value(cli, option)->texts;
+}
+
+int64_t *assay_cli_ints(const struct assay_cli *cli, const char *option, size_t *n)
+{
+    *n = value(cli, option)->n;
+    return value(cli, option)->ints;
+}
+
+enum assay_format assay_cli_format(const struct assay_cli *cli)
+{
+    const char *word = assay_cli_text(cli, "format", "table");
+    int i = 0;
+    while (strcmp(assay_format_words[i], word) != 0)
+        i++;
+    return (enum assay_format)i;
+}
+
+/* ---- main */
+
+static const struct assay_verb *find_verb(const char *name)
+{
+    for (size_t i = 0; assay_verbs[i]; i++)
+        if (strcmp(assay_verbs[i]->name, name) == 0)
+            return assay_verbs[i];
+    return NULL;
+}
+
+/* What went wrong on stdout after all was printed: a full disk, a closed pipe. */
+static int close_stdout(int code)
+{
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        fprintf(stderr, "assay: results could not be written: %s\n", strerror(errno));
+        return code ? code : ASSAY_EXIT_FAILED;
+    }
+    return code;
+}
+
+static int run_verb(const struct assay_verb *verb, const char *program, int argc, char **argv)
+{
+    struct assay_cli cli = {.verb = verb, .program = program};
+    bool help = false;
+    assay_arena_init(&cli.arena);
+    assay_log_init(&cli.log, stderr);
+    int code = parse(&cli, argc, argv, &help);
+    if (!code && help)
+        assay_cli_help(verb);
+    else if (!code)
+        code = verb->run(&cli);
+    assay_arena_release(&cli.arena);
+    return code;
+}
+
+int assay_cli_main(int argc, char **argv)
+{
+    static char program[PATH_MAX];
+    struct assay_cli none = {0};
+    ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
+    if (length <= 0)
+        snprintf(program, sizeof program, "%s", argv[0]);
+    signal(SIGPIPE, SIG_IGN); /* a closed pipe is then a write error, told like others */
+    const char *word = argc > 1 ? argv[1] : "--help";
+    if (strcmp(word, "--version") == 0) {
+        printf("assay %s\n", ASSAY_VERSION);
+        return close_stdout(ASSAY_EXIT_OK);
+    }
+    bool is_help = strcmp(word, "help") == 0, ask = is_help || strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+    const struct assay_verb *verb = ask ? argc > 2 ? find_verb(argv[2]) : NULL : find_verb(word);
+    if (ask && (argc <= 2 || verb)) {
+        assay_cli_help(verb);
+        return close_stdout(argc > 1 ? ASSAY_EXIT_OK : ASSAY_EXIT_USAGE);
+    }
+    if (!verb) {
+        const char *unknown = ask ? argv[2] : word, *nearest = nearest_verb(unknown);
+        return assay_cli_usage(&none, "there is no verb '%s'%s%s%s", unknown, nearest ? " (did you mean " : "",
+                               nearest ? nearest : "", nearest ? "?)" : "");
+    }
+    return close_stdout(run_verb(verb, program, argc - 2, argv + 2));
+}
