@@ -85,7 +85,12 @@ static enum assay_status infer_types(const struct assay_op *op, struct assay_op_
 
 enum assay_status assay_op_infer(const struct assay_op *op, struct assay_op_call *call, struct assay_error *err)
 {
+    struct assay_arena arena, *given = call->scratch;
+    assay_arena_init(&arena);
+    call->scratch = given ? given : &arena;
     enum assay_status st = infer_types(op, call, err);
+    call->scratch = given;
+    assay_arena_release(&arena);
     return st ? blame(call, st, err) : ASSAY_OK;
 }
 
@@ -176,6 +181,17 @@ enum assay_status assay_op_run(const struct assay_op *op, struct assay_op_call *
     for (int i = 0; i < call->n_outputs; i++)
         assay_tensor_release(&call->results[i]);
     return blame(call, st, err);
+}
+
+bool assay_op_is_random(const struct assay_graph *graph, const struct assay_node *node)
+{
+    unsigned flags = node->op ? node->op->flags : 0;
+    if (!(flags & ASSAY_OP_RANDOM_IN_TRAINING))
+        return flags & ASSAY_OP_RANDOM;
+    if (node->n_inputs < 3 || node->inputs[2] < 0)
+        return false;
+    const struct assay_tensor *mode = &graph->values[node->inputs[2]].constant;
+    return !mode->data || assay_tensor_count(mode) != 1 || assay_tensor_int(mode, 0) != 0;
 }
 
 void assay_op_cost(const struct assay_op *op, const struct assay_op_call *call, struct assay_cost *cost)

@@ -21,10 +21,10 @@ struct assay_op_call {
     struct assay_type *inputs;              /* [n_inputs]; of an input not given: dtype ASSAY_NO_DTYPE, rank -1 */
     const struct assay_tensor *const *data; /* [n_inputs]; NULL = not given, or contents not known (compile time) */
     struct assay_type *outputs;             /* [n_outputs]; the shape rule's result, all unknown before */
+    struct assay_arena *scratch; /* small things; cleared after the node. May be NULL for assay_op_infer: it then lends one */
     /* Kernels only: */
     struct assay_tensor *results; /* [n_outputs]; allocated already where the type is known, else empty: the kernel allocates.
                                      Even an output that is not wanted is given */
-    struct assay_arena *scratch;  /* small things; cleared after the node */
     /* Runs a body: inputs shared with it, outputs owned by the caller. NULL outside a run (constant folding): then such ops do
      * not fold. */
     enum assay_status (*run_body)(struct assay_op_call *call, struct assay_graph *body, int n_inputs,
@@ -45,6 +45,7 @@ enum assay_op_flags {
     ASSAY_OP_VIA_F32 = 1, /* f16/bf16: the executor converts inputs to f32 and outputs back; the kernel never sees them */
     ASSAY_OP_RANDOM = 2,  /* never folded, outputs not comparable */
     ASSAY_OP_VIEW = 4,    /* the kernel may share its input's bytes */
+    ASSAY_OP_RANDOM_IN_TRAINING = 8, /* random unless its input 2, training_mode, is missing or false */
 };
 
 struct assay_op {
@@ -72,6 +73,9 @@ enum assay_status assay_op_check_inputs(const struct assay_op *op, const struct 
 enum assay_status assay_op_infer(const struct assay_op *op, struct assay_op_call *call, struct assay_error *err);
 /* infer with the contents at hand, allocate, run, with conversions for ASSAY_OP_VIA_F32. On failure results are released. */
 enum assay_status assay_op_run(const struct assay_op *op, struct assay_op_call *call, struct assay_error *err);
+/* Whether the node draws random numbers, so that its outputs can't be compared with another runtime's: its op is random, or it is
+ * in training mode (or may be: the mode is no constant). */
+bool assay_op_is_random(const struct assay_graph *graph, const struct assay_node *node);
 void assay_op_cost(const struct assay_op *op, const struct assay_op_call *call, struct assay_cost *cost);
 
 #endif

@@ -265,7 +265,8 @@ static enum assay_status run_dropout(struct assay_op_call *call, struct assay_er
 
 const struct assay_op assay_ops_random[] = {
     {"Bernoulli", "", 1, 1, ASSAY_OP_RANDOM | ASSAY_OP_VIA_F32, infer_bernoulli, run_bernoulli, assay_cost_per_output},
-    {"Dropout", "", 1, 3, ASSAY_OP_VIEW | ASSAY_OP_VIA_F32, infer_dropout, run_dropout, assay_cost_per_output},
+    {"Dropout", "", 1, 3, ASSAY_OP_RANDOM_IN_TRAINING | ASSAY_OP_VIEW | ASSAY_OP_VIA_F32, infer_dropout, run_dropout,
+     assay_cost_per_output},
     {"Multinomial", "", 1, 1, ASSAY_OP_RANDOM | ASSAY_OP_VIA_F32, infer_multinomial, run_multinomial, assay_cost_per_input},
     {"RandomNormal", "", 0, 0, ASSAY_OP_RANDOM, infer_random, run_normal, assay_cost_per_output},
     {"RandomNormalLike", "", 1, 1, ASSAY_OP_RANDOM, infer_random_like, run_normal, assay_cost_per_output},
