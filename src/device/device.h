@@ -68,11 +68,12 @@ const char *assay_machine_isa_text(struct assay_machine *machine);
 /* Measured ceilings of the CPU: FLOP/s (or integer op/s) per precision and bytes/s, at 1..n threads. Precisions that the CPU has
  * no instructions for are absent. */
 struct assay_ceiling {
-    const char *precision; /* "f32", "f64", "bf16", "int8", or "memory" (then `rate` is bytes/s of a STREAM triad, write-allocate
-                              not counted) */
-    const char *isa;       /* tier whose instructions were used: "avx512", "avx2", "sse", "avx512_vnni", "neon" */
+    const char *precision; /* "f32", "f64", "f16", "bf16", "int8", or "memory" (then `rate` is bytes/s of a STREAM triad,
+                              write-allocate not counted) */
+    const char *isa; /* tier whose instructions were used: "avx512", "avx2", "sse", "avx512_vnni", "neon"; of memory: "temporal"
+                        or "nontemporal" stores */
     int n_threads;
-    double rate;   /* per second: median of the repetitions */
+    double rate;   /* per second of CPU time, all threads together: median of the repetitions */
     double spread; /* (largest - smallest) / median of the repetitions */
 };
 struct assay_ceilings {
@@ -82,8 +83,9 @@ struct assay_ceilings {
     int64_t measured_us; /* when, UTC */
     bool from_cache;
 };
-/* Reads the cache file of this machine (key: CPU name, ISA, allowed CPUs, kernel), or measures (about 10 s; told through
- * `progress`, may be NULL) and writes it. `again` measures anyway. */
+/* Reads the cache file of this machine (key: host, CPU name, ISA, allowed CPUs, quota, kernel), or measures (below 10 s; told
+ * through `progress`, may be NULL) and writes it. `again` measures anyway. A cache that cannot be written is told through
+ * `progress`. */
 enum assay_status assay_ceilings_get(struct assay_ceilings *ceilings, const struct assay_machine *machine, bool again,
                                      void (*progress)(void *context, const char *what), void *context, struct assay_error *err);
 void assay_ceilings_release(struct assay_ceilings *ceilings);
@@ -108,7 +110,8 @@ double assay_noise_steal_share(const struct assay_noise *before, const struct as
 double assay_noise_other_share(const struct assay_noise *before, const struct assay_noise *after);
 
 /* Energy counters. joules since an arbitrary start; ASSAY_ABSENT with the reason if there is no counter for `device` ("cpu",
- * "cuda:0"). */
+ * "cuda:0"; NVML's index). RAPL wraps after some 262 kJ a package, so a later reading that is smaller is no figure. Costs some 10
+ * ms for a GPU: never inside a timed region. */
 enum assay_status assay_energy_read(const char *device, double *energy_j, struct assay_error *err);
 /* Resident memory of this process now, and its largest so far. */
 void assay_memory_resident(int64_t *now_bytes, int64_t *peak_bytes);
