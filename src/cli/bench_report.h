@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What `assay bench` shows: a line for each finished case, the table at the end, the profile. */
+#ifndef ASSAY_CLI_BENCH_REPORT_H
+#define ASSAY_CLI_BENCH_REPORT_H
+
+#include "bench/case.h"
+#include "report/table.h"
+
+/* For ASSAY_FORMAT_TABLE and _MARKDOWN a readable choice of columns; for JSON and CSV all of the row's. */
+void assay_bench_table_init(struct assay_table *table, enum assay_format format);
+void assay_bench_table_add(struct assay_table *table, const struct assay_row *row, enum assay_format format);
+/* "ok  detect cpu/onnxruntime, batch 1, 2 threads: 47.1 ms ± 0.4 %". From the arena. */
+const char *assay_bench_line(const struct assay_case *c, const struct assay_row *row, struct assay_arena *arena);
+
+void assay_bench_profile_init(struct assay_table *table);
+/* The ops that make up 95 % of the time, and the rest as one line; `profile` as bench/profile.h makes it. */
+void assay_bench_profile_add(struct assay_table *table, const struct assay_case *c, const json_t *profile);
+
+#endif
