@@ -189,7 +189,7 @@ bool assay_graph_known_call(struct assay_op_call *call, const struct assay_graph
                             struct assay_arena *scratch)
 {
     make_call(call, graph, node, scratch);
-    if (!node->op || (node->op->flags & ASSAY_OP_RANDOM))
+    if (!node->op || assay_op_is_random(graph, node))
         return false;
     for (int i = 0; i < node->n_attrs; i++)
         if (node->attrs[i].graph)

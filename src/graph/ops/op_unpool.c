@@ -43,6 +43,9 @@ static enum assay_status infer_max_unpool(struct assay_op_call *call, struct ass
     if (st || call->inputs[0].rank < 0)
         return st;
     st = unpooled_type(call, y, err);
+    bool shape_given = call->n_inputs > 2 && call->node->inputs[2] >= 0;
+    for (int i = 2; shape_given && !assay_rule_data(call, 2) && i < y->rank; i++)
+        y->dims[i] = -1; /* the run will tell */
     if (st || !assay_rule_data(call, 2) || !assay_type_is_known(y))
         return st;
     int64_t dims[ASSAY_MAX_RANK];
