@@ -18,8 +18,6 @@ bool assay_proc_line(const char *path, char *line, size_t size);
 bool assay_proc_field(const char *text, const char *key, char *value, size_t size);
 /* A whole number at the start of a text (spaces before and anything after it), not negative. */
 bool assay_proc_integer(const char *text, int64_t *value);
-/* "0-3,8" has 5 CPUs; false for anything else than such a list. */
-bool assay_proc_count_list(const char *list, int *n);
 /* The "cpu " line of /proc/stat into busy, idle and steal. */
 bool assay_proc_stat(const char *text, int64_t ns_per_tick, struct assay_noise *noise);
 

@@ -67,8 +67,8 @@ ASSAY_TEST(memory_that_is_touched_becomes_resident)
     char *memory = malloc(SIZE);
     CHECK(memory && before > 0 && peak_before >= before);
     memset(memory, 1, SIZE);
+    __asm__ volatile("" ::"r"(memory) : "memory"); /* or the compiler leaves it out */
     assay_memory_resident(&after, &peak);
-    CHECK(memory[SIZE / 2] == 1);
     free(memory);
     /* The kernel's counters of each CPU are summed lazily: a tolerance of 1/8. */
     CHECK(after - before > SIZE / 8 * 7 && peak >= after);

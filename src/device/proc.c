@@ -71,32 +71,6 @@ bool assay_proc_integer(const char *text, int64_t *value)
     return true;
 }
 
-bool assay_proc_count_list(const char *list, int *n)
-{
-    int64_t count = 0;
-    for (const char *at = list;;) {
-        char *end;
-        if (!isdigit((unsigned char)*at))
-            return false;
-        long first = strtol(at, &end, 10), last = first;
-        if (*end == '-') {
-            if (!isdigit((unsigned char)end[1]))
-                return false;
-            last = strtol(end + 1, &end, 10);
-        }
-        if (last < first || last > 1000000)
-            return false;
-        count += last - first + 1;
-        if (*end != ',')
-            break;
-        at = end + 1;
-    }
-    if (count > 1000000)
-        return false;
-    *n = (int)count;
-    return true;
-}
-
 bool assay_proc_stat(const char *text, int64_t ns_per_tick, struct assay_noise *noise)
 {
     char line[512];

@@ -21,18 +21,12 @@ ASSAY_TEST(fields_are_found_by_their_whole_name)
     CHECK(!assay_proc_field("", "model", value, sizeof value));
 }
 
-ASSAY_TEST(integers_and_lists_of_cpus_are_read_or_refused)
+ASSAY_TEST(integers_are_read_or_refused)
 {
     int64_t value = -7;
-    int n = -7;
     CHECK(assay_proc_integer(" 42 kB", &value) && value == 42);
     CHECK(!assay_proc_integer("max", &value) && !assay_proc_integer("-1", &value) && !assay_proc_integer("", &value));
     CHECK(!assay_proc_integer("99999999999999999999", &value));
-    CHECK(assay_proc_count_list("0-3,8", &n) && n == 5);
-    CHECK(assay_proc_count_list("0", &n) && n == 1);
-    static const char *const bad[] = {"", "a", "3-1", "0-", "0,", "0-99999999999", ",1", "-1"};
-    for (size_t i = 0; i < ASSAY_COUNT(bad); i++)
-        CHECK(!assay_proc_count_list(bad[i], &n));
 }
 
 ASSAY_TEST(the_cpu_line_is_summed_as_proc_5_says)
@@ -111,7 +105,6 @@ ASSAY_TEST(no_text_makes_a_parser_fall)
     for (int trial = 0; trial < 20000; trial++) {
         char text[96], value[16];
         int64_t integer;
-        int n;
         size_t length = assay_rng_below(&rng, sizeof text);
         for (size_t i = 0; i < length; i++)
             text[i] = letters[assay_rng_below(&rng, sizeof letters - 1)];
@@ -120,7 +113,6 @@ ASSAY_TEST(no_text_makes_a_parser_fall)
         struct assay_cgroup_limits limits;
         assay_proc_field(text, "cpu", value, sizeof value);
         assay_proc_integer(text, &integer);
-        assay_proc_count_list(text, &n);
         assay_proc_stat(text, 10000000, &noise);
         if (trial % 20 == 0)
             assay_cgroup_read("/nonexistent", text, &limits);
@@ -128,7 +120,6 @@ ASSAY_TEST(no_text_makes_a_parser_fall)
     }
 }
 
-ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(fields_are_found_by_their_whole_name),
-                ASSAY_TEST_ENTRY(integers_and_lists_of_cpus_are_read_or_refused),
+ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(fields_are_found_by_their_whole_name), ASSAY_TEST_ENTRY(integers_are_read_or_refused),
                 ASSAY_TEST_ENTRY(the_cpu_line_is_summed_as_proc_5_says),
                 ASSAY_TEST_ENTRY(the_lowest_limit_on_the_way_to_the_root_counts), ASSAY_TEST_ENTRY(no_text_makes_a_parser_fall))
