@@ -29,7 +29,7 @@ static enum assay_status export_parquet(struct assay_lake *lake, const char *sql
         return st;
     struct assay_arena arena;
     assay_arena_init(&arena);
-    char *copy = assay_arena_printf(&arena, "COPY (%s) TO %s (FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false)", sql,
+    char *copy = assay_arena_printf(&arena, "COPY (%s\n) TO %s (FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false)", sql,
                                     assay_lake_sql_text(f.temporary_path, &arena));
     st = assay_lake_db_run(&lake->db, copy, n_rows, err);
     if (!st)
@@ -68,7 +68,7 @@ static enum assay_status export_text(struct assay_lake *lake, const char *sql, e
 {
     struct assay_atomic_file f = {0};
     struct assay_query *query;
-    enum assay_status st = assay_lake_query_stream(&lake->db, sql, &query, err);
+    enum assay_status st = assay_lake_query_paged(&lake->db, sql, &query, err);
     if (!st)
         st = assay_atomic_open(&f, file, err);
     bool good = true;
@@ -95,8 +95,16 @@ enum assay_status assay_lake_export(struct assay_lake *lake, const char *sql, co
     enum assay_lake_format format;
     *n_rows = 0;
     enum assay_status st = assay_lake_format_of(file, &format, err);
-    if (!st)
-        st = format == ASSAY_LAKE_PARQUET ? export_parquet(lake, sql, file, n_rows, err)
-                                          : export_text(lake, sql, format, file, n_rows, err);
+    if (st)
+        return st;
+    /* A statement that ends in a semicolon could not stand inside another. */
+    size_t n = strlen(sql);
+    while (n && strchr("; \t\r\n", sql[n - 1]))
+        n--;
+    char *bare = assay_strdup(sql);
+    bare[n] = '\0';
+    st = format == ASSAY_LAKE_PARQUET ? export_parquet(lake, bare, file, n_rows, err)
+                                      : export_text(lake, bare, format, file, n_rows, err);
+    free(bare);
     return st;
 }

@@ -192,21 +192,15 @@ static enum assay_status check_columns(struct assay_lake_db *db, struct assay_qu
 
 static enum assay_status import_parquet(struct import *import, struct assay_error *err)
 {
-    /* A session of its own: a streaming result ends when its session does anything else. */
-    struct assay_lake_db db, looks;
+    struct assay_lake_db *db = &import->lake->db;
     struct assay_query *query = NULL;
     struct assay_arena *arena = &import->arena;
     int64_t number = 0;
-    enum assay_status st = assay_lake_db_open(&db, err);
-    if (st)
-        return st;
-    st = assay_lake_db_open(&looks, err);
     char *from =
         assay_arena_printf(arena, "read_parquet(%s, hive_partitioning = false)", assay_lake_sql_paths(&import->file, 1, arena));
+    enum assay_status st = assay_lake_query_paged(db, assay_arena_printf(arena, "SELECT * FROM %s", from), &query, err);
     if (!st)
-        st = assay_lake_query_stream(&db, assay_arena_printf(arena, "SELECT * FROM %s", from), &query, err);
-    if (!st)
-        st = check_columns(&looks, query, from, arena, err);
+        st = check_columns(db, query, from, arena, err);
     while (!st && assay_query_next(query)) {
         number++;
         st = assay_query_row(query, &import->row, err);
@@ -220,8 +214,6 @@ static enum assay_status import_parquet(struct import *import, struct assay_erro
     if (st)
         assay_error_prefix(err, st, "%s", import->file);
     assay_query_close(query);
-    assay_lake_db_close(&looks);
-    assay_lake_db_close(&db);
     return st;
 }
 

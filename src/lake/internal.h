@@ -52,11 +52,13 @@ enum assay_status assay_lake_db_error(duckdb_error_type type, const char *messag
 
 /* ---- walking a query's result (query.c) */
 
-/* Rows come as they are made, not all at once, so memory is bounded; one statement only. A failure while walking ends the walk:
- * assay_lake_query_failed tells. */
-enum assay_status assay_lake_query_stream(struct assay_lake_db *db, const char *sql, struct assay_query **query,
-                                          struct assay_error *err);
-enum assay_status assay_lake_query_failed(struct assay_query *query, struct assay_error *err);
+/* The result goes into a temporary table of the session, which spills what does not fit in memory, and is walked by pages: for
+ * results of any size. One SELECT only. A failure while walking ends the walk: assay_lake_query_failed tells. The session must
+ * outlive the query. (DuckDB's own streaming results end at the first empty piece of a UNION ALL, in 1.4.4, and lose the rest.)
+ */
+enum assay_status assay_lake_query_paged(struct assay_lake_db *db, const char *sql, struct assay_query **query,
+                                         struct assay_error *err);
+enum assay_status assay_lake_query_failed(const struct assay_query *query, struct assay_error *err);
 /* The whole result at once. `type` (may be NULL) gets DuckDB's kind of error. */
 enum assay_status assay_lake_query_all(struct assay_lake_db *db, const char *sql, struct assay_query **query,
                                        duckdb_error_type *type, struct assay_error *err);

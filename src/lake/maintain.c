@@ -77,7 +77,7 @@ static void verify_rows(struct verification *v, const char *path)
     int64_t n = 0;
     assay_arena_init(&arena);
     assay_row_init(&row);
-    enum assay_status st = assay_lake_query_stream(&v->lake->db, assay_lake_sql_read(&path, 1, &arena), &query, &err);
+    enum assay_status st = assay_lake_query_paged(&v->lake->db, assay_lake_sql_read(&path, 1, &arena), &query, &err);
     while (!st && assay_query_next(query)) {
         n++;
         st = assay_query_row(query, &row, &err);

@@ -4,11 +4,12 @@
 
 #include "lake/cell.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct column {
-    const char *name;         /* borrowed from the result */
+    char *name;               /* owned */
     duckdb_logical_type type; /* owned */
     enum assay_column in_row; /* ASSAY_N_COLUMNS if the row has none of this name */
 };
@@ -20,7 +21,14 @@ struct assay_query {
     idx_t row, n_rows;       /* in the chunk; row is one ahead of the current one */
     struct column *columns;
     int n_columns;
+    /* of a paged query; db NULL otherwise */
+    struct assay_lake_db *db;
+    char *table;
+    int64_t next_rowid, n_total;
+    struct assay_error failure; /* status ASSAY_OK while all goes well */
 };
+
+enum { PAGE_ROWS = 2048 };
 
 static enum assay_status take_columns(struct assay_query *query, struct assay_error *err)
 {
@@ -28,7 +36,7 @@ static enum assay_status take_columns(struct assay_query *query, struct assay_er
     query->columns = assay_alloc((size_t)query->n_columns * sizeof *query->columns);
     for (int i = 0; i < query->n_columns; i++) {
         struct column *column = &query->columns[i];
-        column->name = duckdb_column_name(&query->result, (idx_t)i);
+        column->name = assay_strdup(duckdb_column_name(&query->result, (idx_t)i));
         column->type = duckdb_column_logical_type(&query->result, (idx_t)i);
         column->in_row = assay_column_find(column->name);
     }
@@ -62,40 +70,50 @@ enum assay_status assay_lake_query_all(struct assay_lake_db *db, const char *sql
     return st;
 }
 
-enum assay_status assay_lake_query_stream(struct assay_lake_db *db, const char *sql, struct assay_query **query,
-                                          struct assay_error *err)
+/* Puts the next page into q->result; its columns are those of the first. */
+static enum assay_status read_page(struct assay_query *q, struct assay_error *err)
+{
+    char sql[160];
+    snprintf(sql, sizeof sql, "SELECT * FROM %s WHERE rowid >= %lld AND rowid < %lld", q->table, (long long)q->next_rowid,
+             (long long)q->next_rowid + PAGE_ROWS);
+    q->next_rowid += PAGE_ROWS;
+    if (q->has_result)
+        duckdb_destroy_result(&q->result);
+    q->has_result = true;
+    if (duckdb_query(q->db->connection, sql, &q->result) == DuckDBError)
+        return assay_lake_db_error(duckdb_result_error_type(&q->result), duckdb_result_error(&q->result), err);
+    return ASSAY_OK;
+}
+
+enum assay_status assay_lake_query_paged(struct assay_lake_db *db, const char *sql, struct assay_query **query,
+                                         struct assay_error *err)
 {
     struct assay_query *q = assay_alloc(sizeof *q);
-    duckdb_prepared_statement statement = NULL;
-    duckdb_pending_result pending = NULL;
-    enum assay_status st = ASSAY_OK;
+    struct assay_arena arena;
     *query = NULL;
-    if (duckdb_prepare(db->connection, sql, &statement) == DuckDBError)
-        st = assay_lake_db_error(DUCKDB_ERROR_INVALID_INPUT, duckdb_prepare_error(statement), err);
-    else if (duckdb_pending_prepared_streaming(statement, &pending) == DuckDBError)
-        st = assay_lake_db_error(DUCKDB_ERROR_INVALID_INPUT, duckdb_pending_error(pending), err);
-    else {
-        q->has_result = true;
-        if (duckdb_execute_pending(pending, &q->result) == DuckDBError)
-            st = assay_lake_db_error(duckdb_result_error_type(&q->result), duckdb_result_error(&q->result), err);
+    assay_arena_init(&arena);
+    enum assay_status st =
+        assay_lake_db_run(db, assay_arena_printf(&arena, "CREATE TEMP TABLE paged_%p AS %s", (void *)q, sql), NULL, err);
+    if (!st) {
+        q->db = db;
+        q->table = assay_strdup(assay_arena_printf(&arena, "temp.paged_%p", (void *)q));
+        st = assay_lake_db_int(db, assay_arena_printf(&arena, "SELECT count(*) FROM %s", q->table), &q->n_total, err);
     }
-    duckdb_destroy_pending(&pending);
-    duckdb_destroy_prepare(&statement);
+    if (!st)
+        st = read_page(q, err);
     if (!st)
         st = take_columns(q, err);
     if (st)
         assay_query_close(q);
     else
         *query = q;
+    assay_arena_release(&arena);
     return st;
 }
 
-enum assay_status assay_lake_query_failed(struct assay_query *query, struct assay_error *err)
+enum assay_status assay_lake_query_failed(const struct assay_query *query, struct assay_error *err)
 {
-    const char *message = duckdb_result_error(&query->result);
-    if (!message || !message[0])
-        return ASSAY_OK;
-    return assay_lake_db_error(duckdb_result_error_type(&query->result), message, err);
+    return query->failure.status ? assay_error_set(err, query->failure.status, "%s", query->failure.message) : ASSAY_OK;
 }
 
 void assay_query_close(struct assay_query *query)
@@ -104,11 +122,19 @@ void assay_query_close(struct assay_query *query)
         return;
     if (query->chunk)
         duckdb_destroy_data_chunk(&query->chunk);
-    for (int i = 0; i < query->n_columns; i++)
+    for (int i = 0; i < query->n_columns; i++) {
         duckdb_destroy_logical_type(&query->columns[i].type);
+        free(query->columns[i].name);
+    }
     free(query->columns);
     if (query->has_result)
         duckdb_destroy_result(&query->result);
+    if (query->table) {
+        char sql[80];
+        snprintf(sql, sizeof sql, "DROP TABLE %s", query->table);
+        assay_lake_db_run(query->db, sql, NULL, NULL);
+        free(query->table);
+    }
     free(query);
 }
 
@@ -127,6 +153,9 @@ bool assay_query_next(struct assay_query *query)
             duckdb_destroy_data_chunk(&query->chunk);
         query->row = query->n_rows = 0;
         query->chunk = duckdb_fetch_chunk(query->result);
+        if (!query->chunk && query->next_rowid < query->n_total && !query->failure.status &&
+            read_page(query, &query->failure) == ASSAY_OK)
+            query->chunk = duckdb_fetch_chunk(query->result);
         if (!query->chunk)
             return false;
         query->n_rows = duckdb_data_chunk_get_size(query->chunk);
