@@ -4,6 +4,14 @@
  *
  * The graph's types must be inferred at the shapes of interest. What cannot be known is counted as such, never guessed into a
  * sum.
+ *
+ * Weights are constants (initializers, Constant nodes, in bodies too) that stand where an op takes weights, or that are of a
+ * float type, have more than one element, and are used as an operand; scales and zero points of quantization, sizes, limits and
+ * the like are none. Parameters are their elements, without the running statistics of BatchNormalization.
+ *
+ * Costs are those of the ops (graph/op.h), node by node, without fusion: bytes are an upper bound of what a runtime must move. A
+ * node whose results are known before the run costs nothing; an If costs the dearer of its branches; a Scan its body times the
+ * sequence's length; the cost of a Loop is not known.
  */
 #ifndef ASSAY_MODEL_ANALYSIS_H
 #define ASSAY_MODEL_ANALYSIS_H
@@ -12,8 +20,9 @@
 
 struct assay_op_count {
     const char *type, *domain;
-    int64_t n;
-    double flops, bytes;
+    int64_t n;           /* nodes, those of bodies too */
+    int64_t n_unknown;   /* of them, those whose cost is not known */
+    double flops, bytes; /* of one run of the graph */
 };
 
 struct assay_analysis {
@@ -24,8 +33,8 @@ struct assay_analysis {
     struct assay_cost *node_costs; /* [n_nodes], of the main graph's nodes; zeros where not known */
     struct assay_op_count *ops;    /* histogram, most FLOPs first */
     int n_ops;
-    const char *precision;               /* "f32", "f16", "bf16", "int8", … by weights and quantized ops */
-    const char *family, *family_why;     /* NULL if not recognised; why: one sentence, with how sure */
+    const char *precision;           /* "f32", "f16", "bf16", "int8", … by weights and quantized ops; NULL if nothing tells */
+    const char *family, *family_why; /* NULL if not recognised; why: one sentence, with how sure */
     const char *modality, *modality_why; /* text, vision, audio, multimodal; NULL if not recognised */
 };
 

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See analysis.h: costs, histogram and weights. Precision, family and modality are guessed in guess.c. */
+#include "model/analysis.h"
+
+#include "model/guess.h"
+#include "model/weights.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* ---- costs */
+
+static void add_cost(struct assay_cost *sum, const struct assay_cost *cost, double times)
+{
+    sum->flops += times * cost->flops;
+    sum->bytes_read += times * cost->bytes_read;
+    sum->bytes_written += times * cost->bytes_written;
+}
+
+static bool node_cost(const struct assay_graph *graph, const struct assay_node *node, struct assay_cost *cost,
+                      struct assay_arena *scratch);
+
+/* True if all its nodes' costs are known. */
+static bool graph_cost(const struct assay_graph *graph, struct assay_cost *sum, struct assay_arena *scratch)
+{
+    *sum = (struct assay_cost){0};
+    for (int i = 0; i < graph->n_nodes; i++) {
+        struct assay_cost cost;
+        if (!node_cost(graph, graph->nodes[i], &cost, scratch))
+            return false;
+        add_cost(sum, &cost, 1);
+    }
+    return true;
+}
+
+static bool has_body(const struct assay_node *node)
+{
+    for (int i = 0; i < node->n_attrs; i++)
+        if (node->attrs[i].graph)
+            return true;
+    return false;
+}
+
+/* The branch of an If whose cost stands for both; NULL if one is not known. */
+static const struct assay_graph *dearer_branch(const struct assay_node *node, struct assay_arena *scratch)
+{
+    const struct assay_graph *a = assay_node_graph(node, "then_branch"), *b = assay_node_graph(node, "else_branch");
+    struct assay_cost cost_a, cost_b;
+    if (!a || !b || !graph_cost(a, &cost_a, scratch) || !graph_cost(b, &cost_b, scratch))
+        return NULL;
+    return cost_b.flops > cost_a.flops ? b : a;
+}
+
+/* How often a Scan runs its body: the length of its last input along its axis; -1 if not known. */
+static int64_t scan_length(const struct assay_graph *graph, const struct assay_node *node)
+{
+    int64_t n_scanned = assay_node_int(node, "num_scan_inputs", 0);
+    if (n_scanned < 1 || n_scanned > node->n_inputs || node->inputs[node->n_inputs - 1] < 0)
+        return -1;
+    const struct assay_type *type = &graph->values[node->inputs[node->n_inputs - 1]].type;
+    size_t n_axes;
+    const int64_t *axes = assay_node_ints(node, "scan_input_axes", &n_axes);
+    int64_t axis = (int64_t)n_axes == n_scanned ? axes[n_axes - 1] : 0;
+    axis += axis < 0 ? type->rank : 0;
+    return axis >= 0 && axis < type->rank ? type->dims[axis] : -1;
+}
+
+/* The body that a node with bodies runs and how often; NULL if that is not known. */
+static const struct assay_graph *body_that_runs(const struct assay_graph *graph, const struct assay_node *node, double *times,
+                                                struct assay_arena *scratch)
+{
+    *times = 1;
+    if (*node->domain)
+        return NULL;
+    if (strcmp(node->type, "If") == 0)
+        return dearer_branch(node, scratch);
+    if (strcmp(node->type, "Scan") != 0)
+        return NULL;
+    *times = (double)scan_length(graph, node);
+    return *times < 0 ? NULL : assay_node_graph(node, "body");
+}
+
+/* True if all results of a node are known before the run, so that it costs nothing. */
+static bool is_known_before(const struct assay_graph *graph, const struct assay_node *node)
+{
+    for (int i = 0; i < node->n_outputs; i++)
+        if (node->outputs[i] >= 0 && !graph->values[node->outputs[i]].constant.data &&
+            !assay_weights_constant(graph, node->outputs[i]))
+            return false;
+    return true;
+}
+
+/* False if a type that is needed is not known. */
+static bool make_call(struct assay_op_call *call, const struct assay_graph *graph, const struct assay_node *node,
+                      struct assay_arena *scratch)
+{
+    size_t n_in = (size_t)node->n_inputs, n_out = (size_t)node->n_outputs;
+    const struct assay_tensor **data = assay_arena_array(scratch, n_in, sizeof *data);
+    *call = (struct assay_op_call){
+        .node = node,
+        .opset = graph->opset,
+        .n_inputs = node->n_inputs,
+        .n_outputs = node->n_outputs,
+        .inputs = assay_arena_array(scratch, n_in, sizeof *call->inputs),
+        .data = data,
+        .outputs = assay_arena_array(scratch, n_out, sizeof *call->outputs),
+        .scratch = scratch,
+    };
+    for (int i = 0; i < node->n_inputs; i++) {
+        int value = node->inputs[i];
+        call->inputs[i] = value < 0 ? (struct assay_type){.rank = -1} : graph->values[value].type;
+        if (value < 0)
+            continue;
+        if (!assay_type_is_known(&call->inputs[i]))
+            return false;
+        if (graph->values[value].constant.data)
+            data[i] = &graph->values[value].constant;
+    }
+    if (assay_op_infer(node->op, call, NULL))
+        return false;
+    for (int i = 0; i < node->n_outputs; i++) {
+        if (node->outputs[i] >= 0 && !assay_type_is_known(&call->outputs[i]))
+            call->outputs[i] = graph->values[node->outputs[i]].type;
+        if (node->outputs[i] >= 0 && !assay_type_is_known(&call->outputs[i]))
+            return false;
+    }
+    return true;
+}
+
+static bool node_cost(const struct assay_graph *graph, const struct assay_node *node, struct assay_cost *cost,
+                      struct assay_arena *scratch)
+{
+    *cost = (struct assay_cost){0};
+    if (!node->op)
+        return false;
+    if (is_known_before(graph, node))
+        return true;
+    if (has_body(node)) {
+        double times;
+        const struct assay_graph *body = body_that_runs(graph, node, &times, scratch);
+        struct assay_cost once;
+        if (!body || !graph_cost(body, &once, scratch))
+            return false;
+        add_cost(cost, &once, times);
+        return true;
+    }
+    struct assay_op_call call;
+    if (!make_call(&call, graph, node, scratch))
+        return false;
+    assay_op_cost(node->op, &call, cost);
+    if (isfinite(cost->flops) && cost->flops >= 0 && isfinite(cost->bytes_read) && isfinite(cost->bytes_written))
+        return true;
+    *cost = (struct assay_cost){0};
+    return false;
+}
+
+/* ---- the histogram */
+
+struct tally {
+    struct assay_op_count *lines; /* a line a node */
+    size_t n, room;
+    struct assay_arena *scratch;
+};
+
+/* Lines for a graph's nodes, those of bodies after them. times: how often it runs, 0 for a branch that does not count, NaN if not
+ * known. */
+static void tally_graph(struct tally *tally, const struct assay_graph *graph, double times)
+{
+    for (int i = 0; i < graph->n_nodes; i++) {
+        const struct assay_node *node = graph->nodes[i];
+        struct assay_cost cost;
+        bool known = node_cost(graph, node, &cost, tally->scratch) && !isnan(times);
+        if (tally->n == tally->room) {
+            tally->room = 2 * tally->room + 64;
+            tally->lines = assay_realloc(tally->lines, tally->room * sizeof *tally->lines);
+        }
+        struct assay_op_count *line = &tally->lines[tally->n++];
+        *line = (struct assay_op_count){.type = node->type, .domain = node->domain, .n = 1, .n_unknown = !known};
+        if (!has_body(node)) {
+            line->flops = known ? times * cost.flops : 0;
+            line->bytes = known ? times * (cost.bytes_read + cost.bytes_written) : 0;
+            continue;
+        }
+        double body_times;
+        const struct assay_graph *counted = body_that_runs(graph, node, &body_times, tally->scratch);
+        for (int k = 0; k < node->n_attrs; k++)
+            if (node->attrs[k].graph)
+                tally_graph(tally, node->attrs[k].graph,
+                            !counted                          ? NAN
+                            : node->attrs[k].graph == counted ? times * body_times
+                                                              : 0);
+    }
+}
+
+static int by_op(const void *a, const void *b)
+{
+    const struct assay_op_count *x = a, *y = b;
+    int order = strcmp(x->type, y->type);
+    return order ? order : strcmp(x->domain, y->domain);
+}
+
+static int by_flops(const void *a, const void *b)
+{
+    const struct assay_op_count *x = a, *y = b;
+    if (x->flops != y->flops)
+        return x->flops < y->flops ? 1 : -1;
+    if (x->n != y->n)
+        return x->n < y->n ? 1 : -1;
+    return by_op(a, b);
+}
+
+static void make_histogram(struct assay_analysis *analysis, const struct assay_graph *graph, struct assay_arena *scratch)
+{
+    struct tally tally = {.scratch = scratch};
+    tally_graph(&tally, graph, 1);
+    qsort(tally.lines, tally.n, sizeof *tally.lines, by_op);
+    size_t n = 0;
+    for (size_t i = 0; i < tally.n; i++) {
+        struct assay_op_count *line = &tally.lines[i];
+        if (n == 0 || by_op(&tally.lines[n - 1], line) != 0) {
+            tally.lines[n++] = *line;
+            continue;
+        }
+        struct assay_op_count *sum = &tally.lines[n - 1];
+        sum->n++;
+        sum->n_unknown += line->n_unknown;
+        sum->flops += line->flops;
+        sum->bytes += line->bytes;
+    }
+    qsort(tally.lines, n, sizeof *tally.lines, by_flops);
+    analysis->ops = assay_arena_array(&analysis->arena, n, sizeof *analysis->ops);
+    analysis->n_ops = (int)n;
+    for (size_t i = 0; i < n; i++) {
+        analysis->ops[i] = tally.lines[i];
+        analysis->ops[i].type = assay_arena_strdup(&analysis->arena, tally.lines[i].type);
+        analysis->ops[i].domain = assay_arena_strdup(&analysis->arena, tally.lines[i].domain);
+    }
+    free(tally.lines);
+}
+
+/* ---- all of it */
+
+static void add_weight(void *context, const struct assay_tensor *weight, bool is_parameter)
+{
+    struct assay_analysis *analysis = context;
+    analysis->weight_bytes += assay_tensor_bytes(weight);
+    analysis->parameters += is_parameter ? assay_tensor_count(weight) : 0;
+}
+
+static void sum_costs(struct assay_analysis *analysis, const struct assay_graph *graph, struct assay_arena *scratch)
+{
+    analysis->n_nodes = graph->n_nodes;
+    analysis->node_costs = assay_arena_array(&analysis->arena, (size_t)graph->n_nodes, sizeof *analysis->node_costs);
+    for (int i = 0; i < graph->n_nodes; i++, assay_arena_clear(scratch)) {
+        struct assay_cost *cost = &analysis->node_costs[i];
+        if (!node_cost(graph, graph->nodes[i], cost, scratch)) {
+            *cost = (struct assay_cost){0};
+            analysis->n_unknown++;
+        }
+        analysis->flops += cost->flops;
+        analysis->bytes += cost->bytes_read + cost->bytes_written;
+    }
+    if (analysis->n_nodes > 0 && analysis->n_unknown == analysis->n_nodes)
+        analysis->flops = analysis->bytes = NAN;
+}
+
+void assay_analysis_init(struct assay_analysis *analysis, const struct assay_graph *graph)
+{
+    *analysis = (struct assay_analysis){0};
+    assay_arena_init(&analysis->arena);
+    struct assay_arena scratch;
+    assay_arena_init(&scratch);
+    sum_costs(analysis, graph, &scratch);
+    make_histogram(analysis, graph, &scratch);
+    assay_weights_visit(graph, add_weight, analysis);
+    assay_guess(analysis, graph);
+    assay_arena_release(&scratch);
+}
+
+void assay_analysis_release(struct assay_analysis *analysis)
+{
+    if (analysis)
+        assay_arena_release(&analysis->arena);
+}
