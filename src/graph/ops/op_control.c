@@ -152,11 +152,12 @@ static enum assay_status infer_if(struct assay_op_call *call, struct assay_error
     enum assay_status st_other = assay_graph_infer_body(branches[1], 0, NULL, NULL, call->n_outputs, other, err);
     if (st && st_other)
         return st;
+    /* A branch that cannot run at these shapes makes no result: if there is one, it is the other's. */
     for (int i = 0; i < call->n_outputs; i++) {
-        if (st || st_other) { /* a branch that cannot run at these shapes says nothing */
-            call->outputs[i] = (struct assay_type){.rank = -1};
+        if (st)
+            call->outputs[i] = other[i];
+        if (st || st_other)
             continue;
-        }
         enum assay_status differ = same_dtype(&call->outputs[i], &other[i], "output", i, err);
         if (differ)
             return differ;
