@@ -121,17 +121,21 @@ bool assay_onnx_has_field(const void *data, size_t size_bytes, uint32_t number)
 
 struct account {
     size_t left_bytes;
+    bool refused; /* something: protobuf-c itself does not say why it gives up */
 };
 
 static void *account_alloc(void *context, size_t size_bytes)
 {
     struct account *account = context;
-    if (size_bytes > account->left_bytes)
-        return NULL;
-    account->left_bytes -= size_bytes;
-    if (size_bytes < ASSAY_ONNX_ALIGNED_FROM)
-        return malloc(size_bytes ? size_bytes : 1);
-    return aligned_alloc(64, (size_bytes + 63) & ~(size_t)63);
+    void *data = NULL;
+    if (size_bytes <= account->left_bytes)
+        data = size_bytes < ASSAY_ONNX_ALIGNED_FROM ? malloc(size_bytes ? size_bytes : 1)
+                                                    : aligned_alloc(64, (size_bytes + 63) & ~(size_t)63);
+    if (data)
+        account->left_bytes -= size_bytes;
+    else
+        account->refused = true;
+    return data;
 }
 
 static void account_free(void *context, void *data)
@@ -152,13 +156,13 @@ enum assay_status assay_onnx_unpack(const ProtobufCMessageDescriptor *descriptor
     enum assay_status st = walk_message(&walk, descriptor, data, walk.start + size_bytes, 0);
     if (st)
         return st;
-    struct account account = {8 * size_bytes + ((size_t)64 << 20)};
+    struct account account = {.left_bytes = 8 * size_bytes + ((size_t)64 << 20)};
     ProtobufCAllocator allocator = {account_alloc, account_free, &account};
     *message = protobuf_c_message_unpack(descriptor, &allocator, size_bytes, data);
     if (*message)
         return ASSAY_OK;
-    /* protobuf-c does not say why. A file of empty messages, say, can ask for a hundred times its size. */
-    if (account.left_bytes < size_bytes + ((size_t)1 << 20))
+    /* A file of empty messages, say, can ask for a hundred times its size. */
+    if (account.refused)
         return assay_error_set(err, ASSAY_NO_MEMORY, "%s: takes far more memory to read than its %zu bytes justify", where,
                                size_bytes);
     return assay_error_set(err, ASSAY_INVALID, "%s: not a valid ONNX file: its fields contradict the format", where);

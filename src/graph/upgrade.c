@@ -5,11 +5,10 @@
  * only added types, or attributes with a default that means what was before, need no rule.
  */
 #include "graph/upgrade.h"
-#include "graph/op.h"
+#include "graph/known.h"
 #include "graph/upgrade_rules.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 static const struct {
     const char *type;
@@ -84,48 +83,44 @@ enum assay_status assay_upgrade_node(struct assay_graph *graph, struct assay_nod
 
 /* ---- types */
 
-static void infer_node(struct assay_graph *graph, const struct assay_node *node)
+/* Bodies are left to the file's own declarations: their nodes have been seen already. */
+static bool has_body(const struct assay_node *node)
 {
-    if (!node->op)
+    for (int i = 0; i < node->n_attrs; i++)
+        if (node->attrs[i].graph)
+            return true;
+    return false;
+}
+
+static void infer_node(struct assay_graph *graph, const struct assay_node *node, struct assay_arena *scratch)
+{
+    struct assay_op_call call;
+    if (!node->op || has_body(node))
         return;
-    size_t n_in = (size_t)node->n_inputs, n_out = (size_t)node->n_outputs;
-    struct assay_type *types = assay_alloc((n_in + n_out) * sizeof *types);
-    const struct assay_tensor **data = assay_alloc(n_in * sizeof *data);
-    struct assay_op_call call = {.node = node,
-                                 .opset = graph->opset,
-                                 .n_inputs = node->n_inputs,
-                                 .n_outputs = node->n_outputs,
-                                 .inputs = types,
-                                 .data = data,
-                                 .outputs = types + n_in};
-    for (size_t i = 0; i < n_in + n_out; i++)
-        types[i].rank = -1;
-    for (int i = 0; i < node->n_inputs; i++)
-        if (node->inputs[i] >= 0) {
-            const struct assay_value *value = &graph->values[node->inputs[i]];
-            types[i] = value->type;
-            data[i] = value->constant.data ? &value->constant : NULL;
-        }
-    if (assay_op_infer(node->op, &call, NULL) == ASSAY_OK)
-        for (int i = 0; i < node->n_outputs; i++)
-            if (node->outputs[i] >= 0) {
-                struct assay_type *type = &graph->values[node->outputs[i]].type;
-                if (type->dtype == ASSAY_NO_DTYPE)
-                    type->dtype = call.outputs[i].dtype;
-                if (type->rank < 0)
-                    *type = assay_type_make(type->dtype, call.outputs[i].rank, call.outputs[i].dims);
-            }
-    free(data);
-    free(types);
+    assay_graph_known_call(&call, graph, node, scratch);
+    if (assay_op_infer(node->op, &call, NULL))
+        return;
+    for (int i = 0; i < node->n_outputs; i++) {
+        if (node->outputs[i] < 0)
+            continue;
+        struct assay_type *type = &graph->values[node->outputs[i]].type;
+        if (type->dtype == ASSAY_NO_DTYPE)
+            type->dtype = call.outputs[i].dtype;
+        if (type->rank < 0)
+            *type = assay_type_make(type->dtype, call.outputs[i].rank, call.outputs[i].dims);
+    }
 }
 
 void assay_upgrade_infer(struct assay_graph *graph, int first)
 {
+    struct assay_arena scratch;
     /* A rule appends what goes before the node behind it: the second round sees it. */
     int n_rounds = graph->n_nodes - first > 1 ? 2 : 1;
+    assay_arena_init(&scratch);
     for (int round = 0; round < n_rounds; round++)
         for (int i = first; i < graph->n_nodes; i++)
-            infer_node(graph, graph->nodes[i]);
+            infer_node(graph, graph->nodes[i], &scratch);
+    assay_arena_release(&scratch);
 }
 
 /* ---- pieces */
