@@ -147,12 +147,13 @@ static Onnx__TypeProto *new_type(struct writer *w, const struct assay_value *val
     for (int i = 0; i < value->type.rank; i++) {
         Onnx__TensorShapeProto__Dimension *dim = shape->dim[i] =
             NEW(w, Onnx__TensorShapeProto__Dimension, ONNX__TENSOR_SHAPE_PROTO__DIMENSION__INIT);
-        if (value->type.dims[i] >= 0) {
-            dim->value_case = ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
-            dim->dim_value = value->type.dims[i];
-        } else if (value->dim_names && value->dim_names[i]) {
+        if (value->dim_names &&
+            value->dim_names[i]) { /* open, also where it is bound just now: a file keeps what its model allows */
             dim->value_case = ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM;
             dim->dim_param = (char *)(uintptr_t)value->dim_names[i];
+        } else if (value->type.dims[i] >= 0) {
+            dim->value_case = ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
+            dim->dim_value = value->type.dims[i];
         }
     }
     return proto;

@@ -4,9 +4,10 @@
  * library
  * (--ep-library) another variant of them.
  *
- * The graph reaches it serialised, so that it runs what Assay means, transformed graphs too. A node that the chosen provider
- * (other than the CPU's) lacks is an error, not a silent run on the CPU, unless --option cpu-fallback=1. Further options: any
- * "session.KEY" of ONNX Runtime's session configuration, "ep.KEY" for the provider.
+ * The graph reaches it serialised, so that it runs what Assay means, transformed graphs too; with its open dimensions open, as a
+ * user's file has them. A node that the chosen provider (other than the CPU's) lacks is an error, not a silent run on the CPU,
+ * unless --option cpu-fallback=1. Further options: any "session.KEY" of ONNX Runtime's session configuration, "ep.KEY" for the
+ * provider.
  */
 #include "base/fs.h"
 #include "graph/onnx.h"
@@ -214,7 +215,7 @@ static enum assay_status share_constants(struct assay_program *p, OrtSessionOpti
     p->constants = assay_arena_array(&p->arena, (size_t)graph->n_values, sizeof *p->constants);
     for (int v = 0; v < graph->n_values; v++) {
         const struct assay_tensor *t = &graph->values[v].constant;
-        if (!t->data || assay_tensor_bytes(t) < from_bytes)
+        if (!t->data || p->graph->values[v].is_inferred || assay_tensor_bytes(t) < from_bytes)
             continue;
         names[p->n_constants] = graph->values[v].name;
         enum assay_status st = make_value(p, t, &p->constants[p->n_constants], err);
@@ -231,7 +232,7 @@ static int64_t constant_bytes(const struct assay_graph *graph)
 {
     int64_t sum = 0;
     for (int v = 0; v < graph->n_values; v++)
-        if (graph->values[v].constant.data)
+        if (graph->values[v].constant.data && !graph->values[v].is_inferred)
             sum += assay_tensor_bytes(&graph->values[v].constant);
     return sum;
 }
@@ -374,18 +375,15 @@ static enum assay_status bind(struct assay_program *p, const struct assay_tensor
     return st;
 }
 
-/* An output that is a state replaces the input of the next run; both then hold one value, so the output is given back first. */
+/* An output that is a state becomes the input of the next run; the old input is given back with the outputs. */
 static void move_states(struct assay_program *p)
 {
-    const struct assay_graph *graph = p->graph;
-    for (int s = 0; s < graph->n_states; s++)
-        for (int i = 0; i < graph->n_inputs; i++)
-            for (int o = 0; graph->inputs[i] == graph->states[s].input && o < graph->n_outputs; o++)
-                if (graph->outputs[o] == graph->states[s].output) {
-                    OrtValue *old = p->inputs[i];
-                    p->inputs[i] = p->outputs[o];
-                    p->outputs[o] = old;
-                }
+    for (int s = 0; s < p->graph->n_states; s++) {
+        const struct assay_state *state = &p->graph->states[s];
+        OrtValue *old = p->inputs[state->input];
+        p->inputs[state->input] = p->outputs[state->output];
+        p->outputs[state->output] = old;
+    }
 }
 
 static enum assay_status run(struct assay_program *p, struct assay_error *err)
@@ -407,11 +405,9 @@ static enum assay_status run(struct assay_program *p, struct assay_error *err)
 /* The value that holds output `index`: after a run, a state's is the input's. */
 static OrtValue *output_value(const struct assay_program *p, int index)
 {
-    const struct assay_graph *graph = p->graph;
-    for (int s = 0; s < graph->n_states; s++)
-        for (int i = 0; graph->states[s].output == graph->outputs[index] && i < graph->n_inputs; i++)
-            if (graph->inputs[i] == graph->states[s].input)
-                return p->inputs[i];
+    for (int s = 0; s < p->graph->n_states; s++)
+        if (p->graph->states[s].output == index)
+            return p->inputs[p->graph->states[s].input];
     return p->outputs[index];
 }
 

@@ -348,14 +348,11 @@ static enum assay_status bind(struct assay_program *program, const struct assay_
 /* The outputs that are states become the next run's inputs. */
 static void move_states(struct assay_program *program)
 {
-    const struct assay_graph *graph = program->graph;
-    for (int s = 0; s < graph->n_states; s++)
-        for (int i = 0; i < graph->n_inputs; i++)
-            for (int o = 0; graph->inputs[i] == graph->states[s].input && o < graph->n_outputs; o++)
-                if (graph->outputs[o] == graph->states[s].output) {
-                    assay_tensor_release(&program->inputs[i]);
-                    assay_tensor_share(&program->inputs[i], &program->outputs[o]);
-                }
+    for (int s = 0; s < program->graph->n_states; s++) {
+        const struct assay_state *state = &program->graph->states[s];
+        assay_tensor_release(&program->inputs[state->input]);
+        assay_tensor_share(&program->inputs[state->input], &program->outputs[state->output]);
+    }
 }
 
 static enum assay_status run(struct assay_program *program, struct assay_error *err)
