@@ -19,7 +19,7 @@ static const struct activation_word activation_words[] = {
     {"Sigmoid", ASSAY_SIGMOID, false, false, 0, 0},
     {"Affine", ASSAY_AFFINE, true, true, NAN, NAN},
     {"LeakyRelu", ASSAY_LEAKY_RELU, true, false, 0.01F, 0},
-    {"ThresholdedRelu", ASSAY_THRESHOLDED_RELU, true, false, 1, 0},
+    {"ThresholdedRelu", ASSAY_THRESHOLDED_RELU, true, false, NAN, 0},
     {"ScaledTanh", ASSAY_SCALED_TANH, true, true, NAN, NAN},
     {"HardSigmoid", ASSAY_HARD_SIGMOID, true, true, 0.2F, 0.5},
     {"Elu", ASSAY_ELU, true, false, 1, 0},
@@ -59,8 +59,8 @@ enum assay_status assay_cell_read_activations(struct assay_cell *cell, const str
             a.beta = (double)betas[next_beta++];
         if (isnan(a.alpha) || isnan(a.beta))
             return assay_error_set(err, ASSAY_UNSUPPORTED,
-                                   "activation %s without activation_alpha and activation_beta is not "
-                                   "supported: the standard has no defaults for it",
+                                   "activation %s without activation_alpha or activation_beta is not supported: implementations "
+                                   "differ on the defaults",
                                    word->word);
         cell->activation[i % n] = a;
     }
@@ -110,9 +110,10 @@ void assay_cell_rnn(const struct assay_cell *cell, const double *x, const double
 
 enum { F, G, H };
 
-void assay_cell_lstm(const struct assay_cell *cell, const double *x, const double *r, double *h, double *c)
+bool assay_cell_lstm(const struct assay_cell *cell, const double *x, const double *r, double *h, double *c)
 {
     int64_t n = cell->hidden;
+    bool within = true;
     const double *p = cell->peepholes;
     for (int64_t k = 0; k < n; k++) {
         double input = x[k] + r[k] + (p ? p[k] * c[k] : 0);
@@ -122,7 +123,9 @@ void assay_cell_lstm(const struct assay_cell *cell, const double *x, const doubl
         c[k] = forget * c[k] + input * activate(cell, G, x[3 * n + k] + r[3 * n + k]);
         double output = activate(cell, F, x[n + k] + r[n + k] + (p ? p[n + k] * c[k] : 0));
         h[k] = output * activate(cell, H, c[k]);
+        within = within && !(fabs(c[k]) > cell->clip);
     }
+    return within;
 }
 
 void assay_cell_gru_gates(const struct assay_cell *cell, const double *x, double *r, const double *h, double *gated)

@@ -47,7 +47,8 @@ enum assay_status assay_cell_read_activations(struct assay_cell *cell, const str
  * order. h (and c) [hidden] are replaced.
  */
 void assay_cell_rnn(const struct assay_cell *cell, const double *x, const double *r, double *h);
-void assay_cell_lstm(const struct assay_cell *cell, const double *x, const double *r, double *h, double *c);
+/* False if the cell state went beyond `clip`: the standard clips what goes into its activation, its runtimes do not. */
+bool assay_cell_lstm(const struct assay_cell *cell, const double *x, const double *r, double *h, double *c);
 /* GRU in two halves. The first makes gates z and r, in r; without linear_before_reset also gated [hidden] = r · h, whose product
  * with the weights must be put in the third part of r before the second, which replaces h. */
 void assay_cell_gru_gates(const struct assay_cell *cell, const double *x, double *r, const double *h, double *gated);

@@ -43,7 +43,12 @@ static enum assay_status size_dimension(struct assay_window *w, int d, int64_t w
     if (same && wanted < 0)
         wanted = w->output[d] * w->stride[d];
     if (wanted >= 0) {
-        int64_t total = max_i64(full - wanted, 0);
+        int64_t total = full - wanted;
+        if (total < 0)
+            return assay_error_set(err, ASSAY_UNSUPPORTED,
+                                   "an output of %" PRId64 ", where input and kernel reach %" PRId64
+                                   " only, is not supported: implementations differ on where it begins",
+                                   wanted, full);
         w->pad_begin[d] = upper ? total / 2 : total - total / 2;
         w->pad_end[d] = total - w->pad_begin[d];
         w->input[d] = wanted;

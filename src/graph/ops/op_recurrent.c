@@ -304,8 +304,9 @@ static enum assay_status run_step(const struct direction *d, struct work *work, 
             assay_cell_rnn(&d->cell, x, from_h, h);
         else if (!ended && r->kind == GRU)
             assay_cell_gru(&d->cell, x, from_h, h);
-        else if (!ended)
-            assay_cell_lstm(&d->cell, x, from_h, h, d->c + b * hidden);
+        else if (!ended && !assay_cell_lstm(&d->cell, x, from_h, h, d->c + b * hidden))
+            st = assay_error_set(err, ASSAY_UNSUPPORTED,
+                                 "a cell state beyond clip is not supported: implementations differ on it");
         store_step(y, d, step, b, ended ? NULL : h);
     }
     return st;

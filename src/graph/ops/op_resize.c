@@ -208,6 +208,22 @@ static enum assay_status infer_resize(struct assay_op_call *call, struct assay_e
 
 /* ---- coordinates */
 
+static double crop(const struct resize *r, int d, double x)
+{
+    double start = r->roi_start[d], end = r->roi_end[d], last = (double)(r->in[d] - 1);
+    if (r->out[d] <= 1)
+        return 0.5 * (start + end) * last;
+    return start * last + x * (end - start) * last / (double)(r->out[d] - 1);
+}
+
+static float crop_narrow(const struct resize *r, int d, int64_t i)
+{
+    float start = (float)r->roi_start[d], end = (float)r->roi_end[d], last = (float)(r->in[d] - 1);
+    if (r->out[d] <= 1)
+        return 0.5F * (start + end) * last;
+    return start * last + (float)i * (end - start) * last / (float)(r->out[d] - 1);
+}
+
 /* Where output coordinate i of dimension d lies in the input. In double for interpolation; in f32 for nearest, where the
  * standard's runtimes agree on the pixel only if they round alike. */
 static double coordinate(const struct resize *r, int d, int64_t i)
@@ -228,9 +244,7 @@ static double coordinate(const struct resize *r, int d, int64_t i)
     case TF_HALF_PIXEL:
         return narrow ? (double)(((float)i + 0.5F) / (float)scale) : (x + 0.5) / scale;
     case TF_CROP:
-        if (r->out[d] <= 1)
-            return 0.5 * (r->roi_start[d] + r->roi_end[d]) * (in - 1);
-        return r->roi_start[d] * (in - 1) + x * (r->roi_end[d] - r->roi_start[d]) * (in - 1) / (out - 1);
+        return narrow ? (double)crop_narrow(r, d, i) : crop(r, d, x);
     case SYMMETRIC: {
         double adjustment = out / (scale * in), center = in / 2;
         return center * (1 - adjustment) + (x + 0.5) / scale - 0.5;
