@@ -298,6 +298,21 @@ static enum assay_status profile(struct session *s, json_t **json, struct assay_
     return st;
 }
 
+/* Time by op type goes into the row; the rest of the profile is for the person who asked. */
+static void set_profile(struct assay_row *row, const json_t *profile)
+{
+    size_t i;
+    json_t *entry;
+    json_array_foreach(profile, i, entry)
+    {
+        const char *type = json_string_value(json_object_get(entry, "type"));
+        const char *key = assay_arena_printf(&row->arena, "op_%s_ns", *type ? type : "outside");
+        const struct assay_map_entry *old = assay_row_map_find(row, ASSAY_ROW_metrics, key);
+        assay_row_map_real(row, ASSAY_ROW_metrics, key,
+                           (old ? old->real : 0) + json_number_value(json_object_get(entry, "median_ns")));
+    }
+}
+
 static void release(struct session *s)
 {
     if (s->runtime)
@@ -349,6 +364,7 @@ void assay_case_measure(const struct assay_case *c, struct assay_row *row, json_
         set_figures(&s);
         if (c->profile && profile(&s, json, &err))
             assay_row_map_text(row, ASSAY_ROW_environment, "profile", err.message);
+        set_profile(row, *json);
     }
     assay_row_set_text(row, ASSAY_ROW_status, assay_status_word(outcome(st)));
     if (st)

@@ -53,8 +53,8 @@ enum assay_status assay_measure_warmup(const struct assay_work *work, const stru
 {
     struct assay_samples warm = {0};
     double ns;
+    int64_t end = assay_clock_ns() + (int64_t)(options->warmup_time * 1e9); /* a first run that takes as long is warm-up enough */
     enum assay_status st = timed_run(work, &samples->first_ns, err);
-    int64_t end = assay_clock_ns() + (int64_t)(options->warmup_time * 1e9);
     size_t look_at = MIN_WARMUP_RUNS;
     samples->n_warmup = 1;
     samples->steady = false;

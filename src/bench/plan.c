@@ -279,8 +279,8 @@ static enum assay_status describe(struct assay_plan *plan, const struct assay_gr
     if (!st) {
         assay_analysis_init(&analysis, bound);
         c->parameters = analysis.parameters;
-        c->flops = analysis.flops;
-        c->bytes = analysis.bytes;
+        c->flops = analysis.n_unknown ? NAN : analysis.flops; /* a part of a sum is no sum */
+        c->bytes = analysis.n_unknown ? NAN : analysis.bytes;
         c->precision = assay_arena_strdup(&plan->arena, analysis.precision ? analysis.precision : "f32");
         c->family = analysis.family ? assay_arena_strdup(&plan->arena, analysis.family) : NULL;
         c->modality = analysis.modality ? assay_arena_strdup(&plan->arena, analysis.modality) : NULL;
@@ -418,6 +418,10 @@ static enum assay_status add_model(struct assay_plan *plan, const struct assay_s
     struct assay_int_list batches = spec->batches.n ? spec->batches : (struct assay_int_list){one, 1};
     struct assay_graph *graph = NULL;
     struct assay_case base = {.model_path = assay_arena_strdup(&plan->arena, path), .mode = "inference"};
+    char *whole = realpath(path, NULL); /* the row's command works from any folder */
+    if (whole)
+        base.model_path = assay_arena_strdup(&plan->arena, whole);
+    free(whole);
     char id[ASSAY_HASH_TEXT_SIZE];
     enum assay_status st = assay_onnx_load(path, &graph, err);
     if (st)

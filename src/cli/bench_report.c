@@ -114,10 +114,9 @@ const char *assay_bench_line(const struct assay_case *c, const struct assay_row 
 
 /* ---- profile */
 
-void assay_bench_profile_init(struct assay_table *table)
+static void start_profile(struct assay_table *table)
 {
     assay_table_init(table);
-    assay_table_column(table, "case", "case", false);
     assay_table_column(table, "op", "type", false);
     assay_table_column(table, "node", "name", false);
     assay_table_column(table, "median", "median_ns", true);
@@ -126,30 +125,29 @@ void assay_bench_profile_init(struct assay_table *table)
     assay_table_column(table, "bound by", "bound", false);
 }
 
-static void add_profile_line(struct assay_table *t, const char *label, const char *type, const char *name, double ns,
-                             double share, const json_t *entry)
+static void add_profile_line(struct assay_table *t, const char *type, const char *name, double ns, double share,
+                             const json_t *entry)
 {
     const json_t *roofline = entry ? json_object_get(entry, "roofline_share") : NULL;
     assay_table_row(t);
-    assay_table_text(t, 0, label);
-    assay_table_text(t, 1, type);
-    assay_table_text(t, 2, name);
-    assay_table_ns(t, 3, ns);
-    assay_table_set(t, 4, assay_arena_printf(&t->arena, "%.1f %%", 100 * share), json_real(share));
+    assay_table_text(t, 0, type);
+    assay_table_text(t, 1, name);
+    assay_table_ns(t, 2, ns);
+    assay_table_set(t, 3, assay_arena_printf(&t->arena, "%.1f %%", 100 * share), json_real(share));
     if (roofline) {
-        assay_table_set(t, 5, assay_arena_printf(&t->arena, "%.0f %%", 100 * json_number_value(roofline)),
+        assay_table_set(t, 4, assay_arena_printf(&t->arena, "%.0f %%", 100 * json_number_value(roofline)),
                         json_real(json_number_value(roofline)));
-        assay_table_text(t, 6, json_string_value(json_object_get(entry, "bound")));
+        assay_table_text(t, 5, json_string_value(json_object_get(entry, "bound")));
     }
 }
 
-void assay_bench_profile_add(struct assay_table *table, const struct assay_case *c, const json_t *profile)
+void assay_bench_profile_make(struct assay_table *table, const json_t *profile)
 {
-    enum { LONGEST = 25 };
-    const char *label = assay_case_label(c, &table->arena);
+    enum { LONGEST = 15 };
     double shown = 0, rest_ns = 0, rest = 0;
     size_t n_rest = 0, i;
     json_t *entry;
+    start_profile(table);
     json_array_foreach(profile, i, entry)
     {
         double ns = json_number_value(json_object_get(entry, "median_ns")),
@@ -161,9 +159,9 @@ void assay_bench_profile_add(struct assay_table *table, const struct assay_case 
             continue;
         }
         shown += share;
-        add_profile_line(table, label, json_string_value(json_object_get(entry, "type")),
+        add_profile_line(table, json_string_value(json_object_get(entry, "type")),
                          json_string_value(json_object_get(entry, "name")), ns, share, entry);
     }
     if (n_rest)
-        add_profile_line(table, label, "", assay_arena_printf(&table->arena, "(%zu more)", n_rest), rest_ns, rest, NULL);
+        add_profile_line(table, "", assay_arena_printf(&table->arena, "(%zu more)", n_rest), rest_ns, rest, NULL);
 }

@@ -12,8 +12,7 @@ void assay_bench_table_add(struct assay_table *table, const struct assay_row *ro
 /* "ok  detect cpu/onnxruntime, batch 1, 2 threads: 47.1 ms ± 0.4 %". From the arena. */
 const char *assay_bench_line(const struct assay_case *c, const struct assay_row *row, struct assay_arena *arena);
 
-void assay_bench_profile_init(struct assay_table *table);
-/* The ops that make up 95 % of the time, and the rest as one line; `profile` as bench/profile.h makes it. */
-void assay_bench_profile_add(struct assay_table *table, const struct assay_case *c, const json_t *profile);
+/* Makes the table: the ops that take most of the time, and the rest as one line. `profile` as bench/profile.h makes it. */
+void assay_bench_profile_make(struct assay_table *table, const json_t *profile);
 
 #endif

@@ -129,7 +129,12 @@ static enum assay_status make_plan(const struct assay_cli *cli, struct assay_pla
 struct bench {
     struct assay_cli *cli;
     const char *lake;
-    struct assay_table table, profile;
+    struct assay_table table;
+    struct profiled { /* one for each case with a profile */
+        const char *label;
+        struct assay_table table;
+    } * profiles;
+    size_t n_profiles;
     struct assay_arena arena;
     const char **done; /* case ids of the run that is resumed, one for each row */
     size_t n_done;
@@ -157,6 +162,14 @@ static void on_start(void *context, const struct assay_case *c, int index, int t
     assay_progress_label(&b->cli->log, "%s", assay_case_label(c, &b->arena));
 }
 
+static void add_profile(struct bench *b, const struct assay_case *c, const json_t *profile)
+{
+    b->profiles = assay_arena_grow(&b->arena, b->profiles, b->n_profiles, b->n_profiles + 1, sizeof *b->profiles);
+    struct profiled *p = &b->profiles[b->n_profiles++];
+    p->label = assay_case_label(c, &b->arena);
+    assay_bench_profile_make(&p->table, profile);
+}
+
 static enum assay_status on_row(void *context, const struct assay_case *c, struct assay_row *row, const json_t *profile,
                                 struct assay_error *err)
 {
@@ -172,7 +185,7 @@ static enum assay_status on_row(void *context, const struct assay_case *c, struc
     assay_bench_table_add(&b->table, row, assay_cli_format(b->cli));
     assay_progress_step(&b->cli->log, assay_bench_line(c, row, &b->arena));
     if (profile)
-        assay_bench_profile_add(&b->profile, c, profile);
+        add_profile(b, c, profile);
     if (c->profile && !profile && assay_row_map_find(row, ASSAY_ROW_environment, "profile"))
         assay_log_line(&b->cli->log, ASSAY_LOG_WARNING, "no profile: %s",
                        assay_row_map_find(row, ASSAY_ROW_environment, "profile")->text);
@@ -299,9 +312,9 @@ static enum assay_status print_results(struct bench *b, struct assay_error *err)
     enum assay_format format = assay_cli_format(b->cli);
     struct assay_log *log = &b->cli->log;
     enum assay_status st = b->n_rows ? assay_table_print(&b->table, format, stdout, err) : ASSAY_OK;
-    if (!st && b->profile.n_rows && format != ASSAY_FORMAT_JSON) {
-        fputc('\n', stdout);
-        st = assay_table_print(&b->profile, format, stdout, err);
+    for (size_t i = 0; !st && i < b->n_profiles && (format == ASSAY_FORMAT_TABLE || format == ASSAY_FORMAT_MARKDOWN); i++) {
+        printf("\nWhere the time goes: %s\n\n", b->profiles[i].label);
+        st = assay_table_print(&b->profiles[i].table, format, stdout, err);
     }
     if (b->n_noisy)
         assay_log_line(
@@ -329,7 +342,6 @@ static int run(struct assay_cli *cli)
     assay_plan_init(&plan);
     assay_arena_init(&b.arena);
     assay_bench_table_init(&b.table, assay_cli_format(cli));
-    assay_bench_profile_init(&b.profile);
     enum assay_status st = make_plan(cli, &plan, &suite, &err);
     if (!st)
         st = assay_lake_path(assay_cli_text(cli, "lake", NULL), &b.arena, &lake, &err);
@@ -357,7 +369,8 @@ static int run(struct assay_cli *cli)
         code = ASSAY_EXIT_FAILED;
 done:
     assay_table_release(&b.table);
-    assay_table_release(&b.profile);
+    for (size_t i = 0; i < b.n_profiles; i++)
+        assay_table_release(&b.profiles[i].table);
     assay_plan_release(&plan);
     assay_suite_release(&suite);
     assay_arena_release(&b.arena);
