@@ -261,19 +261,19 @@ static enum assay_status check(struct session *s, struct assay_error *err)
 
 /* ---- profile: a second program, since recording costs time */
 
-static enum assay_status profile_runs(struct session *s, struct assay_program *program, double *run_ns, struct assay_error *err)
+enum { PROFILE_RUNS = 1000 };
+
+/* Runs for PROFILE_TIME, at least 4 times; the wall time of each. */
+static enum assay_status profile_runs(struct session *s, struct assay_program *program, double *run_ns, int *n_runs,
+                                      struct assay_error *err)
 {
-    enum { ROOM = 1000 };
-    double ns[ROOM];
-    size_t n = 0;
     int64_t end = assay_clock_ns() + (int64_t)(PROFILE_TIME * 1e9);
-    enum assay_status st = s->runtime->run(program, err);
-    while (!st && n < ROOM && (n < 3 || assay_clock_ns() < end)) {
+    enum assay_status st = ASSAY_OK;
+    for (*n_runs = 0; !st && *n_runs < PROFILE_RUNS && (*n_runs < 4 || assay_clock_ns() < end); ++*n_runs) {
         int64_t start = assay_clock_ns();
         st = s->runtime->run(program, err);
-        ns[n++] = (double)(assay_clock_ns() - start);
+        run_ns[*n_runs] = (double)(assay_clock_ns() - start);
     }
-    *run_ns = n ? assay_stats_median(ns, n) : 0;
     return st;
 }
 
@@ -281,19 +281,19 @@ static enum assay_status profile(struct session *s, json_t **json, struct assay_
 {
     struct assay_program *program = NULL;
     const struct assay_op_time *times = NULL;
-    int n_times = 0;
-    double run_ns = 0;
+    int n_times = 0, n_runs = 0;
+    double *run_ns = assay_arena_array(&s->arena, PROFILE_RUNS, sizeof *run_ns);
     if (!s->runtime->profile)
         return assay_error_set(err, ASSAY_UNSUPPORTED, "%s gives no times per op", s->platform.name);
     enum assay_status st = compile(s, true, &program, err);
     if (!st)
-        st = profile_runs(s, program, &run_ns, err);
+        st = profile_runs(s, program, run_ns, &n_runs, err);
     if (!st)
         st = s->runtime->profile(program, &times, &n_times, err);
     if (!st)
         st = assay_graph_infer(s->graph, err);
     if (!st)
-        st = assay_profile_make(s->c, s->graph, times, n_times, run_ns, json, err);
+        st = assay_profile_make(s->c, s->graph, times, n_times, run_ns, n_runs, json, err);
     s->runtime->release(program);
     return st;
 }

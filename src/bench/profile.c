@@ -94,14 +94,13 @@ static json_t *entry_of(const struct assay_case *c, const struct assay_analysis 
     return entry;
 }
 
-/* Trace event format: complete events of the last run, microseconds. */
-static enum assay_status write_trace(const struct assay_case *c, const struct assay_op_time *times, int n_times,
+/* Trace event format: complete events of one run, microseconds. */
+static enum assay_status write_trace(const struct assay_case *c, const struct assay_op_time *times, int n_times, int run,
                                      struct assay_error *err)
 {
     json_t *events = json_array();
-    int last = n_times ? times[n_times - 1].run : 0;
     for (int i = 0; i < n_times; i++)
-        if (times[i].run == last)
+        if (times[i].run == run)
             json_array_append_new(events, json_pack("{s:s, s:s, s:s, s:f, s:f, s:i, s:i}", "name",
                                                     *times[i].name ? times[i].name : times[i].type, "cat", times[i].type, "ph",
                                                     "X", "ts", (double)times[i].start_ns / 1e3, "dur",
@@ -115,34 +114,57 @@ static enum assay_status write_trace(const struct assay_case *c, const struct as
     return st;
 }
 
+/* The fastest quarter of the runs, at least one: kept[run] = its place among them, else -1. Returns their number and the median
+ * of their walls. */
+static int keep_fastest(const double *run_ns, int n_runs, int *kept, int *fastest, double *median_ns, struct assay_arena *arena)
+{
+    double *walls = assay_arena_array(arena, (size_t)n_runs, sizeof *walls),
+           limit = assay_stats_quantile(run_ns, (size_t)n_runs, 0.25);
+    int n = 0;
+    *fastest = 0;
+    for (int r = 0; r < n_runs; r++) {
+        kept[r] = run_ns[r] <= limit ? n : -1;
+        if (run_ns[r] <= limit)
+            walls[n++] = run_ns[r];
+        if (run_ns[r] < run_ns[*fastest])
+            *fastest = r;
+    }
+    *median_ns = assay_stats_median(walls, (size_t)n);
+    return n;
+}
+
 enum assay_status assay_profile_make(const struct assay_case *c, const struct assay_graph *graph,
-                                     const struct assay_op_time *times, int n_times, double run_ns, json_t **profile,
-                                     struct assay_error *err)
+                                     const struct assay_op_time *times, int n_times, const double *run_ns, int n_runs,
+                                     json_t **profile, struct assay_error *err)
 {
     struct assay_arena arena;
     struct assay_analysis analysis;
-    int n_runs = n_times ? times[n_times - 1].run + 1 : 0, n_lines = 0, hint = 0;
-    double sum = 0;
+    int n_lines = 0, hint = 0, fastest;
+    double sum = 0, median_ns;
     assay_arena_init(&arena);
     assay_analysis_init(&analysis, graph);
+    int *kept = assay_arena_array(&arena, (size_t)n_runs, sizeof *kept);
+    int n_kept = keep_fastest(run_ns, n_runs, kept, &fastest, &median_ns, &arena);
     struct line *lines = assay_arena_array(&arena, (size_t)n_times + 1, sizeof *lines);
     const struct assay_op_time *self = self_times(times, n_times, &arena);
     for (int i = 0; i < n_times; i++) {
-        struct line *l = find_line(lines, &n_lines, &hint, &self[i], &arena, n_runs);
-        l->ns[self[i].run] += (double)self[i].wall_ns;
-        l->n += self[i].run == n_runs - 1;
+        if (self[i].run >= n_runs || kept[self[i].run] < 0)
+            continue;
+        struct line *l = find_line(lines, &n_lines, &hint, &self[i], &arena, n_kept);
+        l->ns[kept[self[i].run]] += (double)self[i].wall_ns;
+        l->n += self[i].run == fastest;
     }
     for (int k = 0; k < n_lines; k++) {
-        lines[k].median_ns = assay_stats_median(lines[k].ns, (size_t)n_runs);
+        lines[k].median_ns = assay_stats_median(lines[k].ns, (size_t)n_kept);
         sum += lines[k].median_ns;
     }
-    if (run_ns > sum)
-        lines[n_lines++] = (struct line){"(outside ops)", "", -1, 1, NULL, run_ns - sum};
+    if (median_ns > sum)
+        lines[n_lines++] = (struct line){"(outside ops)", "", -1, 1, NULL, median_ns - sum};
     qsort(lines, (size_t)n_lines, sizeof *lines, slowest_first);
     *profile = json_array();
     for (int k = 0; k < n_lines; k++)
-        json_array_append_new(*profile, entry_of(c, &analysis, &lines[k], run_ns));
-    enum assay_status st = c->trace_path ? write_trace(c, times, n_times, err) : ASSAY_OK;
+        json_array_append_new(*profile, entry_of(c, &analysis, &lines[k], median_ns));
+    enum assay_status st = c->trace_path ? write_trace(c, times, n_times, fastest, err) : ASSAY_OK;
     assay_analysis_release(&analysis);
     assay_arena_release(&arena);
     return st;

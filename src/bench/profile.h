@@ -14,10 +14,12 @@
 #include "graph/graph.h"
 
 /* JSON array, most time first: {"name", "type", "count", "median_ns", "share", "flops", "bytes", "roofline_share", "bound"};
- * members that are not known are missing. Writes a Chrome trace of the last run to c->trace_path if that is set. run_ns: median
- * of whole runs while profiling; an entry "(outside ops)" is what the ops do not account for. New reference. */
+ * members that are not known are missing. run_ns[n_runs]: wall time of each whole run, from the first. Medians are over the
+ * fastest quarter of the runs, so that what disturbed a run is not taken for an op's time; the entry "(outside ops)" is what the
+ * ops of those runs do not account for. Writes a Chrome trace of the fastest run to c->trace_path if that is set. New reference.
+ */
 enum assay_status assay_profile_make(const struct assay_case *c, const struct assay_graph *graph,
-                                     const struct assay_op_time *times, int n_times, double run_ns, json_t **profile,
-                                     struct assay_error *err);
+                                     const struct assay_op_time *times, int n_times, const double *run_ns, int n_runs,
+                                     json_t **profile, struct assay_error *err);
 
 #endif
