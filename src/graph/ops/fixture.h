@@ -162,9 +162,12 @@ static inline const struct assay_op *fixture_call(struct fixture *f)
     return op;
 }
 
+/* May be called again with changed inputs or attributes: earlier results are released. */
 static inline enum assay_status fixture_run(struct fixture *f)
 {
     const struct assay_op *op = fixture_call(f);
+    for (int i = 0; i < FIXTURE_ROOM; i++)
+        assay_tensor_release(&f->results[i]);
     return assay_op_run(op, &f->call, &f->err);
 }
 
