@@ -35,6 +35,7 @@ struct session {
     struct assay_samples samples;
     struct assay_server_result server;
     struct assay_noise before, after;
+    double energy_j; /* of one run; NaN if nothing meters it */
     bool is_server;
 };
 
@@ -154,7 +155,7 @@ static enum assay_status measure(struct session *s, struct assay_error *err)
                                   (uint64_t)c->seed, &s->server, err);
     assay_noise_read(&s->after);
     if (metered && !s->is_server && assay_energy_read(s->platform.device, &energy_after, NULL) == ASSAY_OK && s->samples.n)
-        assay_row_set_real(s->row, ASSAY_ROW_energy_j, (energy_after - energy_before) / (double)s->samples.n);
+        s->energy_j = (energy_after - energy_before) / (double)s->samples.n;
     assay_row_set_real(s->row, ASSAY_ROW_frequency_after_hz, assay_device_frequency());
     return st;
 }
@@ -231,10 +232,12 @@ static void set_figures(struct session *s)
     assay_row_set_int(row, ASSAY_ROW_steady, s->samples.steady);
     set_latency(row, s->is_server ? &s->server.latencies : &s->samples);
     set_flops(c, row, run_ns);
+    assay_row_set_real(row, ASSAY_ROW_energy_j, s->energy_j);
     assay_row_set_text(row, ASSAY_ROW_throughput_unit, s->is_server ? "queries/s" : "samples/s");
     if (s->is_server) {
         assay_row_set_real(row, ASSAY_ROW_throughput, s->server.rate > 0 ? s->server.rate : NAN);
         assay_row_map_real(row, ASSAY_ROW_metrics, "latency_bound_ns", s->server.bound_ns);
+        assay_row_map_real(row, ASSAY_ROW_metrics, "latency_rate_per_s", s->server.latency_rate);
         assay_row_map_real(row, ASSAY_ROW_metrics, "service_median_ns", run_ns);
         assay_row_map_reals(row, ASSAY_ROW_series, "server_rate_per_s", s->server.rates, s->server.n_tried);
         assay_row_map_reals(row, ASSAY_ROW_series, "server_p99_ns", s->server.p99s, s->server.n_tried);
@@ -342,7 +345,7 @@ static enum assay_status outcome(enum assay_status st)
 
 void assay_case_measure(const struct assay_case *c, struct assay_row *row, json_t **json)
 {
-    struct session s = {.c = c, .row = row, .is_server = strcmp(c->scenario, "server") == 0};
+    struct session s = {.c = c, .row = row, .energy_j = NAN, .is_server = strcmp(c->scenario, "server") == 0};
     struct assay_error err = {0};
     int64_t now, peak;
     *json = NULL;

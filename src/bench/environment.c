@@ -5,9 +5,9 @@
 #include <string.h>
 
 /* Families of variables that choose kernels, thread counts or waiting in numeric libraries. */
-static const char *const cleared[] = {"OPENBLAS_", "GOTO_",   "BLIS_",  "OMP_",      "GOMP_", "KMP_",    "MKL_", "DNNL_",
-                                      "ONEDNN_",   "NVPL_",   "ARMPL_", "ATLAS_",    "TBB_",  "VECLIB_", "ORT_", "XNN_",
-                                      "CUDA_",     "CUBLAS_", "CUDNN_", "NVIDIA_TF", "TF_",   "PYTORCH_"};
+static const char *const cleared[] = {"OPENBLAS_", "GOTO_",   "BLIS_",  "OMP_",      "GOMP_",      "KMP_",    "MKL_",    "DNNL_",
+                                      "ONEDNN_",   "NVPL_",   "ARMPL_", "ATLAS_",    "TBB_",       "VECLIB_", "ORT_",    "XNN_",
+                                      "CUDA_",     "CUBLAS_", "CUDNN_", "NVIDIA_TF", "TF_ENABLE_", "TF_NUM_", "PYTORCH_"};
 static const char *const kept[] = {"LD_PRELOAD",     "LD_LIBRARY_PATH",      "MALLOC_",
                                    "GLIBC_TUNABLES", "CUDA_VISIBLE_DEVICES", "ASSAY_ONNXRUNTIME"};
 
@@ -74,12 +74,15 @@ static void record(struct assay_row *row, const char *what, const char *variable
 
 void assay_environment_record(char *const *ours, const char *const *childs, struct assay_row *row)
 {
+    char *const *all = ours;
     for (; *ours; ours++)
         if (!find(childs, *ours))
             record(row, "cleared", *ours);
         else if (is_kept(*ours))
             record(row, "kept", *ours);
-    for (; *childs; childs++)
-        if (is_cleared(*childs))
+    for (; *childs; childs++) {
+        const char *was = find((const char *const *)all, *childs);
+        if (is_cleared(*childs) || !was || strcmp(was, *childs) != 0)
             record(row, "set", *childs);
+    }
 }

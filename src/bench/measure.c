@@ -153,10 +153,11 @@ enum assay_status assay_measure_server(const struct assay_work *work, double ser
         bool held = p99 <= result->bound_ns;
         result->rates[result->n_tried] = rate;
         result->p99s[result->n_tried++] = p99;
-        if (held || result->n_tried == 1) {
+        if (held || result->rate == 0) { /* while none has held, rates fall: the lowest is kept */
             struct assay_samples old = result->latencies;
             result->latencies = tried;
             tried = old;
+            result->latency_rate = rate;
         }
         if (held)
             result->rate = rate;

@@ -46,8 +46,9 @@ enum assay_status assay_measure_runs(const struct assay_work *work, const struct
 /* Scenario server. Queries arrive as a Poisson process, wait in one queue, and are served one at a time; latency counts from the
  * scheduled arrival, so that a stall is felt by all who wait behind it (no coordinated omission). */
 struct assay_server_result {
-    struct assay_samples latencies; /* at the highest rate that held the bound, or at the first tried */
-    double rate;                    /* of them, queries a second; 0 if no rate held it */
+    struct assay_samples latencies; /* at the highest rate that held the bound; if none did, at the lowest tried */
+    double latency_rate;            /* of them, queries a second */
+    double rate;                    /* the highest that held the bound; 0 if none did */
     double bound_ns;
     double *rates, *p99s; /* [n_tried], every rate tried in order, and its p99; from malloc */
     size_t n_tried;
