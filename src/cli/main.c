@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#define VERBS(X) X(bench)
+#define VERBS(X) X(bench) X(check)
 
 #define X(verb) extern const struct assay_verb assay_verb_##verb;
 VERBS(X)

@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See conformance.h: one test. Many tests, in a worker process, are in conformance_worker.c. */
+#include "bench/conformance.h"
+
+#include "base/fs.h"
+#include "graph/infer.h"
+#include "graph/onnx.h"
+#include "graph/op.h"
+#include "model/safetensors.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A test in execution: one data set of it. */
+struct session {
+    const char *folder, *set; /* set: "" in the safetensors layout */
+    const struct assay_conformance_options *options;
+    struct assay_arena *arena;
+    struct assay_conformance_result *result;
+    struct assay_graph *graph; /* with this data set's dimensions */
+    struct assay_program *program;
+    struct assay_tensor *inputs;      /* [n_inputs] */
+    struct assay_tensor *wanted;      /* [n_outputs]; those without data are not compared */
+    struct assay_safetensors in, out; /* of the safetensors layout, which the tensors borrow */
+};
+
+/* ---- the model */
+
+static int by_text(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+
+static size_t count_nodes(const struct assay_graph *graph)
+{
+    size_t n = (size_t)graph->n_nodes;
+    for (const struct assay_graph *body = graph->first_body; body; body = body->next_body)
+        n += count_nodes(body);
+    return n;
+}
+
+static void list_ops(const struct assay_graph *graph, const char **ops, size_t *n)
+{
+    for (int i = 0; i < graph->n_nodes; i++)
+        ops[(*n)++] = graph->nodes[i]->type;
+    for (const struct assay_graph *body = graph->first_body; body; body = body->next_body)
+        list_ops(body, ops, n);
+}
+
+static void note_ops(struct assay_conformance_result *result, const struct assay_graph *graph, struct assay_arena *arena)
+{
+    size_t n = 0;
+    const char **ops = assay_alloc((count_nodes(graph) + 1) * sizeof *ops);
+    list_ops(graph, ops, &n);
+    qsort(ops, n, sizeof *ops, by_text);
+    result->ops = assay_arena_array(arena, n, sizeof *result->ops);
+    for (size_t i = 0; i < n; i++)
+        if (i == 0 || strcmp(ops[i], ops[i - 1]) != 0)
+            result->ops[result->n_ops++] = assay_arena_strdup(arena, ops[i]);
+    free(ops);
+}
+
+/* A node that draws random numbers, itself or in a body. */
+static bool is_random(const struct assay_graph *graph, const struct assay_node *node)
+{
+    if (assay_op_is_random(graph, node))
+        return true;
+    for (int i = 0; i < node->n_attrs; i++) {
+        const struct assay_graph *body = node->attrs[i].graph;
+        for (int k = 0; body && k < body->n_nodes; k++)
+            if (is_random(body, body->nodes[k]))
+                return true;
+    }
+    return false;
+}
+
+/* random[n_values]: values that depend on random numbers. The graph is sorted. */
+static void spread_random(const struct assay_graph *graph, bool *random)
+{
+    for (int i = 0; i < graph->n_nodes; i++) {
+        const struct assay_node *node = graph->nodes[i];
+        bool found = is_random(graph, node);
+        for (int k = 0; k < node->n_inputs; k++)
+            found |= node->inputs[k] >= 0 && random[node->inputs[k]];
+        for (int k = 0; k < node->n_outputs; k++)
+            if (node->outputs[k] >= 0)
+                random[node->outputs[k]] = found;
+    }
+}
+
+/* ---- the data */
+
+/* PREFIX_0.pb, PREFIX_1.pb … as far as there are any. */
+static enum assay_status load_numbered(const struct session *s, const char *prefix, struct assay_tensor *tensors, int n,
+                                       struct assay_error *err)
+{
+    for (int i = 0; i <= n; i++) {
+        const char *name = assay_arena_printf(s->arena, "%s/%s_%d.pb", s->set, prefix, i);
+        const char *path = assay_path_join(s->arena, s->folder, name);
+        if (!assay_fs_exists(path))
+            return ASSAY_OK;
+        if (i == n)
+            return assay_error_set(err, ASSAY_INVALID, "%s belongs to no %s: the model has %d", name, prefix, n);
+        enum assay_status st = assay_onnx_load_tensor(path, &tensors[i], err);
+        if (st)
+            return st;
+    }
+    return ASSAY_OK;
+}
+
+/* Tensors of a safetensors file, borrowed, in the order of the graph's values `numbers`. */
+static enum assay_status load_named(const struct session *s, const struct assay_safetensors *file, const char *name,
+                                    const int *numbers, int n, struct assay_tensor *tensors, struct assay_error *err)
+{
+    size_t n_used = 0;
+    for (int i = 0; i < n; i++) {
+        const struct assay_tensor *found = assay_safetensors_find(file, s->graph->values[numbers[i]].name);
+        if (found) {
+            assay_tensor_borrow(&tensors[i], &found->type, found->data);
+            n_used++;
+        }
+    }
+    for (size_t k = 0; k < file->n && n_used < file->n; k++) {
+        bool known = false;
+        for (int i = 0; i < n; i++)
+            known |= strcmp(s->graph->values[numbers[i]].name, file->entries[k].name) == 0;
+        if (!known)
+            return assay_error_set(err, ASSAY_INVALID, "the model has nothing named '%s', which %s holds", file->entries[k].name,
+                                   name);
+    }
+    return ASSAY_OK;
+}
+
+static enum assay_status load_safetensors(struct session *s, struct assay_error *err)
+{
+    enum assay_status st = assay_safetensors_open(&s->in, assay_path_join(s->arena, s->folder, "inputs.safetensors"), err);
+    if (!st)
+        st = assay_safetensors_open(&s->out, assay_path_join(s->arena, s->folder, "outputs.safetensors"), err);
+    if (!st)
+        st = load_named(s, &s->in, "inputs.safetensors", s->graph->inputs, s->graph->n_inputs, s->inputs, err);
+    if (!st)
+        st = load_named(s, &s->out, "outputs.safetensors", s->graph->outputs, s->graph->n_outputs, s->wanted, err);
+    return st == ASSAY_ABSENT ? assay_error_set(err, ASSAY_INVALID,
+                                                "%s has no test data: neither test_data_set_0 nor inputs.safetensors "
+                                                "and outputs.safetensors",
+                                                s->folder)
+                              : st;
+}
+
+static enum assay_status load_data(struct session *s, struct assay_error *err)
+{
+    const struct assay_graph *graph = s->graph;
+    s->inputs = assay_arena_array(s->arena, (size_t)graph->n_inputs, sizeof *s->inputs);
+    s->wanted = assay_arena_array(s->arena, (size_t)graph->n_outputs, sizeof *s->wanted);
+    enum assay_status st;
+    if (*s->set) {
+        st = load_numbered(s, "input", s->inputs, graph->n_inputs, err);
+        if (!st)
+            st = load_numbered(s, "output", s->wanted, graph->n_outputs, err);
+    } else {
+        st = load_safetensors(s, err);
+    }
+    if (st)
+        return st;
+    for (int i = 0; i < graph->n_inputs; i++)
+        if (!s->inputs[i].data)
+            return assay_error_set(err, ASSAY_INVALID, "there is no data for input '%s'", graph->values[graph->inputs[i]].name);
+    for (int i = 0; i < graph->n_outputs; i++)
+        if (s->wanted[i].data)
+            return ASSAY_OK;
+    return assay_error_set(err, ASSAY_INVALID, "there is no output to compare with");
+}
+
+/* Gives the graph's inputs the data's dimensions. */
+static enum assay_status bind_dims(struct session *s, struct assay_error *err)
+{
+    struct assay_graph *graph = s->graph;
+    struct assay_binding *bindings = assay_arena_array(s->arena, (size_t)graph->n_inputs * ASSAY_MAX_RANK, sizeof *bindings);
+    size_t n = 0;
+    for (int i = 0; i < graph->n_inputs; i++) {
+        struct assay_value *value = &graph->values[graph->inputs[i]];
+        const struct assay_type *type = &s->inputs[i].type;
+        char given[256], declared[256];
+        if (value->type.dtype == ASSAY_NO_DTYPE)
+            value->type.dtype = type->dtype;
+        if (value->type.rank < 0)
+            value->type = assay_type_make(value->type.dtype, type->rank, type->dims);
+        if (value->type.rank != type->rank || value->type.dtype != type->dtype)
+            return assay_error_set(err, ASSAY_INVALID, "input '%s' is %s in the data, but %s in the model", value->name,
+                                   assay_type_text(type, given, sizeof given),
+                                   assay_type_text(&value->type, declared, sizeof declared));
+        for (int d = 0; d < type->rank; d++)
+            bindings[n++] = (struct assay_binding){assay_arena_printf(s->arena, "%s:%d", value->name, d), type->dims[d]};
+    }
+    return assay_graph_bind(graph, bindings, n, err);
+}
+
+/* ---- the run */
+
+static enum assay_status run_program(struct session *s, struct assay_error *err)
+{
+    const struct assay_runtime *runtime = s->options->runtime;
+    int threads = s->options->threads;
+    if (runtime->max_threads && threads > runtime->max_threads)
+        threads = runtime->max_threads;
+    struct assay_compile_options options = {.platform = s->options->platform, .n_threads = threads, .isa = "", .optimization = 3};
+    enum assay_status st = runtime->compile(s->graph, &options, &s->program, err);
+    if (!st)
+        st = runtime->bind(s->program, s->inputs, err);
+    if (!st)
+        st = runtime->run(s->program, err);
+    return st;
+}
+
+/* Compares output i; a difference becomes the result's status, but does not end the comparison. */
+static enum assay_status compare_output(struct session *s, int i, bool random, struct assay_error *err)
+{
+    struct assay_conformance_result *result = s->result;
+    const struct assay_tensor *wanted = &s->wanted[i];
+    struct assay_tensor got;
+    enum assay_status st = s->options->runtime->output(s->program, i, &got, err);
+    if (st)
+        return st;
+    struct assay_conformance_output *output = &result->outputs[result->n_outputs++];
+    *output = (struct assay_conformance_output){.set = s->set,
+                                                .name = assay_arena_strdup(s->arena, s->graph->values[s->graph->outputs[i]].name),
+                                                .n_elements = assay_tensor_count(wanted),
+                                                .note = ""};
+    if (!assay_type_equal(&got.type, &wanted->type)) {
+        char a[256], b[256];
+        output->n_wrong = output->n_elements;
+        output->note = assay_arena_printf(s->arena, "it is %s, wanted %s", assay_type_text(&got.type, a, sizeof a),
+                                          assay_type_text(&wanted->type, b, sizeof b));
+        return assay_error_set(err, ASSAY_MISMATCH, "output '%s': %s", output->name, output->note);
+    }
+    if (random) {
+        output->note = "random: dtype and shape alone are compared";
+        return ASSAY_OK;
+    }
+    bool exact = !assay_dtype_is_float(wanted->type.dtype);
+    struct assay_difference d = assay_tensor_compare(&got, wanted, exact ? 0 : s->options->atol, exact ? 0 : s->options->rtol);
+    output->max_abs = d.max_abs;
+    output->max_rel = d.max_rel;
+    output->n_wrong = d.n_wrong;
+    if (d.n_wrong == 0)
+        return ASSAY_OK;
+    return assay_error_set(err, ASSAY_MISMATCH, "output '%s': %lld of %lld elements are wrong; element %lld is %.9g, wanted %.9g",
+                           output->name, (long long)d.n_wrong, (long long)output->n_elements, (long long)d.index,
+                           assay_tensor_real(&got, d.index), assay_tensor_real(wanted, d.index));
+}
+
+static enum assay_status compare(struct session *s, struct assay_error *err)
+{
+    const struct assay_graph *graph = s->graph;
+    bool *random = assay_alloc(((size_t)graph->n_values + 1) * sizeof *random);
+    spread_random(graph, random);
+    s->result->outputs = assay_arena_grow(s->arena, s->result->outputs, s->result->n_outputs,
+                                          s->result->n_outputs + (size_t)graph->n_outputs, sizeof *s->result->outputs);
+    enum assay_status first = ASSAY_OK;
+    for (int i = 0; i < graph->n_outputs; i++) {
+        struct assay_error local;
+        if (!s->wanted[i].data)
+            continue;
+        enum assay_status st = compare_output(s, i, random[graph->outputs[i]], &local);
+        if (st && !first) {
+            first = st;
+            *err = local;
+        }
+    }
+    free(random);
+    return first;
+}
+
+static enum assay_status run_set(struct session *s, const struct assay_graph *model, struct assay_error *err)
+{
+    s->graph = assay_graph_clone(model);
+    enum assay_status st = load_data(s, err);
+    if (!st)
+        st = bind_dims(s, err);
+    if (!st)
+        st = run_program(s, err);
+    if (!st)
+        st = compare(s, err);
+    s->options->runtime->release(s->program);
+    for (int i = 0; s->inputs && i < s->graph->n_inputs; i++)
+        assay_tensor_release(&s->inputs[i]);
+    for (int i = 0; s->wanted && i < s->graph->n_outputs; i++)
+        assay_tensor_release(&s->wanted[i]);
+    assay_safetensors_release(&s->in);
+    assay_safetensors_release(&s->out);
+    assay_graph_close(s->graph);
+    return st;
+}
+
+/* All data sets: the first failure decides. */
+static enum assay_status run_sets(const char *folder, const struct assay_conformance_options *options, struct assay_arena *arena,
+                                  struct assay_conformance_result *result, struct assay_error *err)
+{
+    struct assay_graph *model;
+    char **names;
+    size_t n_names;
+    enum assay_status st = assay_onnx_load(assay_path_join(arena, folder, "model.onnx"), &model, err);
+    if (st)
+        return st;
+    note_ops(result, model, arena);
+    st = assay_fs_list(folder, arena, &names, &n_names, err);
+    int n_sets = 0;
+    for (size_t i = 0; i < n_names && !st; i++) {
+        if (strncmp(names[i], "test_data_set_", 14) != 0 || !assay_fs_is_folder(assay_path_join(arena, folder, names[i])))
+            continue;
+        struct session s = {.folder = folder, .set = names[i], .options = options, .arena = arena, .result = result};
+        st = run_set(&s, model, err);
+        n_sets++;
+    }
+    if (!st && n_sets == 0) {
+        struct session s = {.folder = folder, .set = "", .options = options, .arena = arena, .result = result};
+        st = run_set(&s, model, err);
+    }
+    assay_graph_close(model);
+    return st;
+}
+
+void assay_conformance_run(const char *folder, const struct assay_conformance_options *options, struct assay_arena *arena,
+                           struct assay_conformance_result *result)
+{
+    struct assay_error err = {0};
+    *result = (struct assay_conformance_result){.reason = ""};
+    result->status = run_sets(folder, options, arena, result, &err);
+    /* What is not there or cannot be read is a fault of the folder. */
+    if (result->status == ASSAY_ABSENT || result->status == ASSAY_IO)
+        result->status = ASSAY_INVALID;
+    if (result->status)
+        result->reason = assay_arena_strdup(arena, err.message);
+}
+
+/* ---- trees */
+
+struct found {
+    struct assay_arena *arena;
+    const char **folders;
+    size_t n, room;
+};
+
+static enum assay_status note_folder(void *context, const char *path, struct assay_error *err)
+{
+    struct found *found = context;
+    (void)err;
+    if (strcmp(assay_path_name(path), "model.onnx") != 0)
+        return ASSAY_OK;
+    if (found->n == found->room) {
+        size_t room = 2 * found->room + 64;
+        found->folders = assay_arena_grow(found->arena, found->folders, found->n, room, sizeof *found->folders);
+        found->room = room;
+    }
+    found->folders[found->n++] = assay_path_folder(found->arena, path);
+    return ASSAY_OK;
+}
+
+enum assay_status assay_conformance_find(const char *root, struct assay_arena *arena, const char ***folders, size_t *n,
+                                         struct assay_error *err)
+{
+    struct found found = {.arena = arena};
+    enum assay_status st = assay_fs_walk(root, note_folder, &found, err);
+    if (st)
+        return st;
+    if (found.n == 0)
+        return assay_error_set(err, ASSAY_INVALID, "there is no model.onnx in %s or below", root);
+    qsort(found.folders, found.n, sizeof *found.folders, by_text);
+    *folders = found.folders;
+    *n = found.n;
+    return ASSAY_OK;
+}

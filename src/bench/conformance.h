@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Conformance: a model with inputs and the outputs that it must give, run on a platform and compared.
+ *
+ * A test is a folder in one of two layouts:
+ *   ONNX's own     model.onnx, test_data_set_N/input_K.pb and output_K.pb, in the order of the graph's inputs and outputs
+ *   safetensors    model.onnx, inputs.safetensors, outputs.safetensors: tensors by name; outputs without one are not compared
+ *
+ * An element is right if |got - wanted| <= atol + rtol * |wanted|, as in ONNX's own backend test; what is no float must be equal.
+ * Outputs that depend on random numbers are compared in dtype and shape only, and say so.
+ */
+#ifndef ASSAY_BENCH_CONFORMANCE_H
+#define ASSAY_BENCH_CONFORMANCE_H
+
+#include "base/arena.h"
+#include "runtime/runtime.h"
+
+#include <signal.h>
+
+struct assay_conformance_options {
+    const struct assay_platform *platform;
+    const struct assay_runtime *runtime;
+    int threads;
+    double rtol, atol; /* ONNX's own: 1e-3 and 1e-7 */
+};
+
+/* One output of one data set, as far as the run got. */
+struct assay_conformance_output {
+    const char *set;  /* "test_data_set_0"; "" in the safetensors layout */
+    const char *name; /* of the output */
+    double max_abs, max_rel;
+    int64_t n_wrong, n_elements;
+    const char *note; /* "" or why it was compared otherwise, or what does not fit */
+};
+
+struct assay_conformance_result {
+    /* OK; MISMATCH; UNSUPPORTED: by the platform, with the op; INVALID: the folder or the model is wrong; else how it failed */
+    enum assay_status status;
+    const char *reason; /* one sentence, "" if OK */
+    const char **ops;   /* distinct op types of the model, sorted; n_ops 0 if it could not be loaded */
+    size_t n_ops;
+    struct assay_conformance_output *outputs;
+    size_t n_outputs;
+};
+
+/* Runs one test in this process. All that the result holds is from the arena. */
+void assay_conformance_run(const char *folder, const struct assay_conformance_options *options, struct assay_arena *arena,
+                           struct assay_conformance_result *result);
+
+/* Every folder at or below `root` that holds a model.onnx, sorted. */
+enum assay_status assay_conformance_find(const char *root, struct assay_arena *arena, const char ***folders, size_t *n,
+                                         struct assay_error *err);
+
+struct assay_conformance_limits {
+    int64_t time_ns, memory_bytes;     /* of each test; 0 = none */
+    const volatile sig_atomic_t *stop; /* set by a signal handler; may be NULL */
+};
+/* Borrowed for the call. */
+typedef void assay_on_conformance(void *context, size_t index, const struct assay_conformance_result *result);
+
+/* Runs tests in a worker process, one after another; one that crashes, hangs or takes too much memory costs only itself: the
+ * worker is started anew behind it. The calling process should have no other threads. ASSAY_INTERRUPTED after *stop. */
+enum assay_status assay_conformance_run_all(const char *const *folders, size_t n, const struct assay_conformance_options *options,
+                                            const struct assay_conformance_limits *limits, assay_on_conformance *on_result,
+                                            void *context, struct assay_error *err);
+
+#endif
