@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The lake: a folder of immutable Parquet files, DIR/v1/host=HOST/date=YYYY-MM-DD/RUN-N.parquet, that holds every result row.
+ * The lake: a folder of immutable Parquet files, DIR/v1/host=HOST/date=YYYY-MM-DD/RUN-N.HASH.parquet, that holds every result
+ * row.
  *
  * Writing: a file is written under a hidden temporary name, synced, renamed, the folder synced; so a row is in the lake as a
  * whole or not at all, and any number of processes and machines write with no lock. A file's name carries the BLAKE2b hash of its
- * content, so damage is seen (verify) before it is read as truth; a file that DuckDB cannot read, or whose hash is wrong, is
- * named in a warning and left out of queries, never silently. Reading: DuckDB, in memory, over all files with union_by_name, as
- * view `results`; columns that an old file lacks are null. Threads: a lake and its results belong to one thread at a time.
+ * content, and no file is read whose content has another: it is named in a warning and left out of queries, never silently. That
+ * a file is good is remembered for a week in Assay's cache folder, as long as its inode, size and times stay the same. Reading:
+ * DuckDB, in memory, over all files with union_by_name, as view `results`; columns that an old file lacks are null, those that
+ * only newer files have are there too. Threads: a lake and its results belong to one thread at a time. docs/lake.md says more.
  */
 #ifndef ASSAY_LAKE_LAKE_H
 #define ASSAY_LAKE_LAKE_H
@@ -26,13 +28,16 @@ enum assay_status assay_lake_write(const char *path, const struct assay_row *row
 /* Told once for each file left out, with the reason. */
 typedef void assay_lake_warning(void *context, const char *file, const char *reason);
 
-/* Opens a folder for queries; an empty or missing lake has an empty view with all columns. `check_hashes` reads every file once
- * more in full. */
+/* Opens a folder for queries; an empty or missing lake has an empty view with all columns. `check_hashes` reads every file in
+ * full, also those found good before. `warn` may be NULL; it and its context must outlive the lake. */
 enum assay_status assay_lake_open(struct assay_lake **lake, const char *path, bool check_hashes, assay_lake_warning *warn,
                                   void *context, struct assay_error *err);
 void assay_lake_close(struct assay_lake *lake);
 
-/* A query's result: columns and cells as text or numbers, walked once from the first row to the last. */
+/* A query's result: columns and cells as text or numbers, walked once from the first row to the last. Any SQL of DuckDB's; no
+ * extension is fetched from the network. A query that fails because a file vanished (a compaction) or was damaged after the lake
+ * was opened is run again without it, after a warning. ASSAY_INVALID: the statement is wrong; ASSAY_UNSUPPORTED: a column is of a
+ * type that must be cast. *query is NULL on failure, and must be closed before the lake. */
 struct assay_query;
 enum assay_status assay_lake_query(struct assay_lake *lake, const char *sql, struct assay_query **query, struct assay_error *err);
 void assay_query_close(struct assay_query *query);
@@ -44,7 +49,8 @@ bool assay_query_next(struct assay_query *query);
 json_t *assay_query_json(struct assay_query *query, int column);
 /* The current cell as text for tables and CSV, from the arena; NULL for null. Lists and maps as JSON. */
 char *assay_query_text(struct assay_query *query, int column, struct assay_arena *arena);
-/* The current row as a result row, for queries of the form SELECT * FROM results …: columns by name, others ignored. */
+/* The current row as a result row, for queries of the form SELECT * FROM results …: columns by name, others ignored. What was in
+ * `row` is cleared. */
 enum assay_status assay_query_row(struct assay_query *query, struct assay_row *row, struct assay_error *err);
 
 /* Simple filters: the newest rows first. A NULL or 0 member does not filter; texts may hold * as a wild card. */
@@ -68,11 +74,13 @@ enum assay_status assay_lake_stat(const char *path, struct assay_lake_stat *stat
 /* Every file's hash and every row's rules; ASSAY_MISMATCH if any is damaged (each told to warn). */
 enum assay_status assay_lake_verify(const char *path, struct assay_lake_stat *stat, assay_lake_warning *warn, void *context,
                                     struct assay_error *err);
-/* Merges the small files of each host and day into one. The merged file is committed before the old ones go, and duplicates by
- * result_id are read once, so a kill at any moment loses and doubles nothing. Damaged files are left alone. */
+/* Merges the small files of each host and day into one. The merged file is committed before the old ones go and names them, so
+ * that readers leave them out: a kill at any moment loses and doubles nothing. Of results that are there twice one stays. Damaged
+ * files are left alone. One compaction or import at a time (a lock); ASSAY_TIMEOUT if another holds it for a minute. */
 enum assay_status assay_lake_compact(const char *path, struct assay_lake_stat *before, struct assay_lake_stat *after,
                                      assay_lake_warning *warn, void *context, struct assay_error *err);
-/* Copies what `to` lacks, each file verified before and after; never deletes there. restore is backup the other way. */
+/* Copies what `to` lacks, each file verified before and after; a damaged file there is replaced by its good original, and nothing
+ * is deleted. restore is backup the other way. */
 enum assay_status assay_lake_backup(const char *path, const char *to, int64_t *n_copied, assay_lake_warning *warn, void *context,
                                     struct assay_error *err);
 
