@@ -26,6 +26,8 @@ static enum assay_status infer_optimizer(struct assay_op_call *call, int n_state
             st = assay_error_set(err, ASSAY_INVALID, "input %d must be a scalar", i);
     for (int k = 0; !st && k < n * kinds; k++) {
         const struct assay_type *x = &call->inputs[2 + k % n], *other = &call->inputs[2 + k];
+        if (!assay_rule_has_input(call, 2 + k))
+            return assay_error_set(err, ASSAY_INVALID, "input %d is missing in the list", 2 + k);
         st = assay_rule_dtype(call, 2 + k, set, err);
         if (!st && assay_type_is_known(x) && assay_type_is_known(other) && !assay_type_equal(x, other))
             st = assay_error_set(err, ASSAY_INVALID, "parameter %d, its gradient and its state must be of one type", k % n);

@@ -88,6 +88,12 @@ ASSAY_TEST(counts_shapes_and_modes_are_checked)
     fixture_input(&f, ASSAY_F32, "1", VALUES(1));
     CHECK_FAILS(fixture_run(&f), ASSAY_INVALID, f, "one type");
     fixture_release(&f);
+    start(&f, "Adagrad", 0.5, 1);
+    fixture_input(&f, ASSAY_F32, "1", VALUES(1));
+    fixture_no_input(&f);
+    fixture_input(&f, ASSAY_F32, "1", VALUES(1));
+    CHECK_FAILS(fixture_run(&f), ASSAY_INVALID, f, "missing");
+    fixture_release(&f);
     start(&f, "Momentum", 0.5, 1);
     fixture_string(&f, "mode", "fast");
     fixture_input(&f, ASSAY_F32, "1", VALUES(1));

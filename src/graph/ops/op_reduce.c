@@ -79,7 +79,7 @@ static enum assay_status refuse_noop(struct assay_op_call *call, enum assay_stat
     bool known;
     if (!st)
         st = find_axes(call, &mask, &known, err);
-    if (!st && known && mask == 0 && assay_node_int(call->node, "noop_with_empty_axes", 0))
+    if (!st && known && mask == 0 && call->inputs[0].rank >= 0 && assay_node_int(call->node, "noop_with_empty_axes", 0))
         return assay_error_set(err, ASSAY_UNSUPPORTED, "noop_with_empty_axes without axes is not supported");
     return st;
 }
