@@ -3,7 +3,7 @@
  * Whether a run's outputs were right: compared with those of the reference runtime on the same inputs.
  *
  * The reference is slow, so its outputs are kept in the cache folder under a hash of model, input types and input bytes (and of
- * the version of the reference); the oldest go when there is more than 1 GiB of them.
+ * Assay's version); the oldest go when there is more than 1 GiB of them.
  */
 #ifndef ASSAY_BENCH_CORRECTNESS_H
 #define ASSAY_BENCH_CORRECTNESS_H
@@ -22,9 +22,9 @@ struct assay_correctness {
     const char *worst; /* output with the largest max_rel */
 };
 
-/* Compares program's outputs of its last run. ASSAY_MISMATCH with the output, place and size of the difference; ASSAY_OK
- * otherwise, also where a comparison is impossible (the reference does not support the model, random ops): then checked is false
- * and note says why. */
+/* Compares program's outputs of its last run (of a graph with states: of a first run, made here). ASSAY_MISMATCH with the output,
+ * place and size of the difference; ASSAY_OK otherwise, also where a comparison is impossible (the reference does not support the
+ * model, random ops): then checked is false and note says why. */
 enum assay_status assay_correctness_check(const struct assay_case *c, const struct assay_graph *graph,
                                           const struct assay_tensor *inputs, const struct assay_runtime *runtime,
                                           struct assay_program *program, struct assay_arena *arena,

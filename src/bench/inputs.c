@@ -32,6 +32,10 @@ const char *assay_input_guess(const struct assay_graph *graph, int value, struct
     const struct assay_value *v = &graph->values[value];
     if (v->type.dtype == ASSAY_BOOL || name_has(v->name, "mask"))
         return "mask";
+    bool is_picture =
+        v->type.rank == 4 && (v->type.dims[1] == 3 || v->type.dims[1] == 1 || v->type.dims[3] == 3 || v->type.dims[3] == 1);
+    if (v->type.dtype == ASSAY_U8 && is_picture)
+        return "image";
     if (assay_dtype_is_integer(v->type.dtype)) {
         if (name_has(v->name, "token_type") || name_has(v->name, "segment"))
             return "zeros";
@@ -40,7 +44,7 @@ const char *assay_input_guess(const struct assay_graph *graph, int value, struct
         int64_t rows = table_rows(graph, value);
         return rows > 0 ? assay_arena_printf(arena, "tokens:%lld", (long long)rows) : v->type.rank == 0 ? "ones" : "tokens:2";
     }
-    if (v->type.rank == 4 && (v->type.dims[1] == 3 || v->type.dims[1] == 1 || v->type.dims[3] == 3 || v->type.dims[3] == 1))
+    if (is_picture)
         return "image";
     if (name_has(v->name, "audio") || name_has(v->name, "wave") || name_has(v->name, "speech"))
         return "audio";
@@ -88,12 +92,13 @@ static void make_range(struct maker *m)
         assay_tensor_set_real(m->tensor, i, (double)(i % m->last));
 }
 
-/* Bilinear interpolation of an 8 × 8 grid of random levels over each plane, plus 5 % noise. */
+/* Bilinear interpolation of an 8 × 8 grid of random levels over each plane, plus 5 % noise; integers get 0 to 255. */
 static void make_image(struct maker *m)
 {
     enum { GRID = 8 };
     const struct assay_type *type = &m->tensor->type;
     int64_t width = m->last, height = type->rank > 1 ? type->dims[type->rank - 2] : 1;
+    double scale = assay_dtype_is_float(type->dtype) ? 1 : 127.5, shift = scale == 1 ? 0 : scale;
     for (int64_t plane = 0; plane < m->n / (width * height); plane++) {
         double grid[GRID + 1][GRID + 1];
         for (int y = 0; y <= GRID; y++)
@@ -105,7 +110,8 @@ static void make_image(struct maker *m)
             fy -= y, fx -= x;
             double level = (grid[y][x] * (1 - fx) + grid[y][x + 1] * fx) * (1 - fy) +
                            (grid[y + 1][x] * (1 - fx) + grid[y + 1][x + 1] * fx) * fy;
-            assay_tensor_set_real(m->tensor, plane * width * height + i, level + 0.05 * (2 * assay_rng_uniform(&m->rng) - 1));
+            level += 0.05 * (2 * assay_rng_uniform(&m->rng) - 1);
+            assay_tensor_set_real(m->tensor, plane * width * height + i, level * scale + shift);
         }
     }
 }
@@ -180,7 +186,8 @@ enum assay_status assay_input_make(const struct assay_case_input *input, uint64_
     if (colon) {
         char *end;
         m.number = strtod(colon + 1, &end);
-        if (*end || end == colon + 1 || !isfinite(m.number) || (kind->make == make_tokens && m.number < 1))
+        if (*end || end == colon + 1 || !isfinite(m.number) ||
+            (kind->make == make_tokens && !(m.number >= 1 && m.number <= 0x1p53)))
             return assay_error_set(err, ASSAY_INVALID, "input '%s': '%s' is no number that %s takes", input->name, colon + 1,
                                    kind->name);
     }

@@ -4,7 +4,7 @@
  * every machine.
  *
  *   normal, uniform     standard normal; uniform in [0, 1)
- *   image               a smooth random picture with a little noise, in [-1, 1]
+ *   image               a smooth random picture with a little noise, in [-1, 1]; of integers: 0 to 255
  *   audio               four sines and noise, within [-1, 1]
  *   tokens:N            uniform integers in [0, N)
  *   mask                all ones (no padding); zeros, ones; constant:X; range: 0, 1, 2 … along the last dimension

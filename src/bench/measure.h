@@ -4,8 +4,9 @@
  *
  * Steady (the criterion of docs/methodology.md): the median of the last quarter of the warm-up runs differs from that of the
  * quarter before by less than 2 %, or by less than their scatter (MAD); looked at each time that the number of runs has doubled,
- * from 4 on. Enough: the 95 % interval of the median (order statistics) is narrower than ± `interval` of it, after at least
- * min_time and 5 runs; or max_time is over. Looked at each time that n has grown by a quarter, so that looking costs nothing.
+ * from 4 on. Enough: the 95 % interval of the median (assay_stats_median_interval) is narrower than ± `interval` of it, after at
+ * least min_time and 5 runs; or max_time is over. Looked at each time that n has grown by a quarter, so that looking costs
+ * nothing.
  */
 #ifndef ASSAY_BENCH_MEASURE_H
 #define ASSAY_BENCH_MEASURE_H
@@ -23,7 +24,7 @@ enum { ASSAY_MAX_SAMPLES = 100000 };
 struct assay_samples {
     double *ns; /* [n], from malloc; release with assay_samples_release */
     size_t n, room;
-    int64_t wall_ns;  /* from the start of the first timed run to the end of the last */
+    int64_t wall_ns;  /* from the start of the first timed run to the end of the last, without looking at the samples */
     int64_t n_warmup; /* runs before */
     bool steady;
     double first_ns;

@@ -177,6 +177,8 @@ static enum assay_status apply_shape(const char *input, const char *text, int64_
         if (type->rank < 0 || rank < type->rank)
             type->dims[rank] = value;
         rank++;
+        if (*p == 'x' && p[1] == 0)
+            return assay_error_set(err, ASSAY_INVALID, "--shape %s=%s ends in x", input, text);
         p += *p == 'x';
     }
     if (type->rank >= 0 && rank != type->rank)
@@ -189,6 +191,31 @@ static enum assay_status apply_shape(const char *input, const char *text, int64_
 static bool called_batch(const char *name)
 {
     return name && (strcasestr(name, "batch") || strcmp(name, "N") == 0 || strcmp(name, "n") == 0);
+}
+
+/* Numbers, of dimensions that the model has. */
+static enum assay_status check_dims(const struct assay_text_list *dims, const struct assay_graph *graph, struct assay_error *err)
+{
+    for (size_t i = 0; i < dims->n; i++) {
+        const char *value = strchr(dims->items[i], '=') + 1;
+        size_t length = (size_t)(value - 1 - dims->items[i]);
+        bool found = false;
+        for (int k = 0; k < graph->n_inputs; k++) {
+            const struct assay_value *v = &graph->values[graph->inputs[k]];
+            for (int d = 0; v->dim_names && d < v->type.rank; d++)
+                found |=
+                    v->dim_names[d] && strlen(v->dim_names[d]) == length && memcmp(v->dim_names[d], dims->items[i], length) == 0;
+        }
+        if (!found)
+            return assay_error_set(err, ASSAY_INVALID, "--dim %s: model '%s' has no dimension of that name", dims->items[i],
+                                   graph->name);
+        char *end;
+        errno = 0;
+        long long number = strtoll(value, &end, 10);
+        if (end == value || *end || errno || number < 0 || number > MAX_DIM)
+            return assay_error_set(err, ASSAY_INVALID, "--dim %s: '%s' is no number up to %d", dims->items[i], value, MAX_DIM);
+    }
+    return ASSAY_OK;
 }
 
 /* Binds what is still free by --dim, and the batch. Returns false and the index of the dimension that stays free. */
@@ -222,6 +249,14 @@ static const char *shape_hint(const struct assay_type *type, struct assay_arena 
     return text;
 }
 
+/* Cases travel and are kept as JSON, which takes nothing else. */
+static bool is_utf8(const char *text)
+{
+    json_t *string = json_string(text);
+    json_decref(string);
+    return string != NULL;
+}
+
 /* A case's inputs at one batch. *has_batch: whether any dimension follows the batch. */
 static enum assay_status make_inputs(struct assay_plan *plan, const struct assay_spec *spec, const struct assay_graph *graph,
                                      int64_t batch, struct assay_case *c, bool *has_batch, struct assay_error *err)
@@ -243,7 +278,12 @@ static enum assay_status make_inputs(struct assay_plan *plan, const struct assay
         if (input->type.rank < 0 || !bind_free(spec, v, batch, &input->type, has_batch, &free_dim))
             return assay_error_set(err, ASSAY_INVALID, "dimension %d of input '%s' is free: give --shape %s=%s with numbers",
                                    free_dim, v->name, v->name, shape_hint(&input->type, arena));
-        input->kind = kind ? kind : assay_input_guess(graph, graph->inputs[i], arena);
+        if (assay_dtype_size(input->type.dtype) == 0)
+            return assay_error_set(err, ASSAY_UNSUPPORTED, "input '%s' is %s, which nothing here makes", v->name,
+                                   assay_dtype_word((int)input->type.dtype));
+        input->kind = kind ? assay_arena_strdup(arena, kind) : assay_input_guess(graph, graph->inputs[i], arena);
+        if (!is_utf8(input->name) || !is_utf8(input->kind))
+            return assay_error_set(err, ASSAY_INVALID, "the name or kind of input %d is not UTF-8", i);
     }
     return ASSAY_OK;
 }
@@ -315,14 +355,18 @@ static void set_measuring(struct assay_case *c, const struct assay_spec *spec)
     c->peak_flops = c->peak_bytes = NAN;
 }
 
-static enum assay_status set_options(struct assay_case *c, const struct assay_spec *spec, struct assay_arena *arena)
+static enum assay_status set_options(struct assay_case *c, const struct assay_spec *spec, struct assay_arena *arena,
+                                     struct assay_error *err)
 {
     c->n_options = spec->options.n;
     c->options = assay_arena_array(arena, c->n_options, sizeof *c->options);
     for (size_t i = 0; i < c->n_options; i++) {
         const char *text = spec->options.items[i];
         size_t length = strcspn(text, "=");
-        c->options[i] = (struct assay_option){assay_arena_strndup(arena, text, length), text + length + 1};
+        c->options[i] =
+            (struct assay_option){assay_arena_strndup(arena, text, length), assay_arena_strdup(arena, text + length + 1)};
+        if (!is_utf8(text))
+            return assay_error_set(err, ASSAY_INVALID, "--option %s is not UTF-8", text);
     }
     return ASSAY_OK;
 }
@@ -423,6 +467,8 @@ static enum assay_status add_model(struct assay_plan *plan, const struct assay_s
         base.model_path = assay_arena_strdup(&plan->arena, whole);
     free(whole);
     char id[ASSAY_HASH_TEXT_SIZE];
+    if (!is_utf8(base.model_path))
+        return assay_error_set(err, ASSAY_INVALID, "the path of model '%s' is not UTF-8: give it another name", base.model_path);
     enum assay_status st = assay_onnx_load(path, &graph, err);
     if (st)
         return st;
@@ -430,15 +476,39 @@ static enum assay_status add_model(struct assay_plan *plan, const struct assay_s
     base.model_id = assay_arena_strdup(&plan->arena, id);
     base.model = model_name(spec, path, &plan->arena);
     set_measuring(&base, spec);
-    st = set_options(&base, spec, &plan->arena);
+    st = set_options(&base, spec, &plan->arena, err);
     if (!st)
         st = check_names(&spec->shapes, "shape", graph, err);
     if (!st)
         st = check_names(&spec->inputs, "input", graph, err);
+    if (!st)
+        st = check_dims(&spec->dims, graph, err);
     for (size_t b = 0; !st && b < batches.n; b++)
         st = add_batch(plan, spec, graph, &base, batches.items[b], err);
     assay_graph_close(graph);
     return st;
+}
+
+/* All in seconds or shares; a day is far more than any case needs, and far less than a clock's end. */
+static enum assay_status check_measuring(const struct assay_spec *spec, struct assay_error *err)
+{
+    const double day = 86400;
+    const struct {
+        const char *option;
+        double value, least, most;
+    } numbers[] = {{"min-time", spec->min_time, 0, day},        {"max-time", spec->max_time, 1e-9, day},
+                   {"warmup-time", spec->warmup_time, 0, day},  {"interval", spec->interval, 0, 1},
+                   {"time-limit", spec->time_limit, 1e-3, day}, {"latency-bound", spec->latency_bound, 0, day},
+                   {"tolerance", spec->tolerance, 0, 1e6}};
+    for (size_t i = 0; i < ASSAY_COUNT(numbers); i++)
+        if (numbers[i].value < numbers[i].least || numbers[i].value > numbers[i].most)
+            return assay_error_set(err, ASSAY_INVALID, "--%s %g is not from %g to %g", numbers[i].option, numbers[i].value,
+                                   numbers[i].least, numbers[i].most);
+    if (spec->memory_limit < 0)
+        return assay_error_set(err, ASSAY_INVALID, "--memory-limit must be above 0");
+    if (spec->optimization > 3)
+        return assay_error_set(err, ASSAY_INVALID, "--optimization %lld is not from 0 to 3", (long long)spec->optimization);
+    return ASSAY_OK;
 }
 
 static enum assay_status check_spec(const struct assay_spec *spec, struct assay_error *err)
@@ -474,9 +544,7 @@ static enum assay_status check_spec(const struct assay_spec *spec, struct assay_
         if (spec->threads.items[i] < 1 || spec->threads.items[i] > 4096)
             return assay_error_set(err, ASSAY_INVALID, "%lld is no number of threads from 1 to 4096",
                                    (long long)spec->threads.items[i]);
-    if (spec->max_time <= 0 || spec->interval < 0 || spec->time_limit <= 0)
-        return assay_error_set(err, ASSAY_INVALID, "max-time and time-limit must be above 0, interval not below");
-    return ASSAY_OK;
+    return check_measuring(spec, err);
 }
 
 enum assay_status assay_plan_add(struct assay_plan *plan, const struct assay_spec *spec, struct assay_error *err)

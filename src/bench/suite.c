@@ -124,12 +124,14 @@ static struct assay_int_list copy_ints(struct assay_arena *arena, const int64_t 
     return (struct assay_int_list){n ? assay_arena_memdup(arena, items, n * sizeof *items) : NULL, n};
 }
 
-static void copy_spec(struct assay_arena *arena, const struct raw_spec *raw, struct assay_spec *spec)
+static void copy_spec(struct assay_arena *arena, const struct raw_spec *raw, const char *folder, struct assay_spec *spec)
 {
     assay_spec_init(spec);
     spec->name = raw->name ? assay_arena_strdup(arena, raw->name) : NULL;
     spec->ep_library = raw->ep_library ? assay_arena_strdup(arena, raw->ep_library) : NULL;
     spec->models = copy_texts(arena, raw->model, raw->n_model);
+    for (size_t i = 0; i < spec->models.n; i++)
+        spec->models.items[i] = assay_path_join(arena, folder, spec->models.items[i]);
     spec->platforms = copy_texts(arena, raw->platform, raw->n_platform);
     spec->modes = copy_texts(arena, raw->mode, raw->n_mode);
     spec->scenarios = copy_texts(arena, raw->scenario, raw->n_scenario);
@@ -162,17 +164,15 @@ static void copy_suite(struct assay_suite *suite, const struct raw_suite *raw, c
     suite->about = assay_arena_strdup(arena, raw->about ? raw->about : "");
     assay_spec_init(&defaults);
     if (raw->defaults)
-        copy_spec(arena, raw->defaults, &defaults);
+        copy_spec(arena, raw->defaults, folder, &defaults);
     suite->n_specs = raw->n_cases;
     suite->specs = assay_arena_array(arena, suite->n_specs, sizeof *suite->specs);
     for (unsigned i = 0; i < raw->n_cases; i++) {
         struct assay_spec own;
-        copy_spec(arena, &raw->cases[i], &own);
+        copy_spec(arena, &raw->cases[i], folder, &own);
         suite->specs[i] = defaults;
         assay_spec_override(&suite->specs[i], &own);
         suite->specs[i].suite = suite->name;
-        for (size_t k = 0; k < own.models.n; k++)
-            own.models.items[k] = assay_path_join(arena, folder, own.models.items[k]);
     }
 }
 
