@@ -27,15 +27,10 @@ static enum assay_status export_parquet(struct assay_lake *lake, const char *sql
     enum assay_status st = assay_atomic_open_path(&f, file, err);
     if (st)
         return st;
-    struct assay_arena arena;
-    assay_arena_init(&arena);
-    char *copy = assay_arena_printf(&arena, "COPY (%s\n) TO %s (FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false)", sql,
-                                    assay_lake_sql_text(f.temporary_path, &arena));
-    st = assay_lake_db_run(&lake->db, copy, n_rows, err);
+    st = assay_lake_copy(&lake->db, sql, f.temporary_path, "", n_rows, err);
     if (!st)
         st = assay_atomic_commit(&f, err);
     assay_atomic_abandon(&f);
-    assay_arena_release(&arena);
     return st;
 }
 

@@ -142,6 +142,10 @@ struct assay_lake_commit {
 };
 enum assay_status assay_lake_commit_file(struct assay_lake_db *db, const struct assay_lake_commit *commit,
                                          struct assay_arena *arena, char **file, struct assay_error *err);
+/* Writes what `select` gives into a Parquet file at `path`, in its order and with bounded memory. `metadata` ("" or more options
+ * of COPY) begins with a comma. */
+enum assay_status assay_lake_copy(struct assay_lake_db *db, const char *select, const char *path, const char *metadata,
+                                  int64_t *n_rows, struct assay_error *err);
 /* LAKE/v1/host=…/date=… */
 char *assay_lake_folder(const char *lake_path, const char *host, int64_t time_us, struct assay_arena *arena);
 

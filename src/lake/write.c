@@ -184,13 +184,21 @@ static void sync_parents(const char *lake_path, const char *folder, struct assay
     }
 }
 
-static char *copy_statement(const struct assay_lake_commit *commit, const char *path, struct assay_arena *arena)
+/* One thread and small row groups: with several threads DuckDB, to keep the order, holds finished row groups in memory without
+ * limit (3 GB for a million rows), and is no faster, since one thread writes in the end. */
+enum assay_status assay_lake_copy(struct assay_lake_db *db, const char *select, const char *path, const char *metadata,
+                                  int64_t *n_rows, struct assay_error *err)
 {
-    char *metadata = "";
-    if (commit->replaces)
-        metadata = assay_arena_printf(arena, ", KV_METADATA {assay_replaces: %s}", assay_lake_sql_text(commit->replaces, arena));
-    return assay_arena_printf(arena, "COPY (%s) TO %s (FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false%s)", commit->select,
-                              assay_lake_sql_text(path, arena), metadata);
+    struct assay_arena arena;
+    assay_arena_init(&arena);
+    char *sql = assay_arena_printf(&arena,
+                                   "SET threads = 1; COPY (%s\n) TO %s (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480, "
+                                   "USE_TMP_FILE false%s)",
+                                   select, assay_lake_sql_text(path, &arena), metadata);
+    enum assay_status st = assay_lake_db_run(db, sql, n_rows, err);
+    assay_lake_db_run(db, "RESET threads", NULL, NULL);
+    assay_arena_release(&arena);
+    return st;
 }
 
 enum assay_status assay_lake_commit_file(struct assay_lake_db *db, const struct assay_lake_commit *commit,
@@ -204,7 +212,10 @@ enum assay_status assay_lake_commit_file(struct assay_lake_db *db, const struct 
         st = assay_atomic_open_path(&f, assay_path_join(arena, commit->folder, commit->stem), err);
     if (st)
         return st;
-    st = assay_lake_db_run(db, copy_statement(commit, f.temporary_path, arena), &n_written, err);
+    const char *metadata = "";
+    if (commit->replaces)
+        metadata = assay_arena_printf(arena, ", KV_METADATA {assay_replaces: %s}", assay_lake_sql_text(commit->replaces, arena));
+    st = assay_lake_copy(db, commit->select, f.temporary_path, metadata, &n_written, err);
     if (!st && n_written != commit->n_rows)
         st = assay_error_set(err, ASSAY_IO, "%lld rows were written to %s instead of %lld: nothing was committed",
                              (long long)n_written, commit->folder, (long long)commit->n_rows);
