@@ -6,7 +6,8 @@
  *   ONNX's own     model.onnx, test_data_set_N/input_K.pb and output_K.pb, in the order of the graph's inputs and outputs
  *   safetensors    model.onnx, inputs.safetensors, outputs.safetensors: tensors by name; outputs without one are not compared
  *
- * An element is right if |got - wanted| <= atol + rtol * |wanted|, as in ONNX's own backend test; what is no float must be equal.
+ * An element is right if |got - wanted| <= atol + rtol * |wanted|, as in ONNX's own backend test; what is no float must be equal,
+ * and a bf16 may always be one unit in the last place off (rtol is at least 1/128 there).
  * Outputs that depend on random numbers are compared in dtype and shape only, and say so.
  */
 #ifndef ASSAY_BENCH_CONFORMANCE_H

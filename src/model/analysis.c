@@ -17,20 +17,25 @@ static void add_cost(struct assay_cost *sum, const struct assay_cost *cost, doub
     sum->bytes_written += times * cost->bytes_written;
 }
 
-static bool node_cost(const struct assay_graph *graph, const struct assay_node *node, struct assay_cost *cost,
-                      struct assay_arena *scratch);
+/* What is known of a cost. IMPOSSIBLE: a node contradicts the shapes it gets, so it cannot run. */
+enum knowledge { KNOWN, UNKNOWN, IMPOSSIBLE };
 
-/* True if all its nodes' costs are known. */
-static bool graph_cost(const struct assay_graph *graph, struct assay_cost *sum, struct assay_arena *scratch)
+static enum knowledge node_cost(const struct assay_graph *graph, const struct assay_node *node, struct assay_cost *cost,
+                                struct assay_arena *scratch);
+
+/* The sum is of what is known. */
+static enum knowledge graph_cost(const struct assay_graph *graph, struct assay_cost *sum, struct assay_arena *scratch)
 {
+    enum knowledge worst = KNOWN;
     *sum = (struct assay_cost){0};
     for (int i = 0; i < graph->n_nodes; i++) {
         struct assay_cost cost;
-        if (!node_cost(graph, graph->nodes[i], &cost, scratch))
-            return false;
+        enum knowledge knowledge = node_cost(graph, graph->nodes[i], &cost, scratch);
+        if (knowledge > worst)
+            worst = knowledge;
         add_cost(sum, &cost, 1);
     }
-    return true;
+    return worst;
 }
 
 static bool has_body(const struct assay_node *node)
@@ -41,12 +46,23 @@ static bool has_body(const struct assay_node *node)
     return false;
 }
 
-/* The branch of an If whose cost stands for both; NULL if one is not known. */
-static const struct assay_graph *dearer_branch(const struct assay_node *node, struct assay_arena *scratch)
+/* The branch of an If that counts: the one that its condition chooses, if that is known; else the only one that can run; else
+ * the dearer, NULL if a cost is not known. */
+static const struct assay_graph *counted_branch(const struct assay_graph *graph, const struct assay_node *node,
+                                                struct assay_arena *scratch)
 {
     const struct assay_graph *a = assay_node_graph(node, "then_branch"), *b = assay_node_graph(node, "else_branch");
+    const struct assay_tensor *condition =
+        node->n_inputs && node->inputs[0] >= 0 ? &graph->values[node->inputs[0]].constant : NULL;
     struct assay_cost cost_a, cost_b;
-    if (!a || !b || !graph_cost(a, &cost_a, scratch) || !graph_cost(b, &cost_b, scratch))
+    if (!a || !b)
+        return NULL;
+    if (condition && condition->data && assay_tensor_count(condition) == 1)
+        return assay_tensor_int(condition, 0) ? a : b;
+    enum knowledge knows_a = graph_cost(a, &cost_a, scratch), knows_b = graph_cost(b, &cost_b, scratch);
+    if (knows_a == IMPOSSIBLE || knows_b == IMPOSSIBLE)
+        return knows_a == IMPOSSIBLE ? b : a;
+    if (knows_a == UNKNOWN || knows_b == UNKNOWN)
         return NULL;
     return cost_b.flops > cost_a.flops ? b : a;
 }
@@ -73,7 +89,7 @@ static const struct assay_graph *body_that_runs(const struct assay_graph *graph,
     if (*node->domain)
         return NULL;
     if (strcmp(node->type, "If") == 0)
-        return dearer_branch(node, scratch);
+        return counted_branch(graph, node, scratch);
     if (strcmp(node->type, "Scan") != 0)
         return NULL;
     *times = (double)scan_length(graph, node);
@@ -90,9 +106,9 @@ static bool is_known_before(const struct assay_graph *graph, const struct assay_
     return true;
 }
 
-/* False if a type that is needed is not known. */
-static bool make_call(struct assay_op_call *call, const struct assay_graph *graph, const struct assay_node *node,
-                      struct assay_arena *scratch)
+/* UNKNOWN if a type that is needed is not known. */
+static enum knowledge make_call(struct assay_op_call *call, const struct assay_graph *graph, const struct assay_node *node,
+                                struct assay_arena *scratch)
 {
     size_t n_in = (size_t)node->n_inputs, n_out = (size_t)node->n_outputs;
     const struct assay_tensor **data = assay_arena_array(scratch, n_in, sizeof *data);
@@ -112,46 +128,48 @@ static bool make_call(struct assay_op_call *call, const struct assay_graph *grap
         if (value < 0)
             continue;
         if (!assay_type_is_known(&call->inputs[i]))
-            return false;
+            return UNKNOWN;
         if (graph->values[value].constant.data)
             data[i] = &graph->values[value].constant;
     }
-    if (assay_op_infer(node->op, call, NULL))
-        return false;
+    enum assay_status st = assay_op_infer(node->op, call, NULL);
+    if (st)
+        return st == ASSAY_INVALID ? IMPOSSIBLE : UNKNOWN;
     for (int i = 0; i < node->n_outputs; i++) {
         if (node->outputs[i] >= 0 && !assay_type_is_known(&call->outputs[i]))
             call->outputs[i] = graph->values[node->outputs[i]].type;
         if (node->outputs[i] >= 0 && !assay_type_is_known(&call->outputs[i]))
-            return false;
+            return UNKNOWN;
     }
-    return true;
+    return KNOWN;
 }
 
-static bool node_cost(const struct assay_graph *graph, const struct assay_node *node, struct assay_cost *cost,
-                      struct assay_arena *scratch)
+static enum knowledge node_cost(const struct assay_graph *graph, const struct assay_node *node, struct assay_cost *cost,
+                                struct assay_arena *scratch)
 {
     *cost = (struct assay_cost){0};
     if (!node->op)
-        return false;
+        return UNKNOWN;
     if (is_known_before(graph, node))
-        return true;
+        return KNOWN;
     if (has_body(node)) {
         double times;
         const struct assay_graph *body = body_that_runs(graph, node, &times, scratch);
         struct assay_cost once;
-        if (!body || !graph_cost(body, &once, scratch))
-            return false;
-        add_cost(cost, &once, times);
-        return true;
+        enum knowledge knowledge = body ? graph_cost(body, &once, scratch) : UNKNOWN;
+        if (knowledge == KNOWN)
+            add_cost(cost, &once, times);
+        return knowledge;
     }
     struct assay_op_call call;
-    if (!make_call(&call, graph, node, scratch))
-        return false;
+    enum knowledge knowledge = make_call(&call, graph, node, scratch);
+    if (knowledge)
+        return knowledge;
     assay_op_cost(node->op, &call, cost);
     if (isfinite(cost->flops) && cost->flops >= 0 && isfinite(cost->bytes_read) && isfinite(cost->bytes_written))
-        return true;
+        return KNOWN;
     *cost = (struct assay_cost){0};
-    return false;
+    return UNKNOWN;
 }
 
 /* ---- the histogram */
@@ -168,8 +186,8 @@ static void tally_graph(struct tally *tally, const struct assay_graph *graph, do
 {
     for (int i = 0; i < graph->n_nodes; i++) {
         const struct assay_node *node = graph->nodes[i];
-        struct assay_cost cost;
-        bool known = node_cost(graph, node, &cost, tally->scratch) && !isnan(times);
+        struct assay_cost cost = {0};
+        bool known = times == 0 || (!isnan(times) && node_cost(graph, node, &cost, tally->scratch) == KNOWN);
         if (tally->n == tally->room) {
             tally->room = 2 * tally->room + 64;
             tally->lines = assay_realloc(tally->lines, tally->room * sizeof *tally->lines);
@@ -247,19 +265,39 @@ static void add_weight(void *context, const struct assay_tensor *weight, bool is
     analysis->parameters += is_parameter ? assay_tensor_count(weight) : 0;
 }
 
+/* The op of the first node whose cost is not known, in a body where that is the cause; NULL if all are known. */
+static const char *first_unknown(const struct assay_graph *graph, struct assay_arena *scratch)
+{
+    struct assay_cost cost;
+    for (int i = 0; i < graph->n_nodes; i++) {
+        const struct assay_node *node = graph->nodes[i];
+        if (node_cost(graph, node, &cost, scratch) == KNOWN)
+            continue;
+        for (int k = 0; k < node->n_attrs; k++) {
+            const char *inner = node->attrs[k].graph ? first_unknown(node->attrs[k].graph, scratch) : NULL;
+            if (inner)
+                return inner;
+        }
+        return node->type;
+    }
+    return NULL;
+}
+
 static void sum_costs(struct assay_analysis *analysis, const struct assay_graph *graph, struct assay_arena *scratch)
 {
     analysis->n_nodes = graph->n_nodes;
     analysis->node_costs = assay_arena_array(&analysis->arena, (size_t)graph->n_nodes, sizeof *analysis->node_costs);
     for (int i = 0; i < graph->n_nodes; i++, assay_arena_clear(scratch)) {
         struct assay_cost *cost = &analysis->node_costs[i];
-        if (!node_cost(graph, graph->nodes[i], cost, scratch)) {
+        if (node_cost(graph, graph->nodes[i], cost, scratch)) {
             *cost = (struct assay_cost){0};
             analysis->n_unknown++;
         }
         analysis->flops += cost->flops;
         analysis->bytes += cost->bytes_read + cost->bytes_written;
     }
+    if (analysis->n_unknown)
+        analysis->unknown_op = assay_arena_strdup(&analysis->arena, first_unknown(graph, scratch));
     if (analysis->n_nodes > 0 && analysis->n_unknown == analysis->n_nodes)
         analysis->flops = analysis->bytes = NAN;
 }

@@ -10,8 +10,8 @@
  * the like are none. Parameters are their elements, without the running statistics of BatchNormalization.
  *
  * Costs are those of the ops (graph/op.h), node by node, without fusion: bytes are an upper bound of what a runtime must move. A
- * node whose results are known before the run costs nothing; an If costs the dearer of its branches; a Scan its body times the
- * sequence's length; the cost of a Loop is not known.
+ * node whose results are known before the run costs nothing; an If whose condition is not known costs the dearer of its branches,
+ * or the only one that the shapes allow; a Scan its body times the sequence's length; the cost of a Loop is not known.
  */
 #ifndef ASSAY_MODEL_ANALYSIS_H
 #define ASSAY_MODEL_ANALYSIS_H
@@ -30,6 +30,7 @@ struct assay_analysis {
     int64_t parameters, weight_bytes;
     double flops, bytes;           /* of one run; NaN if no node's cost is known */
     int64_t n_nodes, n_unknown;    /* nodes; those whose cost is not known at these shapes (not in the sums) */
+    const char *unknown_op;        /* the op of the first of them, NULL if there is none */
     struct assay_cost *node_costs; /* [n_nodes], of the main graph's nodes; zeros where not known */
     struct assay_op_count *ops;    /* histogram, most FLOPs first */
     int n_ops;
