@@ -176,6 +176,25 @@ static void copy_suite(struct assay_suite *suite, const struct raw_suite *raw, c
     }
 }
 
+/* The line where a second YAML document begins, 0 if none does: libcyaml reads the first, and would pass over the others in
+ * silence.
+ * "---" at the start of a line is a marker wherever it stands. */
+static int second_document(const char *text, size_t size_bytes)
+{
+    bool content = false;
+    int line = 1;
+    for (size_t at = 0; at < size_bytes; line++) {
+        const char *newline = memchr(text + at, '\n', size_bytes - at);
+        size_t length = newline ? (size_t)(newline - text) - at : size_bytes - at;
+        bool marker = length >= 3 && memcmp(text + at, "---", 3) == 0 && (length == 3 || strchr(" \t\r", text[at + 3]));
+        if (marker && content)
+            return line;
+        content |= marker || (length > 0 && !strchr("#%\r", text[at]));
+        at += length + 1;
+    }
+    return 0;
+}
+
 enum assay_status assay_suite_parse(struct assay_suite *suite, const char *text, size_t size_bytes, const char *folder,
                                     const char *where, struct assay_error *err)
 {
@@ -189,6 +208,9 @@ enum assay_status assay_suite_parse(struct assay_suite *suite, const char *text,
     assay_arena_init(&suite->arena);
     if (memchr(text, 0, size_bytes))
         return assay_error_set(err, ASSAY_INVALID, "%s: it holds a NUL byte and is no text", where);
+    int second = second_document(text, size_bytes);
+    if (second)
+        return assay_error_set(err, ASSAY_INVALID, "%s: a second YAML document begins at line %d; a suite is one", where, second);
     cyaml_err_t failed = cyaml_load_data((const uint8_t *)text, size_bytes, &config, &suite_value, (cyaml_data_t **)&raw, NULL);
     if (failed != CYAML_OK || !raw)
         return assay_error_set(err, ASSAY_INVALID, "%s: %s", where, *complaint.text ? complaint.text : cyaml_strerror(failed));
