@@ -7,12 +7,22 @@
 #include <errno.h>
 #include <limits.h>
 #include <math.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 const char *const assay_format_words[] = {"table", "json", "csv", "markdown", NULL};
+
+/* In the order of enum assay_log_level. */
+static const char *const log_words[] = {"error", "warning", "info", "debug", NULL};
+
+const struct assay_cli_option assay_common_options[] = {
+    {"log", ASSAY_OPTION_CHOICE, "LEVEL", "What is told on stderr: error, warning, info or debug [info].", log_words},
+    {"help", ASSAY_OPTION_FLAG, NULL, "Print this help.", NULL},
+    ASSAY_OPTION_END,
+};
 
 /* What was given for one option. */
 struct assay_cli_value {
@@ -41,11 +51,25 @@ void assay_cli_catch_signals(void)
     sigaction(SIGTERM, &action, NULL);
 }
 
+/* Whether stdout is a pipe whose reader has gone, as that of `assay query | head`: nobody is left to be told. */
+static bool reader_is_gone(void)
+{
+    struct pollfd stdout_poll = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    return poll(&stdout_poll, 1, 0) == 1 && (stdout_poll.revents & POLLERR);
+}
+
 int assay_cli_fail(const struct assay_cli *cli, const struct assay_error *err)
 {
     (void)cli;
-    fprintf(stderr, "assay: %s\n", err->message);
+    if (err->status != ASSAY_IO || !ferror(stdout) || !reader_is_gone())
+        fprintf(stderr, "assay: %s\n", err->message);
     return err->status == ASSAY_INVALID ? ASSAY_EXIT_USAGE : ASSAY_EXIT_FAILED;
+}
+
+int assay_cli_print(const struct assay_cli *cli, struct assay_table *table)
+{
+    struct assay_error err;
+    return assay_table_print(table, assay_cli_format(cli), stdout, &err) ? assay_cli_fail(cli, &err) : ASSAY_EXIT_OK;
 }
 
 int assay_cli_usage(const struct assay_cli *cli, const char *format, ...)
@@ -87,13 +111,15 @@ static const char *nearest_option(const struct assay_verb *verb, const char *nam
 {
     const char *best = NULL;
     int distance = 4;
-    for (const struct assay_cli_option *o = verb->options; o->name; o++) {
-        int d = edit_distance(name, o->name);
-        if (d < distance) {
-            distance = d;
-            best = o->name;
+    const struct assay_cli_option *const tables[] = {verb->options, assay_common_options};
+    for (size_t t = 0; t < ASSAY_COUNT(tables); t++)
+        for (const struct assay_cli_option *o = tables[t]; o->name; o++) {
+            int d = edit_distance(name, o->name);
+            if (d < distance) {
+                distance = d;
+                best = o->name;
+            }
         }
-    }
     return best;
 }
 
@@ -208,8 +234,9 @@ static bool read_value(struct assay_cli *cli, const struct assay_cli_option *o, 
     char *end;
     switch (o->kind) {
     case ASSAY_OPTION_FLAG:
-    case ASSAY_OPTION_TEXT:
         return true;
+    case ASSAY_OPTION_TEXT:
+        return *text;
     case ASSAY_OPTION_CHOICE:
         return is_choice(o->choices, text);
     case ASSAY_OPTION_INT:
@@ -232,6 +259,7 @@ static bool read_value(struct assay_cli *cli, const struct assay_cli_option *o, 
 static int bad_value(const struct assay_cli *cli, const struct assay_cli_option *o, const char *text)
 {
     static const char *const wanted[] = {
+        [ASSAY_OPTION_TEXT] = "a value",
         [ASSAY_OPTION_INT] = "a whole number",
         [ASSAY_OPTION_REAL] = "a number",
         [ASSAY_OPTION_BYTES] = "a size like 512M or 2GiB",
@@ -251,50 +279,64 @@ static int bad_value(const struct assay_cli *cli, const struct assay_cli_option 
 
 /* ---- parsing */
 
+static size_t n_options(const struct assay_cli_option *options)
+{
+    size_t n = 0;
+    while (options[n].name)
+        n++;
+    return n;
+}
+
+/* The option of a name and its place in cli->values; NULL if there is none. */
+static const struct assay_cli_option *find_option(const struct assay_verb *verb, const char *name, size_t *place)
+{
+    const struct assay_cli_option *const tables[] = {verb->options, assay_common_options};
+    *place = 0;
+    for (size_t t = 0; t < ASSAY_COUNT(tables); t++)
+        for (const struct assay_cli_option *o = tables[t]; o->name; o++, ++*place)
+            if (strcmp(o->name, name) == 0)
+                return o;
+    return NULL;
+}
+
 /* One option at argv[*at]; moves *at past its value. Returns 0 or the exit code. */
 static int parse_option(struct assay_cli *cli, int argc, char **argv, int *at)
 {
-    const char *name = argv[*at] + 2, *text = strchr(name, '=');
-    size_t length = text ? (size_t)(text - name) : strlen(name);
+    const char *word = argv[*at] + 2, *text = strchr(word, '=');
+    const char *name = text ? assay_arena_strndup(&cli->arena, word, (size_t)(text - word)) : word;
     text = text ? text + 1 : NULL;
-    const struct assay_verb *verb = cli->verb;
-    size_t i = 0;
-    while (verb->options[i].name &&
-           (strlen(verb->options[i].name) != length || strncmp(verb->options[i].name, name, length) != 0))
-        i++;
-    const struct assay_cli_option *o = &verb->options[i];
-    if (!o->name) {
-        const char *nearest = nearest_option(verb, assay_arena_strndup(&cli->arena, name, length));
-        return assay_cli_usage(cli, "%s has no option --%.*s%s%s%s", verb->name, (int)length, name,
-                               nearest ? " (did you mean --" : "", nearest ? nearest : "", nearest ? "?)" : "");
+    size_t place;
+    const struct assay_cli_option *o = find_option(cli->verb, name, &place);
+    if (!o) {
+        const char *nearest = nearest_option(cli->verb, name);
+        return assay_cli_usage(cli, "%s has no option --%s%s%s%s", cli->verb->name, name, nearest ? " (did you mean --" : "",
+                               nearest ? nearest : "", nearest ? "?)" : "");
     }
-    struct assay_cli_value *v = &cli->values[i];
+    struct assay_cli_value *v = &cli->values[place];
     v->given = true;
     if (o->kind == ASSAY_OPTION_FLAG)
         return text ? assay_cli_usage(cli, "--%s takes no value", o->name) : 0;
-    if (!text && *at + 1 >= argc)
+    /* A value that begins like an option is a forgotten value; --name=--value says that it is meant. */
+    if (!text && (*at + 1 >= argc || strncmp(argv[*at + 1], "--", 2) == 0))
         return assay_cli_usage(cli, "--%s needs a value (%s)", o->name, o->value);
     v->text = text ? text : argv[++*at];
     return read_value(cli, o, v, v->text) ? 0 : bad_value(cli, o, v->text);
 }
 
-static int parse(struct assay_cli *cli, int argc, char **argv, bool *help)
+static int parse(struct assay_cli *cli, int argc, char **argv)
 {
-    size_t n_options = 0;
+    const struct assay_verb *verb = cli->verb;
     bool options_end = false;
-    while (cli->verb->options[n_options].name)
-        n_options++;
-    cli->values = assay_arena_array(&cli->arena, n_options + 1, sizeof *cli->values);
+    cli->values = assay_arena_array(&cli->arena, n_options(verb->options) + n_options(assay_common_options), sizeof *cli->values);
     cli->arguments = assay_arena_array(&cli->arena, (size_t)argc + 1, sizeof *cli->arguments);
     for (int at = 0; at < argc; at++) {
         if (!options_end && strcmp(argv[at], "--") == 0) {
             options_end = true;
-        } else if (!options_end && (strcmp(argv[at], "--help") == 0 || strcmp(argv[at], "-h") == 0)) {
-            *help = true;
-            return 0;
+        } else if (!options_end && strcmp(argv[at], "-h") == 0) {
+            argv[at--] = "--help";
         } else if (!options_end && strncmp(argv[at], "--", 2) == 0) {
             int code = parse_option(cli, argc, argv, &at);
-            if (code)
+            if (code || assay_cli_flag(cli, "help"))
                 return code;
         } else if (!options_end && argv[at][0] == '-' && argv[at][1]) {
             return assay_cli_usage(cli, "there is no option '%s'", argv[at]);
@@ -302,20 +344,18 @@ static int parse(struct assay_cli *cli, int argc, char **argv, bool *help)
             cli->arguments[cli->n_arguments++] = argv[at];
         }
     }
-    if (cli->n_arguments < cli->verb->min_arguments)
-        return assay_cli_usage(cli, "%s needs more arguments: assay %s %s", cli->verb->name, cli->verb->name, cli->verb->usage);
-    if (cli->verb->max_arguments >= 0 && cli->n_arguments > cli->verb->max_arguments)
-        return assay_cli_usage(cli, "%s does not take '%s'", cli->verb->name, cli->arguments[cli->verb->max_arguments]);
+    if (cli->n_arguments < verb->min_arguments)
+        return assay_cli_usage(cli, "%s needs more arguments: assay %s %s", verb->name, verb->name, verb->usage);
+    if (verb->max_arguments >= 0 && cli->n_arguments > verb->max_arguments)
+        return assay_cli_usage(cli, "%s does not take '%s'", verb->name, cli->arguments[verb->max_arguments]);
     return 0;
 }
 
 static const struct assay_cli_value *value(const struct assay_cli *cli, const char *option)
 {
-    size_t i = 0;
-    while (cli->verb->options[i].name && strcmp(cli->verb->options[i].name, option) != 0)
-        i++;
-    ASSAY_ASSERT(cli->verb->options[i].name);
-    return &cli->values[i];
+    size_t place;
+    ASSAY_ASSERT(find_option(cli->verb, option, &place));
+    return &cli->values[place];
 }
 
 bool assay_cli_given(const struct assay_cli *cli, const char *option) { return value(cli, option)->given; }
@@ -362,32 +402,38 @@ enum assay_format assay_cli_format(const struct assay_cli *cli)
 
 /* ---- main */
 
-static const struct assay_verb *find_verb(const char *name)
+const struct assay_verb *assay_cli_find_verb(const struct assay_cli *cli, const char *name)
 {
     for (size_t i = 0; assay_verbs[i]; i++)
         if (strcmp(assay_verbs[i]->name, name) == 0)
             return assay_verbs[i];
+    const char *nearest = nearest_verb(name);
+    assay_cli_usage(cli, "there is no verb '%s'%s%s%s", name, nearest ? " (did you mean " : "", nearest ? nearest : "",
+                    nearest ? "?)" : "");
     return NULL;
 }
 
-/* What went wrong on stdout after all was printed: a full disk, a closed pipe. */
+/* What went wrong on stdout after all was printed, a full disk or a closed pipe, unless the verb has told of a failure. */
 static int close_stdout(int code)
 {
-    if (fflush(stdout) != 0 || ferror(stdout)) {
-        fprintf(stderr, "assay: results could not be written: %s\n", strerror(errno));
-        return code ? code : ASSAY_EXIT_FAILED;
-    }
-    return code;
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return code;
+    if (code == ASSAY_EXIT_OK && !reader_is_gone())
+        fprintf(stderr, "assay: results could not be written: the output is full or closed\n");
+    return code ? code : ASSAY_EXIT_FAILED;
 }
 
 static int run_verb(const struct assay_verb *verb, const char *program, int argc, char **argv)
 {
     struct assay_cli cli = {.verb = verb, .program = program};
-    bool help = false;
     assay_arena_init(&cli.arena);
     assay_log_init(&cli.log, stderr);
-    int code = parse(&cli, argc, argv, &help);
-    if (!code && help)
+    int code = parse(&cli, argc, argv);
+    const char *level = code ? "info" : assay_cli_text(&cli, "log", "info");
+    for (int i = 0; log_words[i]; i++)
+        if (strcmp(log_words[i], level) == 0)
+            cli.log.level = (enum assay_log_level)i;
+    if (!code && assay_cli_flag(&cli, "help"))
         assay_cli_help(verb);
     else if (!code)
         code = verb->run(&cli);
@@ -408,16 +454,10 @@ int assay_cli_main(int argc, char **argv)
         printf("assay %s\n", ASSAY_VERSION);
         return close_stdout(ASSAY_EXIT_OK);
     }
-    bool is_help = strcmp(word, "help") == 0, ask = is_help || strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
-    const struct assay_verb *verb = ask ? argc > 2 ? find_verb(argv[2]) : NULL : find_verb(word);
-    if (ask && (argc <= 2 || verb)) {
-        assay_cli_help(verb);
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
+        assay_cli_help(NULL);
         return close_stdout(argc > 1 ? ASSAY_EXIT_OK : ASSAY_EXIT_USAGE);
     }
-    if (!verb) {
-        const char *unknown = ask ? argv[2] : word, *nearest = nearest_verb(unknown);
-        return assay_cli_usage(&none, "there is no verb '%s'%s%s%s", unknown, nearest ? " (did you mean " : "",
-                               nearest ? nearest : "", nearest ? "?)" : "");
-    }
-    return close_stdout(run_verb(verb, program, argc - 2, argv + 2));
+    const struct assay_verb *verb = assay_cli_find_verb(&none, word);
+    return verb ? close_stdout(run_verb(verb, program, argc - 2, argv + 2)) : ASSAY_EXIT_USAGE;
 }

@@ -48,6 +48,7 @@ struct assay_verb {
     const char *examples;                   /* lines */
     const struct assay_cli_option *options; /* ended by a NULL name; --help and --log come by themselves */
     int min_arguments, max_arguments;       /* -1 = any */
+    const char *const *words;               /* what the first argument can be, for the completion; NULL = files */
     bool hidden;
     int (*run)(struct assay_cli *cli);
 };
@@ -59,7 +60,7 @@ struct assay_cli {
     struct assay_log log;
     const char **arguments;
     int n_arguments;
-    struct assay_cli_value *values; /* in step with verb->options */
+    struct assay_cli_value *values; /* in step with verb->options, then assay_common_options */
     const char *program;            /* path of this program, for child processes */
 };
 
@@ -86,7 +87,15 @@ int assay_cli_usage(const struct assay_cli *cli, const char *format, ...) ASSAY_
 extern volatile sig_atomic_t assay_cli_stop;
 void assay_cli_catch_signals(void);
 
-/* Help of one verb, or of all, to stdout; the manual as Markdown. */
+/* Prints the table to stdout in the asked --format and gives the exit code: 0, or 1 if stdout refuses. */
+int assay_cli_print(const struct assay_cli *cli, struct assay_table *table);
+
+/* The verb of a name, or NULL after a usage error that names the nearest one. */
+const struct assay_verb *assay_cli_find_verb(const struct assay_cli *cli, const char *name);
+/* Options that every verb has, ended by a NULL name. */
+extern const struct assay_cli_option assay_common_options[];
+
+/* Help of one verb, or of all (NULL), to stdout; the manual as Markdown. */
 void assay_cli_help(const struct assay_verb *verb);
 void assay_cli_manual(void);
 

@@ -7,7 +7,19 @@
 
 #include <string.h>
 
-#define VERBS(X) X(bench) X(check)
+/* In the order of `assay --help`. */
+#define VERBS(X)                                                                                                                 \
+    X(devices)                                                                                                                   \
+    X(models)                                                                                                                    \
+    X(check)                                                                                                                     \
+    X(bench)                                                                                                                     \
+    X(query)                                                                                                                     \
+    X(compare)                                                                                                                   \
+    X(lake)                                                                                                                      \
+    X(import)                                                                                                                    \
+    X(export)                                                                                                                    \
+    X(completion)                                                                                                                \
+    X(help)
 
 #define X(verb) extern const struct assay_verb assay_verb_##verb;
 VERBS(X)

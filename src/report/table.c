@@ -15,15 +15,22 @@ void assay_table_init(struct assay_table *table)
 {
     memset(table, 0, sizeof *table);
     assay_arena_init(&table->arena);
+    assay_arena_init(&table->row_arena);
+}
+
+static void drop_values(struct assay_table *table)
+{
+    for (size_t i = 0; i < table->n_rows * (size_t)table->n_columns; i++)
+        json_decref(table->cells[i].value);
 }
 
 void assay_table_release(struct assay_table *table)
 {
     if (!table)
         return;
-    for (size_t i = 0; i < table->n_rows * (size_t)table->n_columns; i++)
-        json_decref(table->cells[i].value);
+    drop_values(table);
     assay_arena_release(&table->arena);
+    assay_arena_release(&table->row_arena);
 }
 
 void assay_table_column(struct assay_table *table, const char *header, const char *name, bool right)
@@ -38,17 +45,6 @@ void assay_table_column(struct assay_table *table, const char *header, const cha
     table->right[n] = right;
 }
 
-void assay_table_row(struct assay_table *table)
-{
-    size_t n = (size_t)table->n_columns;
-    if (table->n_rows == table->room) {
-        size_t room = table->room ? 2 * table->room : 16;
-        table->cells = assay_arena_grow(&table->arena, table->cells, table->n_rows * n, room * n, sizeof *table->cells);
-        table->room = room;
-    }
-    table->n_rows++;
-}
-
 static struct assay_table_cell *cell(const struct assay_table *table, size_t row, int column)
 {
     return &table->cells[row * (size_t)table->n_columns + (size_t)column];
@@ -59,7 +55,7 @@ void assay_table_set(struct assay_table *table, int column, const char *text, js
     ASSAY_ASSERT(table->n_rows > 0 && column >= 0 && column < table->n_columns);
     struct assay_table_cell *c = cell(table, table->n_rows - 1, column);
     json_decref(c->value);
-    c->text = text ? assay_arena_strdup(&table->arena, text) : NULL;
+    c->text = text ? assay_arena_strdup(table->stream ? &table->row_arena : &table->arena, text) : NULL;
     c->value = value;
 }
 
@@ -67,13 +63,18 @@ void assay_table_text(struct assay_table *table, int column, const char *text) {
 
 void assay_table_int(struct assay_table *table, int column, int64_t value)
 {
-    assay_table_set(table, column, assay_arena_printf(&table->arena, "%lld", (long long)value), json_integer(value));
+    char text[24];
+    snprintf(text, sizeof text, "%lld", (long long)value);
+    assay_table_set(table, column, text, json_integer(value));
 }
 
 void assay_table_real(struct assay_table *table, int column, double value, int digits)
 {
-    if (isfinite(value))
-        assay_table_set(table, column, assay_arena_printf(&table->arena, "%.*g", digits, value), json_real(value));
+    char text[48];
+    if (!isfinite(value))
+        return;
+    snprintf(text, sizeof text, "%.*g", digits, value);
+    assay_table_set(table, column, text, json_real(value));
 }
 
 void assay_table_ns(struct assay_table *table, int column, double ns)
@@ -85,26 +86,113 @@ void assay_table_ns(struct assay_table *table, int column, double ns)
     assay_table_set(table, column, text, json_real(ns));
 }
 
-/* ---- printing */
+/* ---- JSON */
 
+/* The shortest of 15 to 17 digits that reads back as the same number, and as a real one. */
+static void print_real(double value, FILE *out)
+{
+    char text[40];
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, value);
+        if (strtod(text, NULL) == value)
+            break;
+    }
+    fprintf(out, strpbrk(text, ".e") ? "%s" : "%s.0", text);
+}
+
+static void print_string(const char *text, size_t n, FILE *out)
+{
+    json_t *string = json_stringn(text, n);
+    json_dumpf(string, out, JSON_ENCODE_ANY);
+    json_decref(string);
+}
+
+void assay_json_print(const json_t *value, FILE *out)
+{
+    if (json_is_real(value)) {
+        print_real(json_real_value(value), out);
+    } else if (json_is_array(value)) {
+        fputc('[', out);
+        for (size_t i = 0; i < json_array_size(value); i++) {
+            fputs(i ? "," : "", out);
+            assay_json_print(json_array_get(value, i), out);
+        }
+        fputc(']', out);
+    } else if (json_is_object(value)) {
+        bool first = true;
+        fputc('{', out);
+        for (void *i = json_object_iter((json_t *)value); i; i = json_object_iter_next((json_t *)value, i)) {
+            fputs(first ? "" : ",", out);
+            print_string(json_object_iter_key(i), strlen(json_object_iter_key(i)), out);
+            fputc(':', out);
+            assay_json_print(json_object_iter_value(i), out);
+            first = false;
+        }
+        fputc('}', out);
+    } else {
+        json_dumpf(value, out, JSON_ENCODE_ANY);
+    }
+}
+
+static json_t *row_to_json(const struct assay_table *t, size_t row)
+{
+    json_t *object = json_object();
+    for (int c = 0; c < t->n_columns; c++) {
+        const struct assay_table_cell *one = cell(t, row, c);
+        json_object_set_new(object, t->names[c],
+                            one->value  ? json_incref(one->value)
+                            : one->text ? json_string(one->text)
+                                        : json_null());
+    }
+    return object;
+}
+
+json_t *assay_table_to_json(const struct assay_table *table)
+{
+    json_t *array = json_array();
+    for (size_t r = 0; r < table->n_rows; r++)
+        json_array_append_new(array, row_to_json(table, r));
+    return array;
+}
+
+/* ---- texts of cells */
+
+/* A value as text: strings bare, all else as JSON. From malloc. */
 static char *value_text(const json_t *value)
 {
     if (json_is_string(value))
         return assay_strdup(json_string_value(value));
-    return json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
+    char *text = NULL;
+    size_t size = 0;
+    FILE *memory = open_memstream(&text, &size);
+    ASSAY_ASSERT(memory);
+    assay_json_print(value, memory);
+    fclose(memory);
+    return text;
 }
 
-/* What people read; newlines would break the table. From malloc. */
+/* Control characters of ASCII and of C1 (two bytes in UTF-8) become spaces. */
+static void make_harmless(char *text)
+{
+    for (unsigned char *p = (unsigned char *)text; *p; p++) {
+        if (*p == 0xC2 && p[1] >= 0x80 && p[1] < 0xA0)
+            p[0] = p[1] = ' ';
+        else if (*p < 0x20 || *p == 0x7F)
+            *p = ' ';
+    }
+}
+
+/* What people read. From malloc. */
 static char *shown(const struct assay_table_cell *c, const char *otherwise)
 {
     char *text = c->text                               ? assay_strdup(c->text)
                  : c->value && !json_is_null(c->value) ? value_text(c->value)
                                                        : assay_strdup(otherwise);
-    for (char *p = text; *p; p++)
-        if (*p == '\n' || *p == '\r' || *p == '\t')
-            *p = ' ';
+    make_harmless(text);
     return text;
 }
+
+/* ---- aligned, for people */
 
 static void pad(FILE *out, const char *text, int width, bool right, bool last)
 {
@@ -118,14 +206,14 @@ static void pad(FILE *out, const char *text, int width, bool right, bool last)
 static void print_aligned(const struct assay_table *t, FILE *out)
 {
     int *widths = assay_alloc((size_t)t->n_columns * sizeof *widths);
-    for (int c = 0; c < t->n_columns; c++) {
+    char **texts = assay_alloc(t->n_rows * (size_t)t->n_columns * sizeof *texts);
+    for (int c = 0; c < t->n_columns; c++)
         widths[c] = assay_text_width(t->headers[c]);
-        for (size_t r = 0; r < t->n_rows; r++) {
-            char *text = shown(cell(t, r, c), absent);
-            int width = assay_text_width(text);
-            widths[c] = width > widths[c] ? width : widths[c];
-            free(text);
-        }
+    for (size_t i = 0; i < t->n_rows * (size_t)t->n_columns; i++) {
+        size_t c = i % (size_t)t->n_columns;
+        texts[i] = shown(&t->cells[i], absent);
+        int width = assay_text_width(texts[i]);
+        widths[c] = width > widths[c] ? width : widths[c];
     }
     for (int c = 0; c < t->n_columns; c++) {
         pad(out, t->headers[c], widths[c], t->right[c], c == t->n_columns - 1);
@@ -136,36 +224,31 @@ static void print_aligned(const struct assay_table *t, FILE *out)
             fputs("\xe2\x94\x80", out);
         fputs(c < t->n_columns - 1 ? "  " : "\n", out);
     }
-    for (size_t r = 0; r < t->n_rows; r++)
-        for (int c = 0; c < t->n_columns; c++) {
-            char *text = shown(cell(t, r, c), absent);
-            pad(out, text, widths[c], t->right[c], c == t->n_columns - 1);
-            fputs(c < t->n_columns - 1 ? "  " : "\n", out);
-            free(text);
-        }
+    for (size_t i = 0; i < t->n_rows * (size_t)t->n_columns; i++) {
+        int c = (int)(i % (size_t)t->n_columns);
+        pad(out, texts[i], widths[c], t->right[c], c == t->n_columns - 1);
+        fputs(c < t->n_columns - 1 ? "  " : "\n", out);
+        free(texts[i]);
+    }
+    free(texts);
     free(widths);
 }
 
-static void print_json(const struct assay_table *t, FILE *out)
+static void print_upright(const struct assay_table *t, FILE *out)
 {
-    json_t *array = json_array();
-    for (size_t r = 0; r < t->n_rows; r++) {
-        json_t *object = json_object();
-        for (int c = 0; c < t->n_columns; c++) {
-            const struct assay_table_cell *one = cell(t, r, c);
-            json_object_set_new(object, t->names[c],
-                                one->value  ? json_incref(one->value)
-                                : one->text ? json_string(one->text)
-                                            : json_null());
-        }
-        json_array_append_new(array, object);
+    int width = 0;
+    for (int c = 0; c < t->n_columns; c++)
+        width = assay_text_width(t->headers[c]) > width ? assay_text_width(t->headers[c]) : width;
+    for (size_t i = 0; i < t->n_rows * (size_t)t->n_columns; i++) {
+        char *text = shown(&t->cells[i], absent);
+        pad(out, t->headers[i % (size_t)t->n_columns], width, false, false);
+        fprintf(out, "  %s\n", text);
+        free(text);
     }
-    json_dumpf(array, out, JSON_INDENT(1) | JSON_REAL_PRECISION(12));
-    fputc('\n', out);
-    json_decref(array);
 }
 
-/* RFC 4180: quoted where it holds a comma, a quote or a line break. */
+/* ---- CSV and Markdown */
+
 static void print_field(FILE *out, const char *text)
 {
     if (!strpbrk(text, ",\"\r\n")) {
@@ -181,51 +264,121 @@ static void print_field(FILE *out, const char *text)
     fputc('"', out);
 }
 
-static void print_csv(const struct assay_table *t, FILE *out)
+static void print_csv_row(const struct assay_table *t, size_t row, FILE *out)
 {
     for (int c = 0; c < t->n_columns; c++) {
-        print_field(out, t->names[c]);
-        fputs(c < t->n_columns - 1 ? "," : "\r\n", out);
+        const struct assay_table_cell *one = cell(t, row, c);
+        char *text = one->value && !json_is_null(one->value) ? value_text(one->value) : assay_strdup(one->text ? one->text : "");
+        print_field(out, text);
+        fputs(c < t->n_columns - 1 ? "," : "\n", out);
+        free(text);
     }
-    for (size_t r = 0; r < t->n_rows; r++)
-        for (int c = 0; c < t->n_columns; c++) {
-            const struct assay_table_cell *one = cell(t, r, c);
-            char *text =
-                one->value && !json_is_null(one->value) ? value_text(one->value) : assay_strdup(one->text ? one->text : "");
-            print_field(out, text);
-            fputs(c < t->n_columns - 1 ? "," : "\r\n", out);
-            free(text);
-        }
 }
 
-static void print_markdown(const struct assay_table *t, FILE *out)
+static void print_markdown_text(const char *text, FILE *out)
 {
+    fputs("| ", out);
+    for (; *text; text++) {
+        if (*text == '|')
+            fputc('\\', out);
+        fputc(*text, out);
+    }
+    fputc(' ', out);
+}
+
+static void print_markdown_row(const struct assay_table *t, size_t row, FILE *out)
+{
+    for (int c = 0; c < t->n_columns; c++) {
+        char *text = shown(cell(t, row, c), absent);
+        if (t->upright)
+            print_markdown_text(t->headers[c], out);
+        print_markdown_text(text, out);
+        fputs(t->upright || c == t->n_columns - 1 ? "|\n" : "", out);
+        free(text);
+    }
+}
+
+static void print_markdown_header(const struct assay_table *t, FILE *out)
+{
+    if (t->upright) {
+        fputs("| | |\n| --- | --- |\n", out);
+        return;
+    }
     for (int c = 0; c < t->n_columns; c++)
-        fprintf(out, "| %s ", t->headers[c]);
+        print_markdown_text(t->headers[c], out);
     fputs("|\n", out);
     for (int c = 0; c < t->n_columns; c++)
         fputs(t->right[c] ? "| ---: " : "| --- ", out);
     fputs("|\n", out);
-    for (size_t r = 0; r < t->n_rows; r++) {
-        for (int c = 0; c < t->n_columns; c++) {
-            char *text = shown(cell(t, r, c), absent);
-            fputs("| ", out);
-            for (const char *p = text; *p; p++) {
-                if (*p == '|')
-                    fputc('\\', out);
-                fputc(*p, out);
-            }
-            fputc(' ', out);
-            free(text);
-        }
-        fputs("|\n", out);
+}
+
+/* ---- all formats but the aligned one, row by row */
+
+static void print_header(const struct assay_table *t, enum assay_format format, FILE *out)
+{
+    if (format == ASSAY_FORMAT_MARKDOWN)
+        print_markdown_header(t, out);
+    for (int c = 0; format == ASSAY_FORMAT_CSV && c < t->n_columns; c++) {
+        print_field(out, t->names[c]);
+        fputs(c < t->n_columns - 1 ? "," : "\n", out);
     }
 }
 
-enum assay_status assay_table_print(const struct assay_table *table, enum assay_format format, FILE *out, struct assay_error *err)
+/* The header if nothing was printed so far, and the rows in memory. */
+static void print_some(struct assay_table *t, enum assay_format format, FILE *out)
 {
-    static void (*const printers[])(const struct assay_table *, FILE *) = {print_aligned, print_json, print_csv, print_markdown};
-    printers[format](table, out);
+    if (t->n_printed == 0)
+        print_header(t, format, out);
+    for (size_t r = 0; r < t->n_rows; r++, t->n_printed++) {
+        if (format == ASSAY_FORMAT_JSON) {
+            json_t *object = row_to_json(t, r);
+            fputs(t->n_printed ? ",\n " : "[\n ", out);
+            assay_json_print(object, out);
+            json_decref(object);
+        } else if (format == ASSAY_FORMAT_CSV) {
+            print_csv_row(t, r, out);
+        } else {
+            print_markdown_row(t, r, out);
+        }
+    }
+}
+
+void assay_table_stream(struct assay_table *table, enum assay_format format, FILE *out)
+{
+    ASSAY_ASSERT(table->n_rows == 0);
+    table->stream_format = format;
+    table->stream = format == ASSAY_FORMAT_TABLE ? NULL : out;
+}
+
+void assay_table_row(struct assay_table *table)
+{
+    size_t n = (size_t)table->n_columns;
+    if (table->stream && table->n_rows == 1) {
+        print_some(table, table->stream_format, table->stream);
+        drop_values(table);
+        assay_arena_clear(&table->row_arena);
+        memset(table->cells, 0, n * sizeof *table->cells);
+        return;
+    }
+    if (table->n_rows == table->room) {
+        size_t room = table->room ? 2 * table->room : 16;
+        table->cells = assay_arena_grow(&table->arena, table->cells, table->n_rows * n, room * n, sizeof *table->cells);
+        table->room = room;
+    }
+    table->n_rows++;
+}
+
+enum assay_status assay_table_print(struct assay_table *table, enum assay_format format, FILE *out, struct assay_error *err)
+{
+    if (format != ASSAY_FORMAT_TABLE)
+        print_some(table, format, out);
+    else if (table->upright)
+        print_upright(table, out);
+    else
+        print_aligned(table, out);
+    if (format == ASSAY_FORMAT_JSON)
+        fputs(table->n_printed ? "\n]\n" : "[]\n", out);
+    table->n_printed = 0;
     if (fflush(out) != 0 || ferror(out))
         return assay_error_set(err, ASSAY_IO, "results could not be written: the output is full or closed");
     return ASSAY_OK;
