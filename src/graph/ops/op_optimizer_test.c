@@ -54,6 +54,18 @@ ASSAY_TEST(adam_corrects_its_bias_after_the_first_step)
     }
 }
 
+ASSAY_TEST(adam_without_an_epsilon_is_refused)
+{
+    struct fixture f;
+    start(&f, "Adam", 0.5, 1);
+    f.node.n_outputs = 3;
+    for (int i = 0; i < 4; i++)
+        fixture_input(&f, ASSAY_F32, "1", VALUES(1));
+    CHECK_INT(fixture_run(&f), ASSAY_UNSUPPORTED);
+    CHECK_CONTAINS(f.err.message, "epsilon");
+    fixture_release(&f);
+}
+
 ASSAY_TEST(momentum_looks_ahead_with_nesterov)
 {
     for (int nesterov = 0; nesterov < 2; nesterov++) {
@@ -105,4 +117,5 @@ ASSAY_TEST(counts_shapes_and_modes_are_checked)
 
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(adagrad_divides_by_the_root_of_the_summed_squares),
                 ASSAY_TEST_ENTRY(adam_corrects_its_bias_after_the_first_step),
-                ASSAY_TEST_ENTRY(momentum_looks_ahead_with_nesterov), ASSAY_TEST_ENTRY(counts_shapes_and_modes_are_checked))
+                ASSAY_TEST_ENTRY(adam_without_an_epsilon_is_refused), ASSAY_TEST_ENTRY(momentum_looks_ahead_with_nesterov),
+                ASSAY_TEST_ENTRY(counts_shapes_and_modes_are_checked))

@@ -73,7 +73,7 @@ ASSAY_TEST(reductions_agree_with_a_loop_over_indices)
         double values[6 * 6 * 6 * 20], sums[6 * 6 * 6 * 20] = {0}, axes[4];
         int n_axes = 0;
         unsigned mask = (unsigned)assay_rng_below(&rng, 15) + 1;
-        char text[64], axes_dims[8];
+        char text[64], axes_dims[16];
         for (int d = 0; d < 4; d++) {
             dims[d] = 1 + (int64_t)assay_rng_below(&rng, d == 3 ? 20 : 6);
             count *= dims[d];
