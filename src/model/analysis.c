@@ -46,27 +46,6 @@ static bool has_body(const struct assay_node *node)
     return false;
 }
 
-/* The branch of an If that counts: the one that its condition chooses, if that is known; else the only one that can run; else
- * the dearer, NULL if a cost is not known. */
-static const struct assay_graph *counted_branch(const struct assay_graph *graph, const struct assay_node *node,
-                                                struct assay_arena *scratch)
-{
-    const struct assay_graph *a = assay_node_graph(node, "then_branch"), *b = assay_node_graph(node, "else_branch");
-    const struct assay_tensor *condition =
-        node->n_inputs && node->inputs[0] >= 0 ? &graph->values[node->inputs[0]].constant : NULL;
-    struct assay_cost cost_a, cost_b;
-    if (!a || !b)
-        return NULL;
-    if (condition && condition->data && assay_tensor_count(condition) == 1)
-        return assay_tensor_int(condition, 0) ? a : b;
-    enum knowledge knows_a = graph_cost(a, &cost_a, scratch), knows_b = graph_cost(b, &cost_b, scratch);
-    if (knows_a == IMPOSSIBLE || knows_b == IMPOSSIBLE)
-        return knows_a == IMPOSSIBLE ? b : a;
-    if (knows_a == UNKNOWN || knows_b == UNKNOWN)
-        return NULL;
-    return cost_b.flops > cost_a.flops ? b : a;
-}
-
 /* How often a Scan runs its body: the length of its last input along its axis; -1 if not known. */
 static int64_t scan_length(const struct assay_graph *graph, const struct assay_node *node)
 {
@@ -81,19 +60,54 @@ static int64_t scan_length(const struct assay_graph *graph, const struct assay_n
     return axis >= 0 && axis < type->rank ? type->dims[axis] : -1;
 }
 
-/* The body that a node with bodies runs and how often; NULL if that is not known. */
-static const struct assay_graph *body_that_runs(const struct assay_graph *graph, const struct assay_node *node, double *times,
-                                                struct assay_arena *scratch)
+/* What a node with bodies runs. */
+struct choice {
+    const struct assay_graph *body; /* NULL = not known */
+    double times;
+    enum knowledge knowledge;
+    struct assay_cost cost; /* of one run of the body */
+};
+
+/* The branch that the condition chooses, if that is known; else the only one that can run; else the dearer. */
+static void choose_branch(const struct assay_graph *graph, const struct assay_node *node, struct choice *choice,
+                          struct assay_arena *scratch)
 {
-    *times = 1;
+    const struct assay_graph *a = assay_node_graph(node, "then_branch"), *b = assay_node_graph(node, "else_branch");
+    const struct assay_tensor *condition =
+        node->n_inputs && node->inputs[0] >= 0 ? &graph->values[node->inputs[0]].constant : NULL;
+    if (!a || !b)
+        return;
+    if (condition && condition->data && assay_tensor_count(condition) == 1) {
+        choice->body = assay_tensor_int(condition, 0) ? a : b;
+        choice->knowledge = graph_cost(choice->body, &choice->cost, scratch);
+        return;
+    }
+    struct assay_cost cost_a, cost_b;
+    enum knowledge knows_a = graph_cost(a, &cost_a, scratch), knows_b = graph_cost(b, &cost_b, scratch);
+    bool takes_b = knows_a == IMPOSSIBLE || (knows_b != IMPOSSIBLE && cost_b.flops > cost_a.flops);
+    if (knows_a != IMPOSSIBLE && knows_b != IMPOSSIBLE && (knows_a == UNKNOWN || knows_b == UNKNOWN))
+        return;
+    choice->body = takes_b ? b : a;
+    choice->knowledge = takes_b ? knows_b : knows_a;
+    choice->cost = takes_b ? cost_b : cost_a;
+}
+
+static struct choice choose_body(const struct assay_graph *graph, const struct assay_node *node, struct assay_arena *scratch)
+{
+    struct choice choice = {.times = 1, .knowledge = UNKNOWN};
+    int64_t length = -1;
     if (*node->domain)
-        return NULL;
+        return choice;
     if (strcmp(node->type, "If") == 0)
-        return counted_branch(graph, node, scratch);
-    if (strcmp(node->type, "Scan") != 0)
-        return NULL;
-    *times = (double)scan_length(graph, node);
-    return *times < 0 ? NULL : assay_node_graph(node, "body");
+        choose_branch(graph, node, &choice, scratch);
+    else if (strcmp(node->type, "Scan") == 0)
+        length = scan_length(graph, node);
+    if (length >= 0 && assay_node_graph(node, "body")) {
+        choice.times = (double)length;
+        choice.body = assay_node_graph(node, "body");
+        choice.knowledge = graph_cost(choice.body, &choice.cost, scratch);
+    }
+    return choice;
 }
 
 /* True if all results of a node are known before the run, so that it costs nothing. */
@@ -153,13 +167,10 @@ static enum knowledge node_cost(const struct assay_graph *graph, const struct as
     if (is_known_before(graph, node))
         return KNOWN;
     if (has_body(node)) {
-        double times;
-        const struct assay_graph *body = body_that_runs(graph, node, &times, scratch);
-        struct assay_cost once;
-        enum knowledge knowledge = body ? graph_cost(body, &once, scratch) : UNKNOWN;
-        if (knowledge == KNOWN)
-            add_cost(cost, &once, times);
-        return knowledge;
+        struct choice choice = choose_body(graph, node, scratch);
+        if (choice.knowledge == KNOWN)
+            add_cost(cost, &choice.cost, choice.times);
+        return choice.knowledge;
     }
     struct assay_op_call call;
     enum knowledge knowledge = make_call(&call, graph, node, scratch);
@@ -199,14 +210,13 @@ static void tally_graph(struct tally *tally, const struct assay_graph *graph, do
             line->bytes = known ? times * (cost.bytes_read + cost.bytes_written) : 0;
             continue;
         }
-        double body_times;
-        const struct assay_graph *counted = body_that_runs(graph, node, &body_times, tally->scratch);
-        for (int k = 0; k < node->n_attrs; k++)
-            if (node->attrs[k].graph)
-                tally_graph(tally, node->attrs[k].graph,
-                            !counted                          ? NAN
-                            : node->attrs[k].graph == counted ? times * body_times
-                                                              : 0);
+        struct choice choice = choose_body(graph, node, tally->scratch);
+        for (int k = 0; k < node->n_attrs; k++) {
+            const struct assay_graph *body = node->attrs[k].graph;
+            bool is_counted = times != 0 && body == choice.body;
+            if (body)
+                tally_graph(tally, body, is_counted ? times * choice.times : choice.body || times == 0 ? 0 : NAN);
+        }
     }
 }
 
