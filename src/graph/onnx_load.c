@@ -29,9 +29,11 @@ static enum assay_status read_dims(struct assay_onnx_reader *reader, const Onnx_
         const Onnx__TensorShapeProto__Dimension *dim = shape->dim[i];
         bool known = dim->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE && dim->dim_value >= 0;
         type->dims[i] = known ? dim->dim_value : -1;
-        if (known && __builtin_mul_overflow(bytes, dim->dim_value ? dim->dim_value : 1, &bytes))
-            return assay_error_set(reader->err, ASSAY_INVALID, "%s: %s '%s' has more elements than a computer can hold",
-                                   reader->where, what, name);
+        /* A size that nothing can have is taken for unknown. */
+        if (known && __builtin_mul_overflow(bytes, dim->dim_value ? dim->dim_value : 1, &bytes)) {
+            type->dims[i] = -1;
+            bytes = INT64_MAX;
+        }
     }
     return ASSAY_OK;
 }

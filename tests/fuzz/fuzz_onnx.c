@@ -4,6 +4,7 @@
 #include "graph/infer.h"
 #include "graph/onnx.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +20,8 @@ static void save_and_compare(const struct assay_graph *graph)
     if (assay_onnx_serialize(graph, 0, &saved, &size, &err))
         return; /* what was small as a file may be too large when inlined and dense */
     enum assay_status st = assay_onnx_parse(saved, size, NULL, "saved", &again, &err);
+    if (st)
+        fprintf(stderr, "%s\n", err.message);
     ASSAY_ASSERT(st == ASSAY_OK || st == ASSAY_NO_MEMORY);
     if (!st) {
         assay_graph_hash(graph, hash);
