@@ -78,6 +78,8 @@ static enum assay_status infer_types(const struct assay_op *op, struct assay_op_
     for (int i = 0; i < call->n_outputs; i++)
         call->outputs[i] = (struct assay_type){.rank = -1};
     enum assay_status st = assay_op_check_inputs(op, call->node, err);
+    if (!st && call->n_outputs < 1)
+        st = assay_error_set(err, ASSAY_INVALID, "it has no outputs");
     if (!st)
         st = op->infer(call, err);
     return st ? st : check_outputs(call, err);
@@ -106,7 +108,9 @@ static enum assay_status run_kernel(const struct assay_op *op, struct assay_op_c
     for (int i = 0; i < call->n_outputs && !st; i++) {
         const struct assay_tensor *result = &call->results[i];
         bool is_wanted = call->node->outputs[i] >= 0;
-        if (!result->data && is_wanted)
+        if (!result->data && is_wanted && call->outputs[i].dtype == ASSAY_NO_DTYPE)
+            st = assay_error_set(err, ASSAY_INVALID, "it has an output %d, which the standard does not know", i);
+        else if (!result->data && is_wanted)
             st = assay_error_set(err, ASSAY_CRASHED, "its kernel left output %d empty, which is a fault of Assay", i);
         else if (result->data && assay_type_is_known(&call->outputs[i]) && !assay_type_equal(&result->type, &call->outputs[i]))
             st = assay_error_set(err, ASSAY_CRASHED,

@@ -200,11 +200,10 @@ static enum assay_status read_loop(const struct assay_op_call *call, struct loop
     if (loop->n_scans < 0)
         return assay_error_set(err, ASSAY_INVALID, "%d inputs do not go with %d outputs", call->n_inputs, call->n_outputs);
     enum assay_status st = find_body(call, "body", 2 + loop->n_states, 1 + call->n_outputs, &loop->body, err);
+    if (!st)
+        st = assay_rule_all_given(call, 2, err);
     if (st)
         return st;
-    for (int i = 2; i < call->n_inputs; i++)
-        if (!assay_rule_has_input(call, i))
-            return assay_error_set(err, ASSAY_INVALID, "input %d is not given", i);
     const struct assay_tensor *limit = assay_rule_data(call, 0), *condition = assay_rule_data(call, 1);
     loop->known = (limit || !loop->has_limit) && (condition || !loop->has_condition);
     if (limit) {
@@ -366,9 +365,9 @@ static enum assay_status read_scan(const struct assay_op_call *call, struct scan
     if (n < 1 || n > call->n_inputs || call->n_inputs - n > call->n_outputs)
         return assay_error_set(err, ASSAY_INVALID, "%" PRId64 " scan inputs do not go with %d inputs and %d outputs", n,
                                call->n_inputs, call->n_outputs);
-    for (int i = 0; i < call->n_inputs; i++)
-        if (!assay_rule_has_input(call, i))
-            return assay_error_set(err, ASSAY_INVALID, "input %d is not given", i);
+    enum assay_status st = assay_rule_all_given(call, 0, err);
+    if (st)
+        return st;
     scan->n_inputs = (int)n;
     scan->n_states = call->n_inputs - scan->n_inputs;
     scan->n_outputs = call->n_outputs - scan->n_states;

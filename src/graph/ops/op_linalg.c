@@ -259,7 +259,9 @@ static enum assay_status infer_einsum(struct assay_op_call *call, struct assay_e
     out->dtype = call->inputs[0].dtype;
     struct einsum sum;
     bool known;
-    enum assay_status st = assay_rule_dtype(call, 0, ASSAY_SET_NUMBER, err);
+    enum assay_status st = assay_rule_all_given(call, 0, err);
+    if (!st)
+        st = assay_rule_dtype(call, 0, ASSAY_SET_NUMBER, err);
     for (int i = 1; i < call->n_inputs && !st; i++)
         st = assay_rule_same_dtype(call, 0, i, err);
     if (!st)

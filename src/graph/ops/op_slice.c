@@ -12,9 +12,12 @@ static enum assay_status infer_concat(struct assay_op_call *call, struct assay_e
     struct assay_type *out = &call->outputs[0];
     int axis = -1;
     bool known = true;
+    enum assay_status st = assay_rule_all_given(call, 0, err);
+    if (st)
+        return st;
     for (int i = 0; i < call->n_inputs; i++) {
         const struct assay_type *in = &call->inputs[i];
-        enum assay_status st = assay_rule_same_dtype(call, 0, i, err);
+        st = assay_rule_same_dtype(call, 0, i, err);
         if (st)
             return st;
         if (out->dtype == ASSAY_NO_DTYPE)

@@ -8,6 +8,14 @@ bool assay_rule_has_input(const struct assay_op_call *call, int i) { return i < 
 
 bool assay_rule_has_output(const struct assay_op_call *call, int i) { return i < call->n_outputs && call->node->outputs[i] >= 0; }
 
+enum assay_status assay_rule_all_given(const struct assay_op_call *call, int first, struct assay_error *err)
+{
+    for (int i = first; i < call->n_inputs; i++)
+        if (!assay_rule_has_input(call, i))
+            return assay_error_set(err, ASSAY_INVALID, "input %d is not given", i);
+    return ASSAY_OK;
+}
+
 const struct assay_tensor *assay_rule_data(const struct assay_op_call *call, int i)
 {
     return i < call->n_inputs ? call->data[i] : NULL;

@@ -53,6 +53,8 @@ static inline struct assay_type assay_type_unknown(enum assay_dtype dtype)
 /* Whether the node gives input i (its type may still be unknown), and whether it wants output i. */
 bool assay_rule_has_input(const struct assay_op_call *call, int i);
 bool assay_rule_has_output(const struct assay_op_call *call, int i);
+/* ASSAY_INVALID if the node leaves out an input from number `first` on: for ops of any number of inputs. */
+enum assay_status assay_rule_all_given(const struct assay_op_call *call, int first, struct assay_error *err);
 /* The contents of input i, NULL if it is not given or not known (yet). */
 const struct assay_tensor *assay_rule_data(const struct assay_op_call *call, int i);
 
