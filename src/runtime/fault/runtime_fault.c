@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The runtime that fails on purpose: it decorates another one and makes the n-th call of one function fail, so that every error
- * path above runtimes can be visited by a test. Options (--option NAME=VALUE): inner   the runtime underneath (reference) call
- * compile, bind, run or output (run) n       which call of it, from 1 (1) kind    unsupported, no_memory, mismatch (outputs are
- * disturbed), crash (SIGSEGV), abort, exit, hang, or eat (memory without end)
+ * path above runtimes can be visited by a test. Options (--option NAME=VALUE):
+ *
+ *   inner   the runtime underneath [reference]
+ *   call    compile, bind, run or output [run]
+ *   n       which call of it, from 1 [1]
+ *   kind    unsupported, no_memory, mismatch (outputs are disturbed), crash (SIGSEGV), abort, exit, hang, or eat (memory without
+ *           end) [crash]
  */
 #include "runtime/registry.h"
 
@@ -98,8 +102,10 @@ static enum assay_status read_options(struct assay_program *p, const struct assa
             p->call = o->value;
         else if (strcmp(o->name, "kind") == 0)
             p->kind = o->value;
-        else if (strcmp(o->name, "n") == 0)
+        else if (strcmp(o->name, "n") == 0 && strspn(o->value, "0123456789") == strlen(o->value))
             p->n = atoll(o->value);
+        else if (strcmp(o->name, "n") == 0)
+            return assay_error_set(err, ASSAY_INVALID, "fault: '%s' is no number of a call", o->value);
         else
             return assay_error_set(err, ASSAY_INVALID, "fault: there is no option '%s'; there are inner, call, n, kind", o->name);
     }

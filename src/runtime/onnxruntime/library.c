@@ -42,6 +42,11 @@ enum assay_status assay_ort_open(struct assay_ort_library *library, struct assay
     return ASSAY_OK;
 }
 
+/* LeakSanitizer asks this of the program: ONNX Runtime 1.30 leaks 14 bytes in the first session of a process. Without sanitizers
+ * nobody calls it. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void) { return "leak:libonnxruntime.so\n"; }
+
 /* What the sentence says where the code does not. */
 static enum assay_status status_from_text(const char *text, enum assay_status otherwise)
 {
