@@ -7,6 +7,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* As assay_graph_capture, without its search for an earlier capture: the scope's names know those, and a file can have very many.
+ */
+static int capture(struct assay_graph *body, int outside)
+{
+    const struct assay_value *outer = &body->outer->values[outside];
+    int number = assay_graph_add_value(body, outer->name, &outer->type);
+    body->values[number].outer = outside;
+    return number;
+}
+
 bool assay_onnx_find_value(struct assay_onnx_scope *scope, const char *name, int *number)
 {
     if (assay_names_find(&scope->names, name, number))
@@ -14,7 +24,7 @@ bool assay_onnx_find_value(struct assay_onnx_scope *scope, const char *name, int
     int outside;
     if (!scope->outer || !assay_onnx_find_value(scope->outer, name, &outside))
         return false;
-    *number = outside < 0 ? -1 : assay_graph_capture(scope->graph, outside);
+    *number = outside < 0 ? -1 : capture(scope->graph, outside);
     assay_names_add(&scope->names, name, *number);
     return true;
 }
