@@ -67,7 +67,7 @@ static void series_release(struct series *s)
 
 static enum assay_status gather(struct assay_side_row **rows, size_t n_rows, struct series *s, struct assay_error *err)
 {
-    double logs = 0;
+    double logs = 0, median = NAN;
     size_t n = 0;
     *s = (struct series){0};
     for (size_t i = 0; i < n_rows; i++)
@@ -83,14 +83,15 @@ static enum assay_status gather(struct assay_side_row **rows, size_t n_rows, str
         memcpy(s->samples + s->n, rows[i]->samples_ns, rows[i]->n_samples * sizeof *s->samples);
         for (size_t k = 0; k < rows[i]->n_samples; k++)
             s->runs[s->n++] = s->n_runs;
-        logs += log(assay_stats_median(rows[i]->samples_ns, rows[i]->n_samples));
+        median = assay_stats_median(rows[i]->samples_ns, rows[i]->n_samples);
+        logs += log(median);
         for (size_t k = 0; k < i && !seen; k++)
             seen = rows[k]->n_samples && strcmp(rows[k]->case_id, rows[i]->case_id) == 0;
         s->n_cases += !seen;
         s->n_noisy += rows[i]->noisy;
         s->n_runs++;
     }
-    s->median_ns = s->n_runs ? exp(logs / s->n_runs) : NAN;
+    s->median_ns = s->n_runs > 1 ? exp(logs / s->n_runs) : median;
     return ASSAY_OK;
 }
 
@@ -103,15 +104,26 @@ struct comparison {
     int n_faster, n_slower, n_same, n_unknown, n_unmatched, n_noisy, n_mixed;
 };
 
+/* What the rows of one side have in a column; NULL if there are none. */
+static const char *side_shown(struct assay_side_row **rows, size_t n, int column)
+{
+    for (size_t i = 1; i < n; i++)
+        if (strcmp(rows[i]->shown[column], rows[0]->shown[column]) != 0)
+            return "several";
+    return n ? rows[0]->shown[column] : NULL;
+}
+
 /* "a", or "a → b" where the sides differ. */
 static void set_shown(struct comparison *cmp, const struct assay_side_case *c)
 {
     struct assay_table *t = cmp->table;
     for (int i = 0; i < ASSAY_SIDE_N_SHOWN; i++) {
-        const char *a = c->n[0] ? c->rows[0][0]->shown[i] : NULL, *b = c->n[1] ? c->rows[1][0]->shown[i] : NULL;
+        const char *a = side_shown(c->rows[0], c->n[0], i), *b = side_shown(c->rows[1], c->n[1], i);
         const char *text = !a ? b : !b || strcmp(a, b) == 0 ? a : assay_arena_printf(&t->arena, "%s \xe2\x86\x92 %s", a, b);
-        bool is_number = assay_columns[assay_side_shown[i]].kind == ASSAY_COLUMN_INT && *text && (text == a || text == b);
-        assay_table_set(t, i, text, is_number ? json_integer(strtoll(text, NULL, 10)) : NULL);
+        char *end;
+        int64_t number = strtoll(text, &end, 10);
+        bool is_number = assay_columns[assay_side_shown[i]].kind == ASSAY_COLUMN_INT && *text && !*end;
+        assay_table_set(t, i, text, is_number ? json_integer(number) : NULL);
     }
 }
 

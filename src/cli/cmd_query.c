@@ -153,6 +153,8 @@ static int run(struct assay_cli *cli)
     int code;
     if (sql && (assay_rows_is_filtered(cli) || assay_cli_given(cli, "columns")))
         return assay_cli_usage(cli, "give either SQL or filters: what filters do is WHERE in SQL");
+    if (sql && strspn(sql, " \t\r\n;") == strlen(sql))
+        return assay_cli_usage(cli, "the statement is empty");
     enum assay_status st = sql ? ASSAY_OK : filter_sql(cli, &limit, &sql, &err);
     if (!st)
         st = assay_rows_open(cli, &lake, &err);

@@ -66,7 +66,7 @@ enum assay_status assay_rows_filter(const struct assay_cli *cli, struct assay_fi
         else
             filter->latest = true;
         if (st)
-            return assay_error_prefix(err, st, "--%s", name);
+            return st;
     }
     return ASSAY_OK;
 }
