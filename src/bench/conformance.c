@@ -6,8 +6,10 @@
 #include "graph/infer.h"
 #include "graph/onnx.h"
 #include "graph/op.h"
+#include "model/model.h"
 #include "model/safetensors.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +19,8 @@ static const double BF16_UNIT = 1.0 / 128;
 
 /* A test in execution: one data set of it. */
 struct session {
-    const char *folder, *set; /* set: "" in the safetensors layout */
+    const char *folder, *set; /* set: "" in the safetensors layout, the prefix of its tensors' names in Transformers' */
+    bool from_config;         /* Transformers' layout */
     const char *note;         /* of its inputs; "" if there is none */
     const struct assay_conformance_options *options;
     struct assay_arena *arena;
@@ -133,11 +136,86 @@ static enum assay_status load_named(const struct session *s, const struct assay_
     return ASSAY_OK;
 }
 
+/* ---- Transformers' layout: several data sets in one file, told by prefixes of the inputs' names */
+
+/* "leftpad" of "leftpad.input_ids", "" of "input_ids". */
+static const char *prefix_of(struct assay_arena *arena, const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    return dot ? assay_arena_strndup(arena, name, (size_t)(dot - name)) : "";
+}
+
+/* What follows "SET.", the whole of it for the set ""; NULL if the name is not of the set. */
+static const char *name_in_set(const char *name, const char *set)
+{
+    size_t n = strlen(set);
+    if (n == 0)
+        return name;
+    return strncmp(name, set, n) == 0 && name[n] == '.' ? name + n + 1 : NULL;
+}
+
+static enum assay_status take_inputs(const struct session *s, struct assay_error *err)
+{
+    const struct assay_graph *graph = s->graph;
+    for (int i = 0; i < graph->n_inputs; i++) {
+        const char *name = graph->values[graph->inputs[i]].name;
+        const char *full = *s->set ? assay_arena_printf(s->arena, "%s.%s", s->set, name) : name;
+        const struct assay_tensor *found = assay_safetensors_find(&s->in, full);
+        if (!found)
+            return assay_error_set(err, ASSAY_INVALID, "inputs.safetensors has no '%s', which the model needs", full);
+        assay_tensor_borrow(&s->inputs[i], &found->type, found->data);
+    }
+    return ASSAY_OK;
+}
+
+/* Whether another data set of the file claims the name. */
+static bool is_of_another(const struct session *s, const char *name)
+{
+    for (size_t i = 0; i < s->in.n; i++) {
+        const char *prefix = prefix_of(s->arena, s->in.entries[i].name);
+        if (strcmp(prefix, s->set) != 0 && strlen(prefix) > strlen(s->set) && name_in_set(name, prefix))
+            return true;
+    }
+    return false;
+}
+
+static void take_outputs(const struct session *s)
+{
+    const struct assay_graph *graph = s->graph;
+    struct assay_conformance_result *result = s->result;
+    for (size_t k = 0; k < s->out.n; k++) {
+        const struct assay_safetensors_entry *entry = &s->out.entries[k];
+        const char *name = name_in_set(entry->name, s->set);
+        bool found = false;
+        if (!name || is_of_another(s, entry->name))
+            continue;
+        for (int i = 0; i < graph->n_outputs && !found; i++) {
+            found = strcmp(graph->values[graph->outputs[i]].name, name) == 0;
+            if (found)
+                assay_tensor_borrow(&s->wanted[i], &entry->tensor.type, entry->tensor.data);
+        }
+        if (found)
+            continue;
+        result->outputs =
+            assay_arena_grow(s->arena, result->outputs, result->n_outputs, result->n_outputs + 1, sizeof *result->outputs);
+        result->outputs[result->n_outputs++] =
+            (struct assay_conformance_output){.set = s->set,
+                                              .name = assay_arena_strdup(s->arena, name),
+                                              .n_elements = assay_tensor_count(&entry->tensor),
+                                              .note = "not compared: the model does not give it"};
+    }
+}
+
 static enum assay_status load_safetensors(struct session *s, struct assay_error *err)
 {
     enum assay_status st = assay_safetensors_open(&s->in, assay_path_join(s->arena, s->folder, "inputs.safetensors"), err);
     if (!st)
         st = assay_safetensors_open(&s->out, assay_path_join(s->arena, s->folder, "outputs.safetensors"), err);
+    if (!st && s->from_config) {
+        st = take_inputs(s, err);
+        take_outputs(s);
+        return st;
+    }
     if (!st)
         st = load_named(s, &s->in, "inputs.safetensors", s->graph->inputs, s->graph->n_inputs, s->inputs, err);
     if (!st)
@@ -155,7 +233,7 @@ static enum assay_status load_data(struct session *s, struct assay_error *err)
     s->inputs = assay_arena_array(s->arena, (size_t)graph->n_inputs, sizeof *s->inputs);
     s->wanted = assay_arena_array(s->arena, (size_t)graph->n_outputs, sizeof *s->wanted);
     enum assay_status st;
-    if (*s->set) {
+    if (*s->set && !s->from_config) {
         st = load_numbered(s, "input", s->inputs, graph->n_inputs, err);
         if (!st)
             st = load_numbered(s, "output", s->wanted, graph->n_outputs, err);
@@ -310,6 +388,75 @@ static enum assay_status run_set(struct session *s, const struct assay_graph *mo
     return st;
 }
 
+/* Flags of a data set, as keyword arguments that were true when Transformers ran: meta.json, info.extra_kwargs.SET. */
+static const char **flags_of(const char *folder, const char *set, struct assay_arena *arena, size_t *n)
+{
+    json_t *meta;
+    const char **flags = NULL, *name;
+    json_t *value;
+    *n = 0;
+    if (assay_json_read(assay_path_join(arena, folder, "meta.json"), &meta, NULL))
+        return NULL;
+    json_t *given = json_object_get(json_object_get(json_object_get(meta, "info"), "extra_kwargs"), set);
+    flags = assay_arena_array(arena, json_object_size(given) + 1, sizeof *flags);
+    json_object_foreach(given, name, value)
+    {
+        if (json_is_true(value))
+            flags[(*n)++] = assay_arena_strdup(arena, name);
+    }
+    json_decref(meta);
+    return flags;
+}
+
+/* One data set of Transformers' layout: the model is built with just the inputs that the set has, and all its outputs. */
+static enum assay_status run_config_set(struct session *s, const struct assay_safetensors *in, bool first,
+                                        struct assay_error *err)
+{
+    static const char *const all[] = {"*"};
+    const char **inputs = assay_arena_array(s->arena, in->n + 1, sizeof *inputs);
+    struct assay_model_options options = {.inputs = inputs, .outputs = all, .n_outputs = 1};
+    struct assay_graph *model;
+    for (size_t i = 0; i < in->n; i++)
+        if (strcmp(prefix_of(s->arena, in->entries[i].name), s->set) == 0)
+            inputs[options.n_inputs++] = name_in_set(in->entries[i].name, s->set);
+    options.flags = flags_of(s->folder, s->set, s->arena, &options.n_flags);
+    enum assay_status st = assay_model_open(s->folder, &options, &model, NULL, err);
+    if (st)
+        return st;
+    if (first)
+        note_ops(s->result, model, s->arena);
+    st = run_set(s, model, err);
+    assay_graph_close(model);
+    return st;
+}
+
+static enum assay_status run_config(const char *folder, const struct assay_conformance_options *options,
+                                    struct assay_arena *arena, struct assay_conformance_result *result, struct assay_error *err)
+{
+    struct assay_safetensors in;
+    enum assay_status st = assay_safetensors_open(&in, assay_path_join(arena, folder, "inputs.safetensors"), err);
+    if (st)
+        return st;
+    const char **sets = assay_arena_array(arena, in.n + 1, sizeof *sets);
+    size_t n_sets = 0;
+    for (size_t i = 0; i < in.n; i++) {
+        const char *set = prefix_of(arena, in.entries[i].name);
+        bool known = strncmp(set, "generate", 8) == 0; /* tokens, not one run */
+        for (size_t k = 0; k < n_sets; k++)
+            known |= strcmp(sets[k], set) == 0;
+        if (!known)
+            sets[n_sets++] = set;
+    }
+    qsort(sets, n_sets, sizeof *sets, by_text);
+    for (size_t k = 0; k < n_sets && !st; k++) {
+        struct session s = {
+            .folder = folder, .set = sets[k], .from_config = true, .options = options, .arena = arena, .result = result};
+        st = run_config_set(&s, &in, k == 0, err);
+    }
+    assay_safetensors_release(&in);
+    return st;
+}
+
 /* All data sets: the first failure decides. */
 static enum assay_status run_sets(const char *folder, const struct assay_conformance_options *options, struct assay_arena *arena,
                                   struct assay_conformance_result *result, struct assay_error *err)
@@ -317,6 +464,8 @@ static enum assay_status run_sets(const char *folder, const struct assay_conform
     struct assay_graph *model;
     char **names;
     size_t n_names;
+    if (!assay_fs_exists(assay_path_join(arena, folder, "model.onnx")) && assay_model_is_folder(folder))
+        return run_config(folder, options, arena, result, err);
     enum assay_status st = assay_onnx_load(assay_path_join(arena, folder, "model.onnx"), &model, err);
     if (st)
         return st;
@@ -362,11 +511,22 @@ struct found {
     size_t n, room;
 };
 
+/* Of Transformers' layout, where no model.onnx stands beside. */
+static bool is_config_test(const struct found *found, const char *path, const char *name)
+{
+    if (strcmp(name, "config.json") != 0)
+        return false;
+    const char *folder = assay_path_folder(found->arena, path);
+    return !assay_fs_exists(assay_path_join(found->arena, folder, "model.onnx")) &&
+           assay_fs_exists(assay_path_join(found->arena, folder, "inputs.safetensors"));
+}
+
 static enum assay_status note_folder(void *context, const char *path, struct assay_error *err)
 {
     struct found *found = context;
     (void)err;
-    if (strcmp(assay_path_name(path), "model.onnx") != 0)
+    const char *name = assay_path_name(path);
+    if (strcmp(name, "model.onnx") != 0 && !is_config_test(found, path, name))
         return ASSAY_OK;
     if (found->n == found->room) {
         size_t room = 2 * found->room + 64;
@@ -385,7 +545,7 @@ enum assay_status assay_conformance_find(const char *root, struct assay_arena *a
     if (st)
         return st;
     if (found.n == 0)
-        return assay_error_set(err, ASSAY_INVALID, "there is no model.onnx in %s or below", root);
+        return assay_error_set(err, ASSAY_INVALID, "there is no test in %s or below", root);
     qsort(found.folders, found.n, sizeof *found.folders, by_text);
     *folders = found.folders;
     *n = found.n;

@@ -5,10 +5,12 @@
  * A test is a folder in one of two layouts:
  *   ONNX's own     model.onnx, test_data_set_N/input_K.pb and output_K.pb, in the order of the graph's inputs and outputs
  *   safetensors    model.onnx, inputs.safetensors, outputs.safetensors: tensors by name; outputs without one are not compared
+ *   Transformers'  config.json, model.safetensors, inputs.safetensors, outputs.safetensors: further data sets of other lengths
+ *                  stand beside under a prefix ("leftpad.input_ids"); outputs that the model doesn't give are noted
  *
- * An element is right if |got - wanted| <= atol + rtol * |wanted|, as in ONNX's own backend test; what is no float must be equal,
- * and a bf16 may always be one unit in the last place off (rtol is at least 1/128 there).
- * Outputs that depend on random numbers are compared in dtype and shape only, and say so.
+ * In the first two an element is right if |got - wanted| <= atol + rtol * |wanted|, as in ONNX's own backend test; what is no
+ * float must be equal, and a bf16 may always be one unit in the last place off (rtol is at least 1/128 there). Outputs that
+ * depend on random numbers are compared in dtype and shape only, and say so.
  */
 #ifndef ASSAY_BENCH_CONFORMANCE_H
 #define ASSAY_BENCH_CONFORMANCE_H
@@ -23,6 +25,7 @@ struct assay_conformance_options {
     const struct assay_runtime *runtime;
     int threads;
     double rtol, atol; /* ONNX's own: 1e-3 and 1e-7 */
+    double tolerance;  /* of Transformers' layout: 2e-5, a few times what f32 itself loses */
 };
 
 /* One output of one data set, as far as the run got. */
@@ -48,7 +51,7 @@ struct assay_conformance_result {
 void assay_conformance_run(const char *folder, const struct assay_conformance_options *options, struct assay_arena *arena,
                            struct assay_conformance_result *result);
 
-/* Every folder at or below `root` that holds a model.onnx, sorted. */
+/* Every folder at or below `root` that holds a test, sorted. */
 enum assay_status assay_conformance_find(const char *root, struct assay_arena *arena, const char ***folders, size_t *n,
                                          struct assay_error *err);
 

@@ -18,6 +18,8 @@ static const struct assay_cli_option options[] = {
     {"rtol", ASSAY_OPTION_REAL, "SHARE",
      "Allowed error of an element, as a share of the wanted value [1e-3, as ONNX's own tests].", NULL},
     {"atol", ASSAY_OPTION_REAL, "ERROR", "Allowed error of an element beside rtol [1e-7, as ONNX's own tests].", NULL},
+    {"tolerance", ASSAY_OPTION_REAL, "SHARE",
+     "Of a model with a config.json: allowed error as a share of the tensor's largest magnitude [2e-5].", NULL},
     {"threads", ASSAY_OPTION_INT, "N", "Threads of the runtime, or as many as it can use if those are fewer [1].", NULL},
     {"min-pass", ASSAY_OPTION_REAL, "SHARE", "With --all: fail also if fewer than this share of the tests pass [0].", NULL},
     {"time-limit", ASSAY_OPTION_REAL, "SECONDS", "End a test after this long, as `timeout` [60].", NULL},
@@ -97,7 +99,8 @@ static enum assay_status run_platforms(struct check *check, struct assay_error *
                                               .stop = &assay_cli_stop};
     struct assay_conformance_options run = {.threads = (int)assay_cli_int(cli, "threads", 1),
                                             .rtol = assay_cli_real(cli, "rtol", 1e-3),
-                                            .atol = assay_cli_real(cli, "atol", 1e-7)};
+                                            .atol = assay_cli_real(cli, "atol", 1e-7),
+                                            .tolerance = assay_cli_real(cli, "tolerance", 2e-5)};
     check->outcomes = assay_arena_array(&cli->arena, check->n_platforms * check->n_tests, sizeof *check->outcomes);
     assay_cli_catch_signals();
     enum assay_status st = ASSAY_OK;
@@ -382,8 +385,9 @@ static int run(struct assay_cli *cli)
     struct check check = {.cli = cli, .root = cli->arguments[0]};
     if (assay_cli_int(cli, "threads", 1) < 1 || assay_cli_int(cli, "threads", 1) > 4096)
         return assay_cli_usage(cli, "--threads must be between 1 and 4096");
-    if (!(assay_cli_real(cli, "rtol", 0) >= 0) || !(assay_cli_real(cli, "atol", 0) >= 0))
-        return assay_cli_usage(cli, "--rtol and --atol must not be negative");
+    if (!(assay_cli_real(cli, "rtol", 0) >= 0) || !(assay_cli_real(cli, "atol", 0) >= 0) ||
+        !(assay_cli_real(cli, "tolerance", 0) >= 0))
+        return assay_cli_usage(cli, "--rtol, --atol and --tolerance must not be negative");
     if (!(assay_cli_real(cli, "time-limit", 60) >= 0) || assay_cli_real(cli, "time-limit", 60) > 1e9)
         return assay_cli_usage(cli, "--time-limit must be between 0 (none) and 1e9");
     check.platforms = assay_cli_texts(cli, "platform", &check.n_platforms);
@@ -415,7 +419,8 @@ const struct assay_verb assay_verb_check = {
         "Runs the test in DIR on a platform and prints each output's largest absolute error and, over the output's largest "
         "magnitude, its largest relative one. A test is a folder in ONNX's own layout (model.onnx, test_data_set_0/input_0.pb, "
         "output_0.pb, …) or one with model.onnx, inputs.safetensors and outputs.safetensors, whose tensors have the names of "
-        "inputs and outputs; outputs that are not named are not compared.\n"
+        "inputs and outputs; outputs that are not named are not compared; or a model as Hugging Face stores it, config.json and "
+        "model.safetensors, with the same two files.\n"
         "An element is right if |got - wanted| <= atol + rtol |wanted|; integers and booleans must be equal. Outputs that depend "
         "on "
         "random numbers are compared in dtype and shape only.\n"

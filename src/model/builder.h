@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Graph builder: what a family writes its forward pass with, in ops of ONNX opset 17.
+ *
+ * Values are ints, -1 stands for "none". Parameters are asked for by their names in Transformers, within the scope of the module
+ * (b_enter, b_leave), with the shape that the config implies: from the checkpoint, whose bytes they share (f16 and bf16 are
+ * converted to f32), or random, or declared only. One that the checkpoint lacks or has in another shape is named in the error;
+ * so is, in the end, one that nobody asked for. Nodes are named after the scope.
+ *
+ * Errors stick: after the first one (b->status) all functions return -1 and do nothing, so that a forward pass reads like one.
+ * Types are inferred node by node, so a wrong shape is reported at its node, and b_dim and b_rank know what is static. Batch and
+ * sequence stay symbolic: use 0 (copy) and one -1 in b_reshape, and shape arithmetic only where these can't say it.
+ * Lists are given as B_LIST(…), which makes both arguments, length and values.
+ * Threads: one builder, one thread.
+ */
+#ifndef ASSAY_MODEL_BUILDER_H
+#define ASSAY_MODEL_BUILDER_H
+
+#include "base/rng.h"
+#include "graph/graph.h"
+#include "model/checkpoint.h"
+#include "model/config.h"
+#include "model/model.h"
+
+#define B_LIST(...)                                                                                                              \
+    (sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (const int64_t[]) { __VA_ARGS__ }
+/* For ops: b_op(b, "Where", B_VALUES(a, b, c)). */
+#define B_VALUES(...)                                                                                                            \
+    (int)(sizeof((const int[]){__VA_ARGS__}) / sizeof(int)), (const int[]) { __VA_ARGS__ }
+
+enum { B_MAX_SCOPE = 512, B_MAX_DEPTH = 24 };
+
+struct assay_builder {
+    struct assay_graph *graph;
+    const struct assay_model_options *options;
+    struct assay_checkpoint *checkpoint; /* NULL: random or declared weights */
+    struct assay_arena arena;
+    char scope[B_MAX_SCOPE]; /* "bert.encoder.layer.0" */
+    size_t scope_ends[B_MAX_DEPTH];
+    int depth;
+    struct b_alias *aliases; /* tied names */
+    const char **ignored;    /* patterns of tensors that nobody needs */
+    size_t n_aliases, n_ignored;
+    int64_t n_parameters;      /* elements of the parameters asked for, tied ones once, buffers not */
+    float *random_pool;        /* numbers that random weights are cut from */
+    struct assay_tensor zeros; /* what declared weights borrow */
+    enum assay_status status;
+    struct assay_error *err;
+};
+
+/* ---- the frame's part (model.c) */
+void assay_builder_init(struct assay_builder *b, const char *name, const struct assay_model_options *options,
+                        struct assay_checkpoint *checkpoint, struct assay_error *err);
+/* Surplus tensors, unknown names in options, order, unused nodes, the standard's rules. The graph is the caller's then. */
+enum assay_status assay_builder_finish(struct assay_builder *b, struct assay_graph **graph);
+void assay_builder_release(struct assay_builder *b); /* closes the graph too, unless finish gave it away */
+
+/* Records a failure, with the scope; returns -1. */
+int b_fail(struct assay_builder *b, enum assay_status status, const char *format, ...) ASSAY_PRINTF(3, 4);
+
+/* ---- scope: the dotted name of the module */
+void b_enter(struct assay_builder *b, const char *format, ...) ASSAY_PRINTF(2, 3);
+void b_leave(struct assay_builder *b);
+
+/* ---- inputs and outputs */
+/* dims: "batch sequence 3 height": numbers and symbols. An input that is always there. */
+int b_input(struct assay_builder *b, const char *name, enum assay_dtype dtype, const char *dims);
+/* One that the caller's options choose; where they say nothing, `by_default`. -1 if not wanted. */
+int b_input_optional(struct assay_builder *b, const char *name, bool by_default, enum assay_dtype dtype, const char *dims);
+/* A main output: always there, unless options.outputs names others only. */
+void b_output(struct assay_builder *b, int value, const char *format, ...) ASSAY_PRINTF(3, 4);
+/* An output only if options.outputs asks for it: hidden_states.0, attentions.0 … */
+void b_output_optional(struct assay_builder *b, int value, const char *format, ...) ASSAY_PRINTF(3, 4);
+/* Whether options.outputs asks for it: for what must be computed for it alone. */
+bool b_wants(struct assay_builder *b, const char *format, ...) ASSAY_PRINTF(2, 3);
+/* Whether options.flags has it ("interpolate_pos_encoding"). */
+bool b_flag(const struct assay_builder *b, const char *name);
+
+/* ---- parameters; names within the scope, an empty scope's being the whole name */
+int b_param(struct assay_builder *b, const char *name, size_t rank, const int64_t *dims);
+/* The same for what is no parameter in PyTorch (running statistics, fixed position tables): not counted. */
+int b_buffer(struct assay_builder *b, const char *name, size_t rank, const int64_t *dims);
+/* Whether the checkpoint has it (within the scope); `otherwise` where there is no checkpoint. */
+bool b_has(const struct assay_builder *b, const char *name, bool otherwise);
+/* Full names: `alias` is the same parameter as `target`; only one need be in the checkpoint. Before either is asked for. */
+void b_tie(struct assay_builder *b, const char *alias, const char *target);
+/* Full names with '*' for any text: tensors of the checkpoint that this model doesn't need ("*.position_ids"). */
+void b_ignore(struct assay_builder *b, const char *pattern);
+
+/* ---- constants, each made once */
+int b_scalar(struct assay_builder *b, double f);                      /* f32 of rank 0 */
+int b_int(struct assay_builder *b, int64_t i);                        /* int64 of rank 0 */
+int b_ints(struct assay_builder *b, size_t n, const int64_t *values); /* int64[n] */
+int b_floats(struct assay_builder *b, const char *name, size_t rank, const int64_t *dims, const float *values);
+/* Lowest f32, what Transformers masks with. */
+int b_lowest(struct assay_builder *b);
+
+/* ---- ops: any, and the common ones by name */
+int b_op(struct assay_builder *b, const char *type, int n_inputs, const int *inputs);
+struct assay_node *
+b_last(struct assay_builder *b); /* the node that b_op made last, for attributes; a scratch one after an error */
+void b_set_int(struct assay_builder *b, const char *name, int64_t value); /* attributes of that node */
+void b_set_float(struct assay_builder *b, const char *name, double value);
+void b_set_text(struct assay_builder *b, const char *name, const char *value);
+void b_set_ints(struct assay_builder *b, const char *name, size_t n, const int64_t *values);
+int b_split(struct assay_builder *b, int x, int64_t axis, size_t n, const int64_t *sizes, int *parts); /* parts[n]; 0 */
+
+int b_unary(struct assay_builder *b, const char *type, int x);
+int b_add(struct assay_builder *b, int x, int y);
+int b_sub(struct assay_builder *b, int x, int y);
+int b_mul(struct assay_builder *b, int x, int y);
+int b_div(struct assay_builder *b, int x, int y);
+int b_scale(struct assay_builder *b, int x, double factor);
+int b_matmul(struct assay_builder *b, int x, int y);
+int b_cast(struct assay_builder *b, int x, enum assay_dtype dtype);
+int b_where(struct assay_builder *b, int condition, int x, int y);
+int b_softmax(struct assay_builder *b, int x, int64_t axis);
+int b_reduce(struct assay_builder *b, const char *type, int x, bool keep, size_t n, const int64_t *axes); /* "ReduceMean" … */
+int b_l2_normalize(struct assay_builder *b, int x);                                                       /* over the last axis */
+int b_argmax(struct assay_builder *b, int x, int64_t axis); /* first maximum, the axis dropped */
+
+/* ---- shapes */
+int b_rank(const struct assay_builder *b, int x);              /* -1 if not known */
+int64_t b_dim(const struct assay_builder *b, int x, int axis); /* -1 if symbolic; axis may be negative */
+enum assay_dtype b_dtype(const struct assay_builder *b, int x);
+int b_size(struct assay_builder *b, int x, int64_t axis);                     /* int64[1], at run time: Shape(start, end) */
+int b_size_scalar(struct assay_builder *b, int x, int64_t axis);              /* the same of rank 0 */
+int b_reshape(struct assay_builder *b, int x, size_t n, const int64_t *dims); /* 0 copies, one -1 */
+int b_reshape_to(struct assay_builder *b, int x, int shape);                  /* int64[n] value */
+int b_transpose(struct assay_builder *b, int x, size_t n, const int64_t *order);
+int b_concat(struct assay_builder *b, int64_t axis, int n, const int *values);         /* b_concat(b, 1, B_VALUES(x, y)) */
+int b_slice(struct assay_builder *b, int x, int64_t axis, int64_t start, int64_t end); /* end INT64_MAX = to the end */
+int b_gather(struct assay_builder *b, int x, int64_t axis, int indices);
+int b_take(struct assay_builder *b, int x, int64_t axis, int64_t index); /* one place, the axis dropped */
+int b_unsqueeze(struct assay_builder *b, int x, size_t n, const int64_t *axes);
+int b_squeeze(struct assay_builder *b, int x, size_t n, const int64_t *axes);
+int b_expand(struct assay_builder *b, int x, int shape);
+/* A parameter [1, n, d] (class token, queries) repeated over the batch of `like`. */
+int b_expand_batch(struct assay_builder *b, int x, int like);
+int b_range(struct assay_builder *b, int start, int limit); /* of scalars: int64[limit - start] */
+
+/* ---- layers: parameters NAME.weight, NAME.bias … */
+int b_linear(struct assay_builder *b, int x, const char *name, int64_t in, int64_t out, bool bias);
+/* Its weight stored [in, out] (GPT-2's Conv1D). */
+int b_linear_in_out(struct assay_builder *b, int x, const char *name, int64_t in, int64_t out, bool bias);
+/* x · weightᵀ with a weight at hand: heads tied to embeddings. */
+int b_project(struct assay_builder *b, int x, int weight);
+int b_embedding(struct assay_builder *b, int ids, const char *name, int64_t n, int64_t dim);
+int b_layer_norm(struct assay_builder *b, int x, const char *name, int64_t dim, double eps);
+int b_rms_norm(struct assay_builder *b, int x, const char *name, int64_t dim, double eps);
+int b_group_norm(struct assay_builder *b, int x, const char *name, int64_t groups, int64_t channels, double eps);
+int b_batch_norm(struct assay_builder *b, int x, const char *name, int64_t channels, double eps);
+/* Transformers' ACT2FN words; an unknown one fails with its name. */
+int b_activation(struct assay_builder *b, int x, const char *word);
+
+struct b_conv {
+    int n_spatial;                                                      /* 1 or 2 */
+    int64_t in, out, kernel[2], stride[2], pad[4], dilation[2], groups; /* pad: begins, then ends; 0 in the others = 1 */
+    bool bias;
+};
+int b_conv(struct assay_builder *b, int x, const char *name, const struct b_conv *conv);
+/* Square kernel with the same padding all around. */
+int b_conv2d(struct assay_builder *b, int x, const char *name, int64_t in, int64_t out, int64_t kernel, int64_t stride,
+             int64_t pad, bool bias);
+
+/* ---- attention */
+struct b_attention {
+    int q;    /* [batch, length, heads * head_dim], or heads split: [batch, length, heads, head_dim] */
+    int k, v; /* the same with kv_heads; or of rank 4 and `kv_ready`: [batch, kv_heads, length, head_dim] */
+    bool kv_ready;
+    int64_t heads, kv_heads, head_dim; /* kv_heads 0 = heads */
+    double scale;                      /* of q·k; 0 = 1/sqrt(head_dim), 1 = none */
+    int keep;                          /* bool: where false, scores become the lowest f32, before `mask`; -1 = none */
+    int mask;                          /* added to the scores, broadcast to [batch, heads, query, key]; -1 = none */
+    int probabilities, key, value;     /* results: [batch, heads, query, key]; [batch, kv_heads, length, head_dim] */
+};
+#define B_ATTENTION_NONE .keep = -1, .mask = -1
+/* [batch, length, heads * head_dim] */
+int b_attention(struct assay_builder *b, struct b_attention *a);
+/* int64 mask [batch, key], 1 = look → f32 [batch, 1, 1, key], 0 or lowest. */
+int b_padding_mask(struct assay_builder *b, int attention_mask);
+/* bool [query, key]: true where a query may look, the queries being the last ones of the keys; window 0 = none, else a query sees
+ * that many keys, itself included. Lengths are int64 scalars. */
+int b_causal(struct assay_builder *b, int query_length, int key_length, int64_t window);
+/* b_causal together with a padding mask (or -1) → f32 [batch or 1, 1, query, key], 0 or lowest. */
+int b_causal_mask(struct assay_builder *b, int query_length, int key_length, int64_t window, int attention_mask);
+
+/* Rotary positions: cos and sin [batch, length, 1, dim / 2] of position_ids [batch, length] and dim / 2 inverse frequencies
+ * (a value, so that they can depend on the length); x [batch, length, heads, dim]; halves are rotated against each other. */
+void b_rope_tables(struct assay_builder *b, int position_ids, int inverse_frequencies, double factor, int *cosine, int *sine);
+int b_rope(struct assay_builder *b, int x, int64_t dim, int cosine, int sine);
+
+#endif
