@@ -331,10 +331,16 @@ static enum assay_status compare_output(struct session *s, int i, bool random, s
         return ASSAY_OK;
     }
     bool exact = !assay_dtype_is_float(wanted->type.dtype);
-    double rtol = s->options->rtol;
+    double atol = s->options->atol, rtol = s->options->rtol;
     if (wanted->type.dtype == ASSAY_BF16 && rtol < BF16_UNIT)
         rtol = BF16_UNIT;
-    struct assay_difference d = assay_tensor_compare(&got, wanted, exact ? 0 : s->options->atol, exact ? 0 : rtol);
+    if (s->from_config) {
+        /* The measure is the tensor's largest magnitude: an element near 0 has the errors of what it is the sum of. */
+        struct assay_difference scale = assay_tensor_compare(&got, wanted, 0, 0);
+        atol = isfinite(scale.max_abs) && scale.max_rel > 0 ? s->options->tolerance * scale.max_abs / scale.max_rel : 0;
+        rtol = 0;
+    }
+    struct assay_difference d = assay_tensor_compare(&got, wanted, exact ? 0 : atol, exact ? 0 : rtol);
     output->max_abs = d.max_abs;
     output->max_rel = d.max_rel;
     output->n_wrong = d.n_wrong;
@@ -449,8 +455,13 @@ static enum assay_status run_config(const char *folder, const struct assay_confo
     }
     qsort(sets, n_sets, sizeof *sets, by_text);
     for (size_t k = 0; k < n_sets && !st; k++) {
-        struct session s = {
-            .folder = folder, .set = sets[k], .from_config = true, .options = options, .arena = arena, .result = result};
+        struct session s = {.folder = folder,
+                            .set = sets[k],
+                            .note = "",
+                            .from_config = true,
+                            .options = options,
+                            .arena = arena,
+                            .result = result};
         st = run_config_set(&s, &in, k == 0, err);
     }
     assay_safetensors_release(&in);

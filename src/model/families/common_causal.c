@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See common_causal.h. */
+#include "model/families/common_causal.h"
+
+#include <string.h>
+
+int64_t causal_pad_token(struct assay_config *c) { return c_int(c, "pad_token_id", -1); }
+
+/* Transformers takes the place before the first padding token, and the last one where there is none: argmax finds 0 then, and
+ * what is before it, -1, is the last. */
+int causal_last(struct assay_builder *b, int scores, int ids, int64_t pad_token)
+{
+    if (pad_token < 0)
+        return b_take(b, scores, 1, -1);
+    int is_padding = b_op(b, "Equal", B_VALUES(ids, b_int(b, pad_token)));
+    int first = b_argmax(b, b_cast(b, is_padding, ASSAY_I32), -1);
+    int length = b_size_scalar(b, ids, 1), before = b_sub(b, first, b_int(b, 1));
+    int place = b_op(b, "Mod", B_VALUES(b_add(b, before, length), length));
+    int index = b_unsqueeze(b, place, B_LIST(1));
+    int picked = b_op(b, "GatherND", B_VALUES(scores, index));
+    b_set_int(b, "batch_dims", 1);
+    return picked;
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+void causal_build(struct assay_builder *b, struct assay_config *c, const struct decoder *d, const char *architecture)
+{
+    bool sequence = ends_with(architecture, "ForSequenceClassification"),
+         token = ends_with(architecture, "ForTokenClassification");
+    bool alone = !sequence && !token && !ends_with(architecture, "ForCausalLM");
+    int64_t labels = sequence || token ? c_labels(c, 2) : 0, pad_token = sequence ? causal_pad_token(c) : -1;
+    if (assay_config_status(c))
+        return;
+    int ids = b_input(b, "input_ids", ASSAY_I64, "batch sequence");
+    int mask = b_input_optional(b, "attention_mask", true, ASSAY_I64, "batch sequence");
+    int positions = b_input_optional(b, "position_ids", false, ASSAY_I64, "batch sequence");
+    if (positions < 0)
+        positions = decoder_positions(b, ids);
+    b_enter(b, alone ? "" : "model");
+    int x = decoder_run(b, d, decoder_embed(b, d, ids), mask, positions);
+    b_leave(b);
+    if (alone) {
+        b_output(b, x, "last_hidden_state");
+    } else if (sequence) {
+        b_output(b, causal_last(b, b_linear(b, x, "score", d->hidden, labels, false), ids, pad_token), "logits");
+    } else if (token) {
+        b_output(b, b_linear(b, x, "score", d->hidden, labels, true), "logits");
+    } else {
+        b_output(b, decoder_head(b, d, x, ""), "logits");
+    }
+}

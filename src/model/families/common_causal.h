@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a whole model is around the decoder of common_decoder.h: inputs, and the head that the architecture's name tells. */
+#ifndef ASSAY_MODEL_FAMILIES_COMMON_CAUSAL_H
+#define ASSAY_MODEL_FAMILIES_COMMON_CAUSAL_H
+
+#include "model/families/common_decoder.h"
+
+/* architecture: …ForCausalLM, …ForSequenceClassification, …ForTokenClassification, …Model. */
+void causal_build(struct assay_builder *b, struct assay_config *c, const struct decoder *d, const char *architecture);
+/* [batch, labels] of the last token that is no padding: scores [batch, length, labels]; pad_token < 0 = none is padding. */
+int causal_last(struct assay_builder *b, int scores, int ids, int64_t pad_token);
+/* pad_token_id of the config, -1 where it is null. */
+int64_t causal_pad_token(struct assay_config *c);
+
+#endif

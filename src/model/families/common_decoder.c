@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See common_decoder.h. */
+#include "model/families/common_decoder.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- config */
+
+static bool is_word(const char *word, const char *name) { return strcmp(word, name) == 0; }
+
+/* rope_scaling: {"type": …} as Transformers 4.41 writes it, {"rope_type": …} as later ones do. */
+static void read_rope(struct decoder *d, struct assay_config *c)
+{
+    const json_t *given = c_json(c, "rope_scaling");
+    if (!given)
+        return;
+    struct assay_config *r = c_sub(c, "rope_scaling");
+    const char *type = c_text(r, "rope_type", c_text(r, "type", "default"));
+    if (is_word(type, "default"))
+        return;
+    d->factor = c_real(r, "factor", 0);
+    if (!(d->factor >= 1))
+        assay_config_fail(r, ASSAY_INVALID, "\"factor\" must be at least 1");
+    if (is_word(type, "linear")) {
+        d->rope = DECODER_ROPE_LINEAR;
+    } else if (is_word(type, "dynamic")) {
+        d->rope = DECODER_ROPE_DYNAMIC;
+    } else if (is_word(type, "llama3")) {
+        d->rope = DECODER_ROPE_LLAMA3;
+        d->low_frequency = c_real(r, "low_freq_factor", 1);
+        d->high_frequency = c_real(r, "high_freq_factor", 4);
+        d->original_positions = c_size(r, "original_max_position_embeddings", 8192);
+        if (!(d->high_frequency > d->low_frequency) || !(d->low_frequency > 0))
+            assay_config_fail(r, ASSAY_INVALID, "\"high_freq_factor\" must be above \"low_freq_factor\", and that above 0");
+    } else if (is_word(type, "yarn")) {
+        d->rope = DECODER_ROPE_YARN;
+        d->fast = c_real(r, "beta_fast", 32);
+        d->slow = c_real(r, "beta_slow", 1);
+        d->original_positions = c_size(r, "original_max_position_embeddings", d->positions);
+        d->attention_factor = c_real(r, "attention_factor", 0.1 * log(d->factor >= 1 ? d->factor : 1) + 1);
+        if (!(d->fast > 0) || !(d->slow > 0))
+            assay_config_fail(r, ASSAY_INVALID, "\"beta_fast\" and \"beta_slow\" must be above 0");
+    } else {
+        assay_config_fail(r, ASSAY_UNSUPPORTED, "the scaling \"%s\" of rotary positions is none that Assay builds", type);
+    }
+}
+
+static void read_window(struct decoder *d, struct assay_config *c)
+{
+    bool used = c_bool(c, "use_sliding_window", false);
+    int64_t window = c_size(c, "sliding_window", 4096);
+    /* From which layer on flash attention does without the window; Transformers' plain attention has it in all. */
+    c_ignore(c, "max_window_layers", NULL);
+    d->window = used ? window : 0;
+}
+
+static void check(const struct decoder *d, struct assay_config *c)
+{
+    if (d->heads % d->kv_heads != 0)
+        assay_config_fail(c, ASSAY_INVALID, "\"num_attention_heads\" %lld is no multiple of \"num_key_value_heads\" %lld",
+                          (long long)d->heads, (long long)d->kv_heads);
+    if (d->head_dim < 2 || d->head_dim % 2 != 0)
+        assay_config_fail(c, ASSAY_INVALID, "attention heads of %lld numbers cannot be rotated: that must be even",
+                          (long long)d->head_dim);
+    if (!(d->theta > 0))
+        assay_config_fail(c, ASSAY_INVALID, "\"rope_theta\" must be above 0");
+    if (d->rope == DECODER_ROPE_DYNAMIC && d->head_dim == 2)
+        assay_config_fail(c, ASSAY_INVALID, "attention heads of 2 numbers are too small for dynamic scaling");
+}
+
+void decoder_read(struct decoder *d, struct assay_config *c, const char *model_type)
+{
+    bool qwen2 = is_word(model_type, "qwen2");
+    *d = (struct decoder){
+        .hidden = c_size(c, "hidden_size", 4096),
+        .inner = c_size(c, "intermediate_size", qwen2 ? 22016 : 11008),
+        .layers = c_count(c, "num_hidden_layers", 32),
+        .heads = c_size(c, "num_attention_heads", 32),
+        .vocabulary = c_size(c, "vocab_size", qwen2 ? 151936 : 32000),
+        .positions = c_size(c, "max_position_embeddings", qwen2 ? 32768 : 2048),
+        .eps = c_real(c, "rms_norm_eps", 1e-6),
+        .theta = c_real(c, "rope_theta", 10000),
+        .activation = c_text(c, "hidden_act", "silu"),
+        .tied = c_bool(c, "tie_word_embeddings", false),
+        .factor = 1,
+        .attention_factor = 1,
+    };
+    /* In Llama's config class a missing number of key heads is that of the queries, in Qwen2's it is 32. */
+    d->kv_heads = c_size(c, "num_key_value_heads", qwen2 && !c_has(c, "num_key_value_heads") ? 32 : d->heads);
+    d->head_dim = c_size(c, "head_dim", d->hidden / d->heads > 0 ? d->hidden / d->heads : 1);
+    if (!c_has(c, "head_dim") && d->hidden % d->heads != 0)
+        assay_config_fail(c, ASSAY_INVALID, "\"hidden_size\" %lld is no multiple of \"num_attention_heads\" %lld",
+                          (long long)d->hidden, (long long)d->heads);
+    if (qwen2) {
+        d->qkv_bias = true;
+        read_window(d, c);
+    } else {
+        d->qkv_bias = d->output_bias = c_bool(c, "attention_bias", false);
+        d->inner_bias = c_bool(c, "mlp_bias", false);
+        /* In how many slices training computed its products. */
+        c_ignore(c, "pretraining_tp", NULL);
+    }
+    read_rope(d, c);
+    check(d, c);
+}
+
+/* ---- rotary positions */
+
+/* Long waves are stretched, short ones stay, those between are blended (Llama 3.1). */
+static double stretch_llama3(const struct decoder *d, double frequency)
+{
+    double wave = 2 * M_PI / frequency, original = (double)d->original_positions;
+    if (wave < original / d->high_frequency)
+        return frequency;
+    if (wave > original / d->low_frequency)
+        return frequency / d->factor;
+    double smooth = (original / wave - d->low_frequency) / (d->high_frequency - d->low_frequency);
+    return (1 - smooth) * frequency / d->factor + smooth * frequency;
+}
+
+/* Index of the frequency that turns `n` times over the original length (YaRN, Peng et al. 2023). */
+static double yarn_index(const struct decoder *d, double n)
+{
+    return (double)d->head_dim * log((double)d->original_positions / (n * 2 * M_PI)) / (2 * log(d->theta));
+}
+
+static double stretch_yarn(const struct decoder *d, int64_t i, double frequency)
+{
+    double low = floor(yarn_index(d, d->fast)), high = ceil(yarn_index(d, d->slow));
+    low = low > 0 ? low : 0;
+    high = high < (double)d->head_dim - 1 ? high : (double)d->head_dim - 1;
+    double ramp = ((double)i - low) / (high > low ? high - low : 0.001);
+    ramp = ramp < 0 ? 0 : ramp > 1 ? 1 : ramp;
+    return frequency / d->factor * ramp + frequency * (1 - ramp);
+}
+
+/* Beyond the length of training the base grows with the length at hand: each frequency is multiplied by a power of a ratio that
+ * is 1 up to that length. */
+static int stretch_dynamic(struct assay_builder *b, const struct decoder *d, int frequencies, int position_ids)
+{
+    int64_t half = d->head_dim / 2;
+    float *powers = assay_arena_array(&b->arena, (size_t)half, sizeof *powers);
+    for (int64_t i = 0; i < half; i++)
+        powers[i] = (float)(-2.0 * (double)i / (double)(d->head_dim - 2));
+    int last = b_op(b, "ReduceMax", B_VALUES(position_ids));
+    b_set_int(b, "keepdims", 0);
+    int length = b_add(b, b_cast(b, last, ASSAY_F32), b_scalar(b, 1));
+    int ratio = b_scale(b, b_op(b, "Max", B_VALUES(length, b_scalar(b, (double)d->positions))), d->factor / (double)d->positions);
+    ratio = b_sub(b, ratio, b_scalar(b, d->factor - 1));
+    return b_mul(b, frequencies, b_op(b, "Pow", B_VALUES(ratio, b_floats(b, "rope_powers", B_LIST(half), powers))));
+}
+
+static int frequencies_of(struct assay_builder *b, const struct decoder *d, int position_ids)
+{
+    int64_t half = d->head_dim / 2;
+    float *numbers = assay_arena_array(&b->arena, (size_t)half, sizeof *numbers);
+    for (int64_t i = 0; i < half; i++) {
+        double f = 1 / pow(d->theta, 2.0 * (double)i / (double)d->head_dim);
+        if (d->rope == DECODER_ROPE_LINEAR)
+            f /= d->factor;
+        else if (d->rope == DECODER_ROPE_LLAMA3)
+            f = stretch_llama3(d, f);
+        else if (d->rope == DECODER_ROPE_YARN)
+            f = stretch_yarn(d, i, f);
+        numbers[i] = (float)f;
+    }
+    int frequencies = b_floats(b, "rope_frequencies", B_LIST(half), numbers);
+    return d->rope == DECODER_ROPE_DYNAMIC ? stretch_dynamic(b, d, frequencies, position_ids) : frequencies;
+}
+
+/* ---- layers */
+
+struct shared {
+    int mask, cosine, sine;
+};
+
+static int rotate(struct assay_builder *b, const struct decoder *d, const struct shared *s, int x, int64_t heads)
+{
+    return b_rope(b, b_reshape(b, x, B_LIST(0, 0, heads, d->head_dim)), d->head_dim, s->cosine, s->sine);
+}
+
+static int attend(struct assay_builder *b, const struct decoder *d, const struct shared *s, int x, int64_t i)
+{
+    int64_t h = d->hidden, n_q = d->heads * d->head_dim, n_kv = d->kv_heads * d->head_dim;
+    struct b_attention a = {.heads = d->heads, .kv_heads = d->kv_heads, .head_dim = d->head_dim, B_ATTENTION_NONE};
+    b_enter(b, "self_attn");
+    a.q = rotate(b, d, s, b_linear(b, x, "q_proj", h, n_q, d->qkv_bias), d->heads);
+    a.k = rotate(b, d, s, b_linear(b, x, "k_proj", h, n_kv, d->qkv_bias), d->kv_heads);
+    a.v = b_linear(b, x, "v_proj", h, n_kv, d->qkv_bias);
+    a.mask = s->mask;
+    int y = b_linear(b, b_attention(b, &a), "o_proj", n_q, h, d->output_bias);
+    b_leave(b);
+    b_output_optional(b, a.probabilities, "attentions.%d", (int)i);
+    b_output_optional(b, a.key, "past_key_values.%d.0", (int)i);
+    b_output_optional(b, a.value, "past_key_values.%d.1", (int)i);
+    return y;
+}
+
+static int feed_forward(struct assay_builder *b, const struct decoder *d, int x)
+{
+    b_enter(b, "mlp");
+    int gate = b_activation(b, b_linear(b, x, "gate_proj", d->hidden, d->inner, d->inner_bias), d->activation);
+    int up = b_linear(b, x, "up_proj", d->hidden, d->inner, d->inner_bias);
+    int y = b_linear(b, b_mul(b, gate, up), "down_proj", d->inner, d->hidden, d->inner_bias);
+    b_leave(b);
+    return y;
+}
+
+int decoder_run(struct assay_builder *b, const struct decoder *d, int x, int attention_mask, int position_ids)
+{
+    struct shared s;
+    int length = b_size_scalar(b, x, 1);
+    s.mask = b_causal_mask(b, length, length, d->window, attention_mask);
+    b_rope_tables(b, position_ids, frequencies_of(b, d, position_ids), d->attention_factor, &s.cosine, &s.sine);
+    b_ignore(b, "*.rotary_emb.inv_freq");
+    for (int64_t i = 0; i < d->layers && !b->status; i++) {
+        b_output_optional(b, x, "hidden_states.%d", (int)i);
+        b_enter(b, "layers.%d", (int)i);
+        x = b_add(b, x, attend(b, d, &s, b_rms_norm(b, x, "input_layernorm", d->hidden, d->eps), i));
+        x = b_add(b, x, feed_forward(b, d, b_rms_norm(b, x, "post_attention_layernorm", d->hidden, d->eps)));
+        b_leave(b);
+    }
+    x = b_rms_norm(b, x, "norm", d->hidden, d->eps);
+    b_output_optional(b, x, "hidden_states.%d", (int)d->layers);
+    return x;
+}
+
+int decoder_embed(struct assay_builder *b, const struct decoder *d, int ids)
+{
+    return b_embedding(b, ids, "embed_tokens", d->vocabulary, d->hidden);
+}
+
+int decoder_head(struct assay_builder *b, const struct decoder *d, int x, const char *prefix)
+{
+    const char *dot = *prefix ? "." : "";
+    if (d->tied)
+        b_tie(b, assay_arena_printf(&b->arena, "%s%slm_head.weight", prefix, dot),
+              assay_arena_printf(&b->arena, "%s%smodel.embed_tokens.weight", prefix, dot));
+    b_enter(b, "%s", prefix);
+    x = b_linear(b, x, "lm_head", d->hidden, d->vocabulary, false);
+    b_leave(b);
+    return x;
+}
+
+int decoder_positions(struct assay_builder *b, int x)
+{
+    return b_unsqueeze(b, b_range(b, b_int(b, 0), b_size_scalar(b, x, 1)), B_LIST(0));
+}

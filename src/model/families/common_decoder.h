@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The decoder of Llama (Touvron et al. 2023) and Qwen2: pre-norm with RMS norms, rotary positions, grouped queries, a gated
+ * feed-forward net. For their own families and for the language models within others (LLaVA).
+ */
+#ifndef ASSAY_MODEL_FAMILIES_COMMON_DECODER_H
+#define ASSAY_MODEL_FAMILIES_COMMON_DECODER_H
+
+#include "model/family.h"
+
+enum decoder_rope { DECODER_ROPE_PLAIN, DECODER_ROPE_LINEAR, DECODER_ROPE_DYNAMIC, DECODER_ROPE_LLAMA3, DECODER_ROPE_YARN };
+
+struct decoder {
+    int64_t hidden, inner, layers, heads, kv_heads, head_dim, vocabulary, positions;
+    int64_t window; /* 0 = all that came before */
+    double eps, theta;
+    const char *activation;
+    bool qkv_bias, output_bias, inner_bias, tied;
+    enum decoder_rope rope;
+    double factor, low_frequency, high_frequency, fast, slow, attention_factor;
+    int64_t original_positions;
+};
+
+/* model_type: "llama" or "qwen2", whose config class's defaults hold. Asks for all of its fields. */
+void decoder_read(struct decoder *d, struct assay_config *c, const char *model_type);
+/* From embedded tokens [batch, length, hidden] to what the head takes, in the scope of the model ("model"): layers and the last
+ * norm, with hidden_states, attentions and past_key_values as optional outputs. attention_mask int64 [batch, length] or -1,
+ * position_ids int64 [batch or 1, length]. */
+int decoder_run(struct assay_builder *b, const struct decoder *d, int x, int attention_mask, int position_ids);
+/* [batch, length, vocabulary]: PREFIX.lm_head, tied to PREFIX.model.embed_tokens where the config says so. Within no scope. */
+int decoder_head(struct assay_builder *b, const struct decoder *d, int x, const char *prefix);
+/* Token embeddings, within the scope of the model. */
+int decoder_embed(struct assay_builder *b, const struct decoder *d, int ids);
+/* int64 [1, length]: 0, 1, 2 … */
+int decoder_positions(struct assay_builder *b, int x);
+
+#endif

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Llama and its like (TinyLlama, Llama 2 and 3): causal LM, sequence classification, the model alone. */
+#include "model/families/common_decoder.h"
+#include "model/families/common_causal.h"
+
+static void build(struct assay_builder *b, struct assay_config *c, const struct assay_architecture *architecture)
+{
+    struct decoder d;
+    decoder_read(&d, c, "llama");
+    causal_build(b, c, &d, architecture->name);
+}
+
+static const struct assay_architecture architectures[] = {
+    {"LlamaForCausalLM", "llama", "lm_head.weight"},
+    {"LlamaForSequenceClassification", "llama", "score.weight"},
+    {"LlamaForTokenClassification", "llama", "score.bias"},
+    {"LlamaForCausalLM", "llama", "model.embed_tokens.weight"}, /* tied: no head is stored */
+    {"LlamaModel", "llama", NULL},
+    {NULL, NULL, NULL},
+};
+
+const struct assay_family assay_family_llama = {
+    .name = "llama", .modality = "text", .architectures = architectures, .build = build};
