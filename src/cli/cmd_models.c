@@ -442,8 +442,10 @@ static bool tell(const struct models *models)
     for (size_t i = 0; i < models->n; i++) {
         const struct model *model = &models->items[i];
         fine &= model->status == ASSAY_OK;
+        bool names_path = strncmp(model->err.message, model->path, strlen(model->path)) == 0;
         if (model->status)
-            assay_log_line(log, ASSAY_LOG_ERROR, "%s: %s", model->path, model->err.message);
+            assay_log_line(log, ASSAY_LOG_ERROR, "%s%s%s", names_path ? "" : model->path, names_path ? "" : ": ",
+                           model->err.message);
         if (model->cost_why)
             assay_log_line(log, ASSAY_LOG_WARNING, "%s: FLOPs and bytes are absent, because %s", model->name, model->cost_why);
         if (models->n == 1 && model->analysis.family)
