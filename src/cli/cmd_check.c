@@ -410,7 +410,7 @@ static int run(struct assay_cli *cli)
 
 const struct assay_verb assay_verb_check = {
     .name = "check",
-    .summary = "Compare a model's outputs with what they must be",
+    .summary = "compare a model's outputs with what they must be",
     .usage = "DIR [--all] [OPTIONS]",
     .description =
         "Runs the test in DIR on a platform and prints each output's largest absolute error and, over the output's largest "

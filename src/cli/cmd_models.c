@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* assay models: what ONNX files are and cost. The figures come from model/analysis.h; here they become tables. */
 #include "base/fs.h"
+#include "bench/shape.h"
 #include "cli/cli.h"
 #include "graph/infer.h"
 #include "graph/onnx.h"
 #include "model/analysis.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { MAX_DIM = 1 << 30 };
 
 static const struct assay_cli_option options[] = {
     {"batch", ASSAY_OPTION_INT, "N", "Of free dimensions that come first in an input, or are called like batch [1].", NULL},
@@ -88,78 +86,27 @@ static enum assay_status find_models(struct models *models, struct assay_error *
 
 /* ---- shapes */
 
-static bool called_batch(const char *name)
+/* Marks the entry of `entries` with that name as used by a model. */
+static void mark_used(const struct assay_text_list *entries, const char *name, bool *used)
 {
-    return name && (strcasestr(name, "batch") || strcmp(name, "N") == 0 || strcmp(name, "n") == 0);
-}
-
-/* A whole number from 0 to MAX_DIM, up to `end`. */
-static bool parse_dim(const char *text, const char *end, int64_t *value)
-{
-    char *stop;
-    errno = 0;
-    *value = strtoll(text, &stop, 10);
-    return stop == end && stop != text && !errno && *value >= 0 && *value <= MAX_DIM;
-}
-
-/* "1x3x640x640" -> dims; -1 if it is not that. */
-static int parse_shape(const char *text, int64_t dims[ASSAY_MAX_RANK])
-{
-    int rank = 0;
-    while (*text) {
-        const char *end = text + strcspn(text, "x");
-        if (rank == ASSAY_MAX_RANK || !parse_dim(text, end, &dims[rank++]) || (*end && !end[1]))
-            return -1;
-        text = end + (*end != 0);
-    }
-    return rank;
-}
-
-static enum assay_status apply_shape(struct assay_value *input, const char *entry, struct assay_error *err)
-{
-    int64_t dims[ASSAY_MAX_RANK];
-    int rank = parse_shape(strchr(entry, '=') + 1, dims);
-    if (rank < 0)
-        return assay_error_set(err, ASSAY_INVALID, "--shape %s: dimensions are numbers up to %d with x between them", entry,
-                               MAX_DIM);
-    if (input->type.rank >= 0 && input->type.rank != rank)
-        return assay_error_set(err, ASSAY_INVALID, "--shape %s has %d dimensions, the model's input has %d", entry, rank,
-                               input->type.rank);
-    for (int d = 0; d < input->type.rank; d++)
-        if (input->type.dims[d] >= 0 && input->type.dims[d] != dims[d])
-            return assay_error_set(err, ASSAY_INVALID, "--shape %s: the model fixes dimension %d at %lld", entry, d,
-                                   (long long)input->type.dims[d]);
-    input->type = assay_type_make(input->type.dtype, rank, dims);
-    return ASSAY_OK;
+    size_t length = strlen(name);
+    for (size_t i = 0; i < entries->n; i++)
+        if (strncmp(entries->items[i], name, length) == 0 && entries->items[i][length] == '=')
+            used[i] = true;
 }
 
 /* Gives an input's free dimensions what the options say. */
 static enum assay_status bind_input(struct models *models, struct assay_value *input, struct assay_error *err)
 {
-    size_t n_shapes, n_dims;
-    const char **shapes = assay_cli_texts(models->cli, "shape", &n_shapes), **dims = assay_cli_texts(models->cli, "dim", &n_dims);
-    size_t length = strlen(input->name);
-    for (size_t i = 0; i < n_shapes; i++)
-        if (strncmp(shapes[i], input->name, length) == 0 && shapes[i][length] == '=') {
-            models->used[i] = true;
-            return apply_shape(input, shapes[i], err);
-        }
-    for (int d = 0; d < input->type.rank; d++) {
-        const char *name = input->dim_names ? input->dim_names[d] : NULL;
-        if (input->type.dims[d] >= 0)
-            continue;
-        if (called_batch(name) || (d == 0 && input->type.rank > 1))
-            input->type.dims[d] = assay_cli_int(models->cli, "batch", 1);
-        for (size_t i = 0; name && i < n_dims; i++) {
-            const char *value = strchr(dims[i], '=') + 1;
-            if (strlen(name) != (size_t)(value - dims[i]) - 1 || strncmp(dims[i], name, strlen(name)) != 0)
-                continue;
-            models->used[n_shapes + i] = true;
-            if (!parse_dim(value, value + strlen(value), &input->type.dims[d]))
-                return assay_error_set(err, ASSAY_INVALID, "--dim %s: '%s' is no number up to %d", dims[i], value, MAX_DIM);
-        }
-    }
-    return ASSAY_OK;
+    struct assay_shape_request request = {.batch = assay_cli_int(models->cli, "batch", 1)};
+    bool follows_batch = false;
+    request.shapes.items = assay_cli_texts(models->cli, "shape", &request.shapes.n);
+    request.dims.items = assay_cli_texts(models->cli, "dim", &request.dims.n);
+    mark_used(&request.shapes, input->name, models->used);
+    for (int d = 0; input->dim_names && d < input->type.rank; d++)
+        if (input->dim_names[d])
+            mark_used(&request.dims, input->dim_names[d], models->used + request.shapes.n);
+    return assay_shape_bind(&request, input, &input->type, &follows_batch, err);
 }
 
 /* ---- one model */
@@ -483,8 +430,8 @@ static int run(struct assay_cli *cli)
     assay_cli_texts(cli, "dim", &n_dims);
     models.used = assay_arena_array(&cli->arena, n_shapes + n_dims, sizeof *models.used);
     int64_t batch = assay_cli_int(cli, "batch", 1);
-    if (batch < 1 || batch > MAX_DIM)
-        return assay_cli_usage(cli, "--batch must be between 1 and %d", MAX_DIM);
+    if (batch < 1 || batch > ASSAY_MAX_DIM)
+        return assay_cli_usage(cli, "--batch must be between 1 and %d", ASSAY_MAX_DIM);
     enum assay_status st = find_models(&models, &err);
     if (st)
         return assay_cli_fail(cli, &err);
@@ -509,7 +456,7 @@ static int run(struct assay_cli *cli)
 
 const struct assay_verb assay_verb_models = {
     .name = "models",
-    .summary = "Show what models are, and what a run of them costs",
+    .summary = "show what models are, and what a run of them costs",
     .usage = "FILE.onnx|DIR … [OPTIONS]",
     .description =
         "Prints each model's family and modality (guesses from its structure, with the reason and how sure in JSON or for a "
