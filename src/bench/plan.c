@@ -99,154 +99,12 @@ static void leave_out(struct assay_plan *plan, const char *sentence)
 
 /* ---- "name=value" lists */
 
-/* The value of the entry whose name is `name`, NULL if there is none. */
-static const char *entry(const struct assay_text_list *list, const char *name)
-{
-    size_t length = strlen(name);
-    for (size_t i = 0; i < list->n; i++)
-        if (strncmp(list->items[i], name, length) == 0 && list->items[i][length] == '=')
-            return list->items[i] + length + 1;
-    return NULL;
-}
-
 static enum assay_status check_entries(const struct assay_text_list *list, const char *option, struct assay_error *err)
 {
     for (size_t i = 0; i < list->n; i++)
         if (!strchr(list->items[i], '=') || list->items[i][0] == '=')
             return assay_error_set(err, ASSAY_INVALID, "--%s '%s' is not NAME=VALUE", option, list->items[i]);
     return ASSAY_OK;
-}
-
-/* Entries for shapes and inputs must name an input of the model. */
-static enum assay_status check_names(const struct assay_text_list *list, const char *option, const struct assay_graph *graph,
-                                     struct assay_error *err)
-{
-    for (size_t i = 0; i < list->n; i++) {
-        size_t length = strcspn(list->items[i], "=");
-        bool found = false;
-        for (int k = 0; k < graph->n_inputs && !found; k++) {
-            const char *name = graph->values[graph->inputs[k]].name;
-            found = strlen(name) == length && strncmp(name, list->items[i], length) == 0;
-        }
-        if (!found)
-            return assay_error_set(err, ASSAY_INVALID, "--%s '%s': model '%s' has no input '%.*s'; its first is '%s'", option,
-                                   list->items[i], graph->name, (int)length, list->items[i],
-                                   graph->n_inputs ? graph->values[graph->inputs[0]].name : "");
-    }
-    return ASSAY_OK;
-}
-
-/* ---- shapes */
-
-enum { MAX_DIM = 1 << 30 };
-
-static enum assay_status parse_dim(const char *text, char **end, int64_t batch, int64_t *value, bool *is_batch,
-                                   struct assay_error *err)
-{
-    if (*text == 'N') {
-        *value = batch;
-        *is_batch = true;
-        *end = (char *)text + 1;
-        return ASSAY_OK;
-    }
-    errno = 0;
-    *value = strtoll(text, end, 10);
-    if (*end == text || errno || *value < 0 || *value > MAX_DIM)
-        return assay_error_set(err, ASSAY_INVALID, "'%s' is no dimension: a number up to %d, or N for the batch", text, MAX_DIM);
-    return ASSAY_OK;
-}
-
-/* "1x3x640x640" over what the model declares; a scalar is the empty text. */
-static enum assay_status apply_shape(const char *input, const char *text, int64_t batch, struct assay_type *type, bool *is_batch,
-                                     struct assay_error *err)
-{
-    int rank = 0;
-    char *p = (char *)text;
-    while (*p) {
-        int64_t value = 0;
-        enum assay_status st = rank < ASSAY_MAX_RANK
-                                   ? parse_dim(p, &p, batch, &value, is_batch, err)
-                                   : assay_error_set(err, ASSAY_INVALID, "it has more than %d dimensions", ASSAY_MAX_RANK);
-        if (!st && *p != 'x' && *p != 0)
-            st = assay_error_set(err, ASSAY_INVALID, "dimensions are separated by x");
-        if (st)
-            return assay_error_prefix(err, st, "--shape %s=%s", input, text);
-        if (type->rank >= 0 && rank < type->rank && type->dims[rank] >= 0 && type->dims[rank] != value)
-            return assay_error_set(err, ASSAY_INVALID, "--shape %s=%s: the model fixes dimension %d at %lld", input, text, rank,
-                                   (long long)type->dims[rank]);
-        if (type->rank < 0 || rank < type->rank)
-            type->dims[rank] = value;
-        rank++;
-        if (*p == 'x' && p[1] == 0)
-            return assay_error_set(err, ASSAY_INVALID, "--shape %s=%s ends in x", input, text);
-        p += *p == 'x';
-    }
-    if (type->rank >= 0 && rank != type->rank)
-        return assay_error_set(err, ASSAY_INVALID, "--shape %s=%s has %d dimensions, the model's input has %d", input, text, rank,
-                               type->rank);
-    type->rank = rank;
-    return ASSAY_OK;
-}
-
-static bool called_batch(const char *name)
-{
-    return name && (strcasestr(name, "batch") || strcmp(name, "N") == 0 || strcmp(name, "n") == 0);
-}
-
-/* Numbers, of dimensions that the model has. */
-static enum assay_status check_dims(const struct assay_text_list *dims, const struct assay_graph *graph, struct assay_error *err)
-{
-    for (size_t i = 0; i < dims->n; i++) {
-        const char *value = strchr(dims->items[i], '=') + 1;
-        size_t length = (size_t)(value - 1 - dims->items[i]);
-        bool found = false;
-        for (int k = 0; k < graph->n_inputs; k++) {
-            const struct assay_value *v = &graph->values[graph->inputs[k]];
-            for (int d = 0; v->dim_names && d < v->type.rank; d++)
-                found |=
-                    v->dim_names[d] && strlen(v->dim_names[d]) == length && memcmp(v->dim_names[d], dims->items[i], length) == 0;
-        }
-        if (!found)
-            return assay_error_set(err, ASSAY_INVALID, "--dim %s: model '%s' has no dimension of that name", dims->items[i],
-                                   graph->name);
-        char *end;
-        errno = 0;
-        long long number = strtoll(value, &end, 10);
-        if (end == value || *end || errno || number < 0 || number > MAX_DIM)
-            return assay_error_set(err, ASSAY_INVALID, "--dim %s: '%s' is no number up to %d", dims->items[i], value, MAX_DIM);
-    }
-    return ASSAY_OK;
-}
-
-/* Binds what is still free by --dim, and the batch. Returns false and the index of the dimension that stays free. */
-static bool bind_free(const struct assay_spec *spec, const struct assay_value *v, int64_t batch, struct assay_type *type,
-                      bool *is_batch, int *free_dim)
-{
-    for (int d = 0; d < type->rank; d++) {
-        const char *name = v->dim_names ? v->dim_names[d] : NULL, *given = name ? entry(&spec->dims, name) : NULL;
-        if (type->dims[d] >= 0)
-            continue;
-        if (given) {
-            type->dims[d] = strtoll(given, NULL, 10);
-        } else if (called_batch(name) || (d == 0 && type->rank > 1)) {
-            type->dims[d] = batch;
-            *is_batch = true;
-        } else {
-            *free_dim = d;
-            return false;
-        }
-    }
-    return true;
-}
-
-/* The text that helps to write --shape: "x=Nx3x?x?". */
-static const char *shape_hint(const struct assay_type *type, struct assay_arena *arena)
-{
-    const char *text = "";
-    for (int d = 0; d < type->rank; d++)
-        text = type->dims[d] >= 0 ? assay_arena_printf(arena, "%s%s%lld", text, d ? "x" : "", (long long)type->dims[d])
-                                  : assay_arena_printf(arena, "%s%s?", text, d ? "x" : "");
-    return text;
 }
 
 /* Cases travel and are kept as JSON, which takes nothing else. */
@@ -264,20 +122,19 @@ static enum assay_status make_inputs(struct assay_plan *plan, const struct assay
     struct assay_arena *arena = &plan->arena;
     c->n_inputs = (size_t)graph->n_inputs;
     c->inputs = assay_arena_array(arena, c->n_inputs, sizeof *c->inputs);
+    const struct assay_shape_request request = {spec->shapes, spec->dims, batch};
     *has_batch = false;
     for (int i = 0; i < graph->n_inputs; i++) {
         const struct assay_value *v = &graph->values[graph->inputs[i]];
-        const char *shape = entry(&spec->shapes, v->name), *kind = entry(&spec->inputs, v->name);
+        const char *kind = assay_entry_find(&spec->inputs, v->name);
         struct assay_case_input *input = &c->inputs[i];
-        int free_dim = 0;
         input->name = assay_arena_strdup(arena, v->name);
-        input->type = v->type;
-        enum assay_status st = shape ? apply_shape(v->name, shape, batch, &input->type, has_batch, err) : ASSAY_OK;
+        enum assay_status st = assay_shape_bind(&request, v, &input->type, has_batch, err);
         if (st)
             return st;
-        if (input->type.rank < 0 || !bind_free(spec, v, batch, &input->type, has_batch, &free_dim))
-            return assay_error_set(err, ASSAY_INVALID, "dimension %d of input '%s' is free: give --shape %s=%s with numbers",
-                                   free_dim, v->name, v->name, shape_hint(&input->type, arena));
+        if (!assay_shape_is_whole(&input->type))
+            return assay_error_set(err, ASSAY_INVALID, "the shape of input '%s' is open: give --shape %s=%s with numbers",
+                                   v->name, v->name, assay_shape_hint(&input->type, arena));
         if (assay_dtype_size(input->type.dtype) == 0)
             return assay_error_set(err, ASSAY_UNSUPPORTED, "input '%s' is %s, which nothing here makes", v->name,
                                    assay_dtype_word((int)input->type.dtype));
@@ -478,11 +335,11 @@ static enum assay_status add_model(struct assay_plan *plan, const struct assay_s
     set_measuring(&base, spec);
     st = set_options(&base, spec, &plan->arena, err);
     if (!st)
-        st = check_names(&spec->shapes, "shape", graph, err);
+        st = assay_shape_check_inputs(&spec->shapes, "shape", graph, err);
     if (!st)
-        st = check_names(&spec->inputs, "input", graph, err);
+        st = assay_shape_check_inputs(&spec->inputs, "input", graph, err);
     if (!st)
-        st = check_dims(&spec->dims, graph, err);
+        st = assay_shape_check_dims(&spec->dims, graph, err);
     for (size_t b = 0; !st && b < batches.n; b++)
         st = add_batch(plan, spec, graph, &base, batches.items[b], err);
     assay_graph_close(graph);
@@ -537,9 +394,9 @@ static enum assay_status check_spec(const struct assay_spec *spec, struct assay_
                                    spec->scenarios.items[i]);
     }
     for (size_t i = 0; i < spec->batches.n; i++)
-        if (spec->batches.items[i] < 1 || spec->batches.items[i] > MAX_DIM)
+        if (spec->batches.items[i] < 1 || spec->batches.items[i] > ASSAY_MAX_DIM)
             return assay_error_set(err, ASSAY_INVALID, "batch %lld is not from 1 to %d", (long long)spec->batches.items[i],
-                                   MAX_DIM);
+                                   ASSAY_MAX_DIM);
     for (size_t i = 0; i < spec->threads.n; i++)
         if (spec->threads.items[i] < 1 || spec->threads.items[i] > 4096)
             return assay_error_set(err, ASSAY_INVALID, "%lld is no number of threads from 1 to 4096",

@@ -11,11 +11,8 @@
 #define ASSAY_BENCH_PLAN_H
 
 #include "bench/case.h"
+#include "bench/shape.h"
 
-struct assay_text_list {
-    const char **items;
-    size_t n;
-};
 struct assay_int_list {
     int64_t *items;
     size_t n;

@@ -118,7 +118,7 @@ static void set_death(const struct assay_case *c, const struct assay_subprocess_
     if (st == ASSAY_TIMEOUT)
         reason = assay_arena_printf(&row->arena, "it had not ended after %g s (--time-limit)", c->time_limit);
     else if (st == ASSAY_NO_MEMORY)
-        reason = assay_arena_printf(&row->arena, "it used more than %.0f MB (--memory-limit)", (double)c->memory_limit / 1e6);
+        reason = assay_arena_printf(&row->arena, "it used more than %.0f MiB (--memory-limit)", (double)c->memory_limit / 0x1p20);
     else if (out->signal)
         reason = assay_arena_printf(&row->arena, "its process died of %s%s%s", assay_signal_text(out->signal),
                                     *said ? "; it last said: " : "", said);

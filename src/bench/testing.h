@@ -15,7 +15,7 @@ static inline struct assay_graph *testing_small_graph(void)
     struct assay_tensor w;
     struct assay_type type = assay_type_make(ASSAY_F32, 2, (const int64_t[]){8, 4});
     int x = testing_input(graph, "x", ASSAY_F32, 2, (const int64_t[]){-1, 8});
-    graph->values[x].dim_names = assay_arena_array(&graph->arena, 2, sizeof(char *));
+    graph->values[x].dim_names = assay_arena_array(&graph->arena, ASSAY_MAX_RANK, sizeof(char *));
     graph->values[x].dim_names[0] = "batch";
     CHECK_INT(assay_tensor_alloc(&w, &type, NULL), ASSAY_OK);
     for (int i = 0; i < 32; i++)

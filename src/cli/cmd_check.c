@@ -132,7 +132,7 @@ static void set_error(struct assay_table *table, int column, double value)
         assay_table_text(table, column, "inf");
 }
 
-/* A line for each output of each test; for a test that has none, one with its status. */
+/* A line for each output of each test; and, where they do not tell it, one with the test's status. */
 static enum assay_status print_outputs(const struct check *check, enum assay_format format, struct assay_error *err)
 {
     struct assay_table table;
@@ -152,7 +152,8 @@ static enum assay_status print_outputs(const struct check *check, enum assay_for
     for (size_t i = 0; i < check->n_outcomes; i++) {
         const struct outcome *outcome = &check->outcomes[i];
         const struct assay_conformance_result *result = &outcome->result;
-        for (size_t k = 0; k < result->n_outputs || (k == 0 && result->status); k++) {
+        bool is_told = result->status == ASSAY_OK || (result->status == ASSAY_MISMATCH && result->n_outputs);
+        for (size_t k = 0; k < result->n_outputs + !is_told; k++) {
             int column = 0;
             assay_table_row(&table);
             if (several)
@@ -413,20 +414,20 @@ static int run(struct assay_cli *cli)
 
 const struct assay_verb assay_verb_check = {
     .name = "check",
-    .summary = "Compare a model's outputs with what they must be",
+    .summary = "compare a model's outputs with what they must be",
     .usage = "DIR [--all] [OPTIONS]",
     .description =
         "Runs the test in DIR on a platform and prints each output's largest absolute error and, over the output's largest "
         "magnitude, its largest relative one. A test is a folder in ONNX's own layout (model.onnx, test_data_set_0/input_0.pb, "
         "output_0.pb, …) or one with model.onnx, inputs.safetensors and outputs.safetensors, whose tensors have the names of "
         "inputs and outputs; outputs that are not named are not compared; or a model as Hugging Face stores it, config.json and "
-        "model.safetensors, with the same two files.\n"
+        "model.safetensors, with the same two files.\n\n"
         "An element is right if |got - wanted| <= atol + rtol |wanted|; integers and booleans must be equal. Outputs that depend "
         "on "
-        "random numbers are compared in dtype and shape only.\n"
+        "random numbers are compared in dtype and shape only.\n\n"
         "With --all it runs every test below DIR, in a worker process, so that a crash or a hang costs that test only. JSON and "
         "CSV "
-        "then have a line for each output.\n"
+        "then have a line for each output.\n\n"
         "Exit code: 0 all right, 1 something is wrong, crashed or invalid, 2 usage, 3 (without --all) the platform does not "
         "support "
         "the model.",

@@ -193,7 +193,7 @@ static void add_platforms(struct section *s, struct assay_arena *arena, bool all
 
 static void tell_progress(void *context, const char *what)
 {
-    assay_log_line(&((struct assay_cli *)context)->log, ASSAY_LOG_INFO, "measuring ceilings: %s", what);
+    assay_log_line(&((struct assay_cli *)context)->log, ASSAY_LOG_INFO, "%s", what);
 }
 
 static const char *rate_unit(const char *precision)
@@ -207,13 +207,12 @@ static void fill_ceilings(struct assay_table *t, const struct assay_ceilings *ce
     assay_clock_utc_text(ceilings->measured_us, time);
     for (int i = 0; i < ceilings->n; i++) {
         const struct assay_ceiling *c = &ceilings->items[i];
-        const char *unit = rate_unit(c->precision);
         assay_table_row(t);
         assay_table_text(t, 0, c->precision);
         assay_table_text(t, 1, c->isa);
         assay_table_int(t, 2, c->n_threads);
-        assay_table_set(t, 3, assay_text_si(&t->arena, c->rate, unit), json_real(c->rate));
-        assay_table_text(t, 4, unit);
+        assay_table_set(t, 3, assay_text_si(&t->arena, c->rate, ""), json_real(c->rate));
+        assay_table_text(t, 4, rate_unit(c->precision));
         assay_table_set(t, 5, assay_arena_printf(&t->arena, "%.1f %%", 100 * c->spread), json_real(c->spread));
         assay_table_text(t, 6, "measured");
         assay_table_text(t, 7, time);

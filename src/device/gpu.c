@@ -3,18 +3,11 @@
  * hang, start threads and open devices, and none of that may happen to a program that only wants to list what is here. */
 #include "device/internal.h"
 
-#include "base/clock.h"
+#include "base/isolate.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 static const struct {
     const char *api;
@@ -27,79 +20,23 @@ struct answer {
     struct assay_gpu_record records[ASSAY_GPU_LIMIT];
 };
 
-/* Never returns. Drivers print to standard error, which is not for them here, and a crash shall leave no core file. */
-static void answer_in_child(size_t interface, int fd, struct answer *answer)
+static void list_in_child(const void *context, void *data)
 {
-    setrlimit(RLIMIT_CORE, &(struct rlimit){0});
-    int nowhere = open("/dev/null", O_RDWR);
-    if (nowhere >= 0)
-        for (int standard = 0; standard <= 2; standard++)
-            dup2(nowhere, standard);
-    answer->n = interfaces[interface].list(answer->records, ASSAY_GPU_LIMIT, answer->reason);
-    const char *data = (const char *)answer;
-    for (size_t done = 0; done < sizeof *answer;) {
-        ssize_t wrote = write(fd, data + done, sizeof *answer - done);
-        if (wrote < 0 && errno == EINTR)
-            continue;
-        if (wrote <= 0)
-            break;
-        done += (size_t)wrote;
-    }
-    _exit(0);
-}
-
-/* Reads `size` bytes before the deadline. */
-static bool read_all(int fd, void *data, size_t size, int64_t deadline_ns)
-{
-    size_t done = 0;
-    while (done < size) {
-        int64_t left_ms = (deadline_ns - assay_clock_ns()) / 1000000;
-        struct pollfd wait = {.fd = fd, .events = POLLIN};
-        if (left_ms <= 0)
-            return false;
-        int ready = poll(&wait, 1, (int)left_ms);
-        if (ready < 0 && errno == EINTR)
-            continue;
-        ssize_t got = ready > 0 ? read(fd, (char *)data + done, size - done) : 0;
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            return false;
-        done += (size_t)got;
-    }
-    return true;
+    struct answer *answer = data;
+    answer->n = interfaces[*(const size_t *)context].list(answer->records, ASSAY_GPU_LIMIT, answer->reason);
 }
 
 /* False, with answer->reason, if the interface did not answer. */
 static bool ask(size_t interface, struct answer *answer)
 {
-    enum { TIME_LIMIT_S = 10 };
-    int fds[2];
+    static const int64_t TIME_LIMIT_NS = INT64_C(10000000000);
+    struct assay_error err;
     memset(answer, 0, sizeof *answer);
-    if (pipe2(fds, O_CLOEXEC) != 0) {
-        snprintf(answer->reason, sizeof answer->reason, "no pipe: %s", strerror(errno));
+    if (assay_isolate(list_in_child, &interface, answer, sizeof *answer, TIME_LIMIT_NS, &err)) {
+        snprintf(answer->reason, sizeof answer->reason, "its driver: %.80s", err.message);
         return false;
     }
-    fflush(NULL);
-    pid_t child = fork();
-    if (child == 0)
-        answer_in_child(interface, fds[1], answer);
-    close(fds[1]);
-    bool whole = child > 0 && read_all(fds[0], answer, sizeof *answer, assay_clock_ns() + TIME_LIMIT_S * (int64_t)1000000000);
-    close(fds[0]);
-    if (child < 0) {
-        snprintf(answer->reason, sizeof answer->reason, "no child process: %s", strerror(errno));
-        return false;
-    }
-    int state = 0;
-    if (!whole)
-        kill(child, SIGKILL);
-    while (waitpid(child, &state, 0) < 0 && errno == EINTR) {
-    }
-    if (!whole)
-        snprintf(answer->reason, sizeof answer->reason, "its driver %s",
-                 WIFSIGNALED(state) && WTERMSIG(state) != SIGKILL ? "crashed" : "did not answer");
-    return whole && answer->n >= 0 && answer->n <= ASSAY_GPU_LIMIT;
+    return answer->n >= 0 && answer->n <= ASSAY_GPU_LIMIT;
 }
 
 /* Whether one of the first n GPUs has this name: another interface has told of the same thing. */

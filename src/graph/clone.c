@@ -60,10 +60,9 @@ static void clone_value(struct assay_graph *to, const struct assay_value *from)
     value->producer = from->producer;
     if (from->constant.data)
         assay_tensor_share(&value->constant, &from->constant);
-    if (from->dim_names && from->type.rank > 0) {
-        size_t rank = (size_t)from->type.rank;
-        value->dim_names = assay_arena_array(&to->arena, rank, sizeof *value->dim_names);
-        for (size_t i = 0; i < rank; i++)
+    if (from->dim_names) {
+        value->dim_names = assay_arena_array(&to->arena, ASSAY_MAX_RANK, sizeof *value->dim_names);
+        for (int i = 0; i < ASSAY_MAX_RANK; i++)
             if (from->dim_names[i])
                 value->dim_names[i] = assay_arena_strdup(&to->arena, from->dim_names[i]);
     }

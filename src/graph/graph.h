@@ -60,7 +60,9 @@ struct assay_node {
 struct assay_value {
     const char *name; /* unique in its graph; "" never */
     struct assay_type type;
-    const char **dim_names; /* [type.rank] or NULL: symbolic dimensions of graph inputs and outputs ("batch"), each may be NULL */
+    /* [ASSAY_MAX_RANK], since inference may find another rank than the file declares, or NULL: symbolic dimensions of the
+     * outermost graph's inputs and outputs ("batch"), each may be NULL. */
+    const char **dim_names;
     struct assay_tensor constant; /* data != NULL: its contents are known. Owned by the graph */
     bool is_inferred;             /* `constant` was found by assay_graph_infer: the node that makes it is still there */
     bool is_input, is_output;     /* of the graph */

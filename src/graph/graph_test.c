@@ -266,7 +266,7 @@ ASSAY_TEST(replacing_a_value_reaches_nodes_bodies_and_outputs)
 ASSAY_TEST(a_clone_is_equal_and_lives_by_itself)
 {
     struct assay_graph *graph = graph_with_if();
-    graph->values[1].dim_names = assay_arena_array(&graph->arena, 1, sizeof(char *));
+    graph->values[1].dim_names = assay_arena_array(&graph->arena, ASSAY_MAX_RANK, sizeof(char *));
     graph->values[1].dim_names[0] = "batch";
     assay_graph_add_metadata(graph, "author", "somebody");
     assay_graph_add_state(graph, 0, 1);

@@ -117,7 +117,7 @@ static enum assay_status bind_one(struct assay_graph *graph, const struct assay_
     }
     /* Named now, so that it can be bound anew and still counts as open in the content hash. */
     if (!input->dim_names)
-        input->dim_names = assay_arena_array(&graph->arena, (size_t)input->type.rank, sizeof *input->dim_names);
+        input->dim_names = assay_arena_array(&graph->arena, ASSAY_MAX_RANK, sizeof *input->dim_names);
     input->dim_names[d] = assay_arena_strdup(&graph->arena, binding->name);
     input->type.dims[d] = binding->value;
     return ASSAY_OK;

@@ -9,7 +9,7 @@ static struct assay_graph *graph_with_symbols(void)
     int x = testing_input(graph, "x", ASSAY_F32, 3, (const int64_t[]){-1, 3, -1});
     int y = testing_input(graph, "y", ASSAY_F32, 1, (const int64_t[]){-1});
     for (int v = x; v <= y; v++) {
-        graph->values[v].dim_names = assay_arena_array(&graph->arena, 3, sizeof(char *));
+        graph->values[v].dim_names = assay_arena_array(&graph->arena, ASSAY_MAX_RANK, sizeof(char *));
         graph->values[v].dim_names[0] = "batch";
     }
     assay_graph_add_output(graph, testing_node(graph, "Identity", NUMBERS(x), "z"));

@@ -219,6 +219,25 @@ ASSAY_TEST(a_graph_that_contradicts_itself_is_refused_by_name)
     CHECK_INT(parse("", 0), ASSAY_INVALID);
 }
 
+ASSAY_TEST(an_output_of_another_rank_than_declared_is_saved)
+{
+    struct assay_graph *graph;
+    void *data;
+    size_t size;
+    Onnx__ModelProto *m = make_model();
+    m->graph->output[0] = onnx_value(&arena, "z", ASSAY_F32, 1, (const int64_t[]){-1});
+    Onnx__TensorShapeProto__Dimension *dim = m->graph->output[0]->type->tensor_type->shape->dim[0];
+    dim->value_case = ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM;
+    dim->dim_param = "batch";
+    CHECK_OK(onnx_parse(&arena, m, NULL, &graph, &err), err);
+    CHECK_OK(assay_graph_infer(graph, &err), err);
+    CHECK_INT(graph->values[graph->outputs[0]].type.rank, 2);
+    CHECK_OK(assay_onnx_serialize(graph, 0, &data, &size, &err), err);
+    CHECK_OK(parse(data, size), err);
+    free(data);
+    assay_graph_close(graph);
+}
+
 ASSAY_TEST(a_sparse_tensor_cannot_ask_for_all_memory)
 {
     Onnx__ModelProto *m = make_model();
@@ -351,6 +370,7 @@ ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(a_file_cut_off_anywhere_gives_a_sentence),
                 ASSAY_TEST_ENTRY(a_file_of_empty_messages_is_bounded_in_memory_and_time),
                 ASSAY_TEST_ENTRY(a_part_given_twice_is_refused),
                 ASSAY_TEST_ENTRY(a_graph_that_contradicts_itself_is_refused_by_name),
+                ASSAY_TEST_ENTRY(an_output_of_another_rank_than_declared_is_saved),
                 ASSAY_TEST_ENTRY(a_sparse_tensor_cannot_ask_for_all_memory),
                 ASSAY_TEST_ENTRY(functions_cannot_recurse_or_multiply_without_end),
                 ASSAY_TEST_ENTRY(external_data_stays_in_the_folder_and_in_the_file))

@@ -64,14 +64,14 @@ static void read_dim_names(struct assay_graph *graph, const Onnx__ValueInfoProto
     struct assay_value *value = &graph->values[number];
     bool has_shape =
         info->type && info->type->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE && info->type->tensor_type->shape;
-    if (!has_shape || value->dim_names || value->type.rank != (int)info->type->tensor_type->shape->n_dim)
+    if (graph->outer || !has_shape || value->dim_names || value->type.rank != (int)info->type->tensor_type->shape->n_dim)
         return;
     for (int i = 0; i < value->type.rank; i++) {
         const Onnx__TensorShapeProto__Dimension *dim = info->type->tensor_type->shape->dim[i];
         if (dim->value_case != ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM || !*assay_onnx_text(dim->dim_param))
             continue;
         if (!value->dim_names)
-            value->dim_names = assay_arena_array(&graph->arena, (size_t)value->type.rank, sizeof *value->dim_names);
+            value->dim_names = assay_arena_array(&graph->arena, ASSAY_MAX_RANK, sizeof *value->dim_names);
         value->dim_names[i] = assay_arena_strdup(&graph->arena, dim->dim_param);
     }
 }

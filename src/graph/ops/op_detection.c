@@ -38,15 +38,15 @@ struct box {
     float low[2], high[2], area;
 };
 
-/* Any two opposite corners, or centre and size: as lowest and highest coordinates. */
+/* Any two opposite corners, or centre and size (a negative size is an empty box): as lowest and highest coordinates. */
 static struct box read_box(const float *numbers, bool centre)
 {
     struct box box;
     for (int k = 0; k < 2; k++) {
         float a = centre ? numbers[k] - numbers[k + 2] / 2 : numbers[k];
         float b = centre ? numbers[k] + numbers[k + 2] / 2 : numbers[k + 2];
-        box.low[k] = a < b ? a : b;
-        box.high[k] = a < b ? b : a;
+        box.low[k] = centre || a < b ? a : b;
+        box.high[k] = centre || a < b ? b : a;
     }
     box.area = (box.high[0] - box.low[0]) * (box.high[1] - box.low[1]);
     return box;

@@ -53,7 +53,8 @@ static void read_window(struct decoder *d, struct assay_config *c)
     int64_t window = c_size(c, "sliding_window", 4096);
     /* From which layer on flash attention does without the window; Transformers' plain attention has it in all. */
     c_ignore(c, "max_window_layers", NULL);
-    d->window = used ? window : 0;
+    /* Since 4.41 a query sees that many keys before itself, as flash attention counts. */
+    d->window = used ? window + 1 : 0;
 }
 
 static void check(const struct decoder *d, struct assay_config *c)

@@ -10,6 +10,7 @@
  * provider.
  */
 #include "base/fs.h"
+#include "base/isolate.h"
 #include "graph/onnx.h"
 #include "runtime/onnxruntime/library.h"
 
@@ -80,6 +81,31 @@ static enum assay_status probe(const OrtApi *api, const struct assay_ort_provide
     return st;
 }
 
+struct probe_question {
+    const OrtApi *api;
+    const struct assay_ort_provider *provider;
+};
+
+static void probe_in_child(const void *context, void *answer)
+{
+    const struct probe_question *question = context;
+    struct assay_error *err = answer;
+    if (probe(question->api, question->provider, err) == ASSAY_OK)
+        err->status = ASSAY_OK;
+}
+
+/* Why the provider does not work here, from the arena; "" if it does. A provider's driver may crash or hang, so a child process
+ * tries. */
+static const char *provider_reason(const OrtApi *api, const struct assay_ort_provider *provider, struct assay_arena *arena)
+{
+    static const int64_t TIME_LIMIT_NS = INT64_C(30000000000);
+    struct probe_question question = {api, provider};
+    struct assay_error answer = {0}, err;
+    if (assay_isolate(probe_in_child, &question, &answer, sizeof answer, TIME_LIMIT_NS, &err))
+        return assay_arena_printf(arena, "asked in a process of its own whether it works, %s", err.message);
+    return answer.status ? assay_arena_strdup(arena, answer.message) : "";
+}
+
 static void add_platform(struct assay_platform_list *platforms, const struct assay_ort_provider *provider, const char *version,
                          const char *reason)
 {
@@ -113,8 +139,8 @@ static void list(struct assay_platform_list *platforms)
     for (int i = n - 1; i >= 0; i--) { /* the CPU's comes last there, first here */
         struct assay_ort_provider provider = assay_ort_provider_of(platforms->arena, providers[i]);
         const char *name = assay_ort_platform_name(platforms->arena, &provider), *reason = "";
-        if (*provider.append && (!platforms->only || strcmp(platforms->only, name) == 0) && probe(library.api, &provider, &err))
-            reason = assay_arena_strdup(platforms->arena, err.message);
+        if (*provider.append && (!platforms->only || strcmp(platforms->only, name) == 0))
+            reason = provider_reason(library.api, &provider, platforms->arena);
         add_platform(platforms, &provider, version, reason);
     }
     assay_ort_status(library.api, library.api->ReleaseAvailableProviders(providers, n), ASSAY_ABSENT, "providers", &err);

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See shape.h. */
+#include "bench/shape.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *assay_entry_find(const struct assay_text_list *entries, const char *name)
+{
+    size_t length = strlen(name);
+    for (size_t i = 0; i < entries->n; i++)
+        if (strncmp(entries->items[i], name, length) == 0 && entries->items[i][length] == '=')
+            return entries->items[i] + length + 1;
+    return NULL;
+}
+
+enum assay_status assay_shape_check_inputs(const struct assay_text_list *inputs, const char *option,
+                                           const struct assay_graph *graph, struct assay_error *err)
+{
+    for (size_t i = 0; i < inputs->n; i++) {
+        size_t length = strcspn(inputs->items[i], "=");
+        bool found = false;
+        for (int k = 0; k < graph->n_inputs && !found; k++) {
+            const char *name = graph->values[graph->inputs[k]].name;
+            found = strlen(name) == length && strncmp(name, inputs->items[i], length) == 0;
+        }
+        if (!found)
+            return assay_error_set(err, ASSAY_INVALID, "--%s '%s': model '%s' has no input '%.*s'; its first is '%s'", option,
+                                   inputs->items[i], graph->name, (int)length, inputs->items[i],
+                                   graph->n_inputs ? graph->values[graph->inputs[0]].name : "");
+    }
+    return ASSAY_OK;
+}
+
+static enum assay_status parse_dim(const char *text, char **end, int64_t batch, int64_t *value, bool *is_batch,
+                                   struct assay_error *err)
+{
+    if (*text == 'N') {
+        *value = batch;
+        *is_batch = true;
+        *end = (char *)text + 1;
+        return ASSAY_OK;
+    }
+    errno = 0;
+    *value = strtoll(text, end, 10);
+    if (*end == text || errno || *value < 0 || *value > ASSAY_MAX_DIM)
+        return assay_error_set(err, ASSAY_INVALID, "'%s' is no dimension: a number up to %d, or N for the batch", text,
+                               ASSAY_MAX_DIM);
+    return ASSAY_OK;
+}
+
+/* "1x3x640x640" over what the model declares; a scalar is the empty text. */
+static enum assay_status apply_shape(const char *input, const char *text, int64_t batch, struct assay_type *type, bool *is_batch,
+                                     struct assay_error *err)
+{
+    int rank = 0;
+    char *p = (char *)text;
+    while (*p) {
+        int64_t value = 0;
+        enum assay_status st = rank < ASSAY_MAX_RANK
+                                   ? parse_dim(p, &p, batch, &value, is_batch, err)
+                                   : assay_error_set(err, ASSAY_INVALID, "it has more than %d dimensions", ASSAY_MAX_RANK);
+        if (!st && *p != 'x' && *p != 0)
+            st = assay_error_set(err, ASSAY_INVALID, "dimensions are separated by x");
+        if (st)
+            return assay_error_prefix(err, st, "--shape %s=%s", input, text);
+        if (type->rank >= 0 && rank < type->rank && type->dims[rank] >= 0 && type->dims[rank] != value)
+            return assay_error_set(err, ASSAY_INVALID, "--shape %s=%s: the model fixes dimension %d at %lld", input, text, rank,
+                                   (long long)type->dims[rank]);
+        if (type->rank < 0 || rank < type->rank)
+            type->dims[rank] = value;
+        rank++;
+        if (*p == 'x' && p[1] == 0)
+            return assay_error_set(err, ASSAY_INVALID, "--shape %s=%s ends in x", input, text);
+        p += *p == 'x';
+    }
+    if (type->rank >= 0 && rank != type->rank)
+        return assay_error_set(err, ASSAY_INVALID, "--shape %s=%s has %d dimensions, the model's input has %d", input, text, rank,
+                               type->rank);
+    type->rank = rank;
+    return ASSAY_OK;
+}
+
+static bool called_batch(const char *name)
+{
+    return name && (strcasestr(name, "batch") || strcmp(name, "N") == 0 || strcmp(name, "n") == 0);
+}
+
+enum assay_status assay_shape_check_dims(const struct assay_text_list *dims, const struct assay_graph *graph,
+                                         struct assay_error *err)
+{
+    for (size_t i = 0; i < dims->n; i++) {
+        const char *value = strchr(dims->items[i], '=') + 1;
+        size_t length = (size_t)(value - 1 - dims->items[i]);
+        bool found = false;
+        for (int k = 0; k < graph->n_inputs; k++) {
+            const struct assay_value *v = &graph->values[graph->inputs[k]];
+            for (int d = 0; v->dim_names && d < v->type.rank; d++)
+                found |=
+                    v->dim_names[d] && strlen(v->dim_names[d]) == length && memcmp(v->dim_names[d], dims->items[i], length) == 0;
+        }
+        if (!found)
+            return assay_error_set(err, ASSAY_INVALID, "--dim %s: model '%s' has no dimension of that name", dims->items[i],
+                                   graph->name);
+    }
+    return ASSAY_OK;
+}
+
+/* What --shape leaves open: --dim, then the batch. */
+static enum assay_status bind_open(const struct assay_shape_request *request, const struct assay_value *input,
+                                   struct assay_type *type, bool *follows_batch, struct assay_error *err)
+{
+    for (int d = 0; d < type->rank; d++) {
+        const char *name = input->dim_names ? input->dim_names[d] : NULL;
+        const char *given = name ? assay_entry_find(&request->dims, name) : NULL;
+        if (type->dims[d] >= 0)
+            continue;
+        if (given) {
+            char *end;
+            errno = 0;
+            type->dims[d] = strtoll(given, &end, 10);
+            if (end == given || *end || errno || type->dims[d] < 0 || type->dims[d] > ASSAY_MAX_DIM)
+                return assay_error_set(err, ASSAY_INVALID, "--dim %s=%s: '%s' is no number up to %d", name, given, given,
+                                       ASSAY_MAX_DIM);
+        } else if (called_batch(name) || (d == 0 && type->rank > 1)) {
+            type->dims[d] = request->batch;
+            *follows_batch = true;
+        }
+    }
+    return ASSAY_OK;
+}
+
+enum assay_status assay_shape_bind(const struct assay_shape_request *request, const struct assay_value *input,
+                                   struct assay_type *type, bool *follows_batch, struct assay_error *err)
+{
+    const char *shape = assay_entry_find(&request->shapes, input->name);
+    *type = input->type;
+    enum assay_status st = shape ? apply_shape(input->name, shape, request->batch, type, follows_batch, err) : ASSAY_OK;
+    return st ? st : bind_open(request, input, type, follows_batch, err);
+}
+
+bool assay_shape_is_whole(const struct assay_type *type)
+{
+    for (int d = 0; d < type->rank; d++)
+        if (type->dims[d] < 0)
+            return false;
+    return type->rank >= 0;
+}
+
+const char *assay_shape_hint(const struct assay_type *type, struct assay_arena *arena)
+{
+    const char *text = "";
+    for (int d = 0; d < type->rank; d++)
+        text = type->dims[d] >= 0 ? assay_arena_printf(arena, "%s%s%lld", text, d ? "x" : "", (long long)type->dims[d])
+                                  : assay_arena_printf(arena, "%s%s?", text, d ? "x" : "");
+    return text;
+}
