@@ -5,7 +5,6 @@
 #include "cli/cli.h"
 #include "graph/infer.h"
 #include "model/analysis.h"
-#include "model/family.h"
 #include "model/presets.h"
 
 #include <math.h>
@@ -194,11 +193,11 @@ static const char *explain_cost(const struct model *model, const struct assay_gr
  * cost what real ones do. */
 static enum assay_status open_model(const char *path, struct assay_graph **graph, struct assay_error *err)
 {
-    const struct assay_model_options options = {.weights = ASSAY_WEIGHTS_DECLARED};
+    const struct assay_model_options declared = {.weights = ASSAY_WEIGHTS_DECLARED};
     const struct assay_preset *preset = assay_preset_find(path);
     if (preset && !assay_fs_exists(path))
-        return assay_preset_open(preset, &options, graph, NULL, err);
-    return assay_model_open(path, &options, graph, NULL, err);
+        return assay_preset_open(preset, &declared, graph, NULL, err);
+    return assay_model_open(path, &declared, graph, NULL, err);
 }
 
 static void read_model(struct models *models, struct model *model)
