@@ -189,25 +189,27 @@ static const char *explain_cost(const struct model *model, const struct assay_gr
                               (long long)analysis->n_unknown, (long long)analysis->n_nodes, analysis->unknown_op);
 }
 
-/* An ONNX file, a folder with a config.json, or else a preset. Weights are looked at in neither of the latter: declared ones
- * cost what real ones do. */
-static enum assay_status open_model(const char *path, struct assay_graph **graph, struct assay_error *err)
+/* An ONNX file, a folder with a config.json, or else a preset, whose weights are declared only: they cost what real ones do. */
+static enum assay_status open_model(const char *path, struct assay_graph **graph, struct assay_model_info *info,
+                                    struct assay_error *err)
 {
-    const struct assay_model_options declared = {.weights = ASSAY_WEIGHTS_DECLARED};
+    const struct assay_model_options how = {.weights = ASSAY_WEIGHTS_FILE_OR_DECLARED};
     const struct assay_preset *preset = assay_preset_find(path);
     if (preset && !assay_fs_exists(path))
-        return assay_preset_open(preset, &declared, graph, NULL, err);
-    return assay_model_open(path, &declared, graph, NULL, err);
+        return assay_preset_open(preset, &how, graph, info, err);
+    return assay_model_open(path, &how, graph, info, err);
 }
 
 static void read_model(struct models *models, struct model *model)
 {
     struct assay_arena *arena = &models->cli->arena;
     struct assay_graph *graph;
-    model->status = open_model(model->path, &graph, &model->err);
+    struct assay_model_info info;
+    model->status = open_model(model->path, &graph, &info, &model->err);
     if (model->status)
         return;
-    assay_graph_hash(graph, model->id);
+    if (strcmp(info.weights, "file") == 0)
+        assay_graph_hash(graph, model->id); /* without weights it is no model yet */
     model->opset = graph->opset;
     model->producer = assay_arena_strdup(arena, graph->producer);
     for (int i = 0; i < graph->n_inputs && !model->status; i++)
@@ -300,7 +302,7 @@ static void add_row(struct assay_table *table, const int *place, const struct mo
     const char *const texts[N_COLUMNS] = {
         [NAME] = model->name,
         [PATH] = model->path,
-        [ID] = model->id,
+        [ID] = *model->id ? model->id : NULL,
         [FAMILY] = analysis->family,
         [FAMILY_WHY] = analysis->family_why,
         [MODALITY] = analysis->modality,

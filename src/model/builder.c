@@ -49,18 +49,33 @@ void assay_builder_release(struct assay_builder *b)
     *b = (struct assay_builder){0};
 }
 
+static int fail(struct assay_builder *b, const char *scope, enum assay_status status, const char *format, va_list args)
+{
+    char text[420];
+    vsnprintf(text, sizeof text, format, args);
+    if (!b->status)
+        b->status = assay_error_set(b->err, status, "%s%s%s", scope, *scope ? ": " : "", text);
+    return -1;
+}
+
 int b_fail(struct assay_builder *b, enum assay_status status, const char *format, ...)
 {
-    if (b->status)
-        return -1;
-    char text[420];
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    int none = fail(b, b->scope, status, format, args);
     va_end(args);
-    b->status =
-        *b->scope ? assay_error_set(b->err, status, "%s: %s", b->scope, text) : assay_error_set(b->err, status, "%s", text);
-    return -1;
+    return none;
+}
+
+/* Of what the sentence names in full. */
+static int fail_plainly(struct assay_builder *b, enum assay_status status, const char *format, ...) ASSAY_PRINTF(3, 4);
+static int fail_plainly(struct assay_builder *b, enum assay_status status, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int none = fail(b, "", status, format, args);
+    va_end(args);
+    return none;
 }
 
 /* Tensors of the checkpoint that nothing was made of. */
@@ -182,7 +197,7 @@ static int add_input(struct assay_builder *b, const char *name, enum assay_dtype
     }
     int value = assay_graph_add_value(b->graph, name, &type);
     struct assay_value *v = &b->graph->values[value];
-    v->dim_names = assay_arena_array(&b->graph->arena, (size_t)type.rank + 1, sizeof *v->dim_names);
+    v->dim_names = assay_arena_array(&b->graph->arena, ASSAY_MAX_RANK, sizeof *v->dim_names);
     for (int i = 0; i < type.rank; i++)
         v->dim_names[i] = symbols[i] ? assay_arena_strdup(&b->graph->arena, symbols[i]) : NULL;
     assay_graph_add_input(b->graph, value);
@@ -324,7 +339,7 @@ static void load(struct assay_builder *b, const char *name, const struct assay_t
         if (strcmp(b->aliases[i].target, name) == 0)
             index = find_tensor(b, b->aliases[i].alias);
     if (index < 0) {
-        b_fail(b, ASSAY_INVALID, "the weights have no tensor '%s'", name);
+        fail_plainly(b, ASSAY_INVALID, "the weights have no tensor '%s'", name);
         return;
     }
     struct assay_tensor found;
@@ -333,17 +348,17 @@ static void load(struct assay_builder *b, const char *name, const struct assay_t
     wanted.dtype = found.type.dtype;
     if (!assay_type_equal(&found.type, &wanted)) {
         char a[200], c[200];
-        b_fail(b, ASSAY_INVALID, "tensor '%s' is %s in the weights, but the config makes it %s", name,
-               assay_type_text(&found.type, a, sizeof a), assay_type_text(&wanted, c, sizeof c));
+        fail_plainly(b, ASSAY_INVALID, "tensor '%s' is %s in the weights, but the config makes it %s", name,
+                     assay_type_text(&found.type, a, sizeof a), assay_type_text(&wanted, c, sizeof c));
     } else if (!assay_dtype_is_float(found.type.dtype)) {
-        b_fail(b, ASSAY_UNSUPPORTED, "tensor '%s' is of dtype %s, not a floating-point one", name,
-               assay_dtype_word(found.type.dtype));
+        fail_plainly(b, ASSAY_UNSUPPORTED, "tensor '%s' is of dtype %s, not a floating-point one", name,
+                     assay_dtype_word(found.type.dtype));
     } else if (found.type.dtype == ASSAY_F32) {
         assay_tensor_share(tensor, &found);
     } else {
         struct assay_error err;
         if (assay_tensor_convert(tensor, &found, ASSAY_F32, &err))
-            b_fail(b, err.status, "%s", err.message);
+            fail_plainly(b, err.status, "%s", err.message);
     }
     assay_tensor_release(&found);
 }
@@ -368,7 +383,7 @@ static void declare(struct assay_builder *b, const struct assay_type *type, stru
         size_t room = (size_t)(size > 0 ? size : 1);
         void *data = mmap(NULL, room, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (data == MAP_FAILED) {
-            b_fail(b, ASSAY_NO_MEMORY, "no address space for a tensor of %lld bytes", (long long)size);
+            fail_plainly(b, ASSAY_NO_MEMORY, "no address space for a tensor of %lld bytes", (long long)size);
             return;
         }
         struct mapped *map = assay_alloc(sizeof *map);
@@ -414,7 +429,7 @@ static void randomize(struct assay_builder *b, const char *name, const struct as
 {
     struct assay_error err;
     if (assay_tensor_alloc(tensor, type, &err)) {
-        b_fail(b, err.status, "%s: %s", name, err.message);
+        fail_plainly(b, err.status, "%s: %s", name, err.message);
         return;
     }
     float scale, offset, *to = tensor->data;
@@ -451,18 +466,18 @@ static int parameter(struct assay_builder *b, const char *name, size_t rank, con
     int known = assay_graph_find(b->graph, name);
     if (known >= 0) {
         struct assay_type had = b->graph->values[known].type;
-        return assay_type_equal(&had, &type) ? known : b_fail(b, ASSAY_INVALID, "'%s' is used with two shapes", name);
+        return assay_type_equal(&had, &type) ? known : fail_plainly(b, ASSAY_INVALID, "'%s' is used with two shapes", name);
     }
     for (size_t i = 0; i < rank; i++)
         if (dims[i] < 0)
-            return b_fail(b, ASSAY_INVALID, "the config makes dimension %zu of '%s' negative", i, name);
+            return fail_plainly(b, ASSAY_INVALID, "the config makes dimension %zu of '%s' negative", i, name);
     int64_t size = assay_type_bytes(&type);
     if (size < 0 || size > most_bytes || b->graph->n_values > 8 * MOST_PARAMETERS)
-        return b_fail(b, ASSAY_INVALID, "the config makes '%s' larger than any model that is known", name);
+        return fail_plainly(b, ASSAY_INVALID, "the config makes '%s' larger than any model that is known", name);
     struct assay_tensor tensor = {0};
     if (b->checkpoint)
         load(b, name, &type, &tensor);
-    else if (b->options->weights == ASSAY_WEIGHTS_DECLARED)
+    else if (b->options->weights >= ASSAY_WEIGHTS_FILE_OR_DECLARED)
         declare(b, &type, &tensor);
     else
         randomize(b, name, &type, &tensor);

@@ -134,12 +134,12 @@ static enum assay_status build(const json_t *json, const char *where, struct ass
         if (st)
             assay_error_set(err, st, "%s: %s", where, build_error.message);
     }
-    const char *weights = checkpoint ? "file" : options->weights == ASSAY_WEIGHTS_DECLARED ? "declared" : "random";
+    const char *weights = checkpoint ? "file" : options->weights >= ASSAY_WEIGHTS_FILE_OR_DECLARED ? "declared" : "random";
     if (!st) {
         (*graph)->producer = "assay";
-        assay_graph_add_metadata(*graph, "assay.family", family->name);
-        assay_graph_add_metadata(*graph, "assay.architecture", architecture->name);
-        assay_graph_add_metadata(*graph, "assay.weights", weights);
+        assay_graph_add_metadata(*graph, "family", family->name);
+        assay_graph_add_metadata(*graph, "architecture", architecture->name);
+        assay_graph_add_metadata(*graph, "weights", weights);
     }
     if (info)
         *info = (struct assay_model_info){
@@ -174,7 +174,7 @@ static enum assay_status open_folder(const char *path, const struct assay_model_
     assay_arena_init(&arena);
     const char *where = assay_path_join(&arena, path, "config.json");
     enum assay_status st = assay_json_read(where, &config, err);
-    if (!st && options->weights == ASSAY_WEIGHTS_AUTO) {
+    if (!st && (options->weights == ASSAY_WEIGHTS_AUTO || options->weights == ASSAY_WEIGHTS_FILE_OR_DECLARED)) {
         st = assay_checkpoint_open(&checkpoint, path, err);
         has_weights = !st;
         bool pickled = assay_fs_exists(assay_path_join(&arena, path, "pytorch_model.bin")) ||

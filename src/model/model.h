@@ -10,8 +10,9 @@
 #include "graph/graph.h"
 
 enum assay_model_weights {
-    ASSAY_WEIGHTS_AUTO,     /* the folder's, or random ones where it has none */
-    ASSAY_WEIGHTS_RANDOM,   /* seeded, of sensible scale */
+    ASSAY_WEIGHTS_AUTO,   /* the folder's, or random ones where it has none */
+    ASSAY_WEIGHTS_RANDOM, /* seeded, of sensible scale */
+    ASSAY_WEIGHTS_FILE_OR_DECLARED,
     ASSAY_WEIGHTS_DECLARED, /* zeros that take no memory: for counting, not for running */
 };
 
