@@ -104,11 +104,8 @@ static void answer(struct assay_builder *b, int x, int64_t hidden)
 }
 
 /* BERT's transform and the decoder, whose bias stands beside it. */
-static int bert_vocabulary(struct assay_builder *b, const struct encoder *e, int x, bool tied)
+static int bert_vocabulary(struct assay_builder *b, const struct encoder *e, int x)
 {
-    if (tied)
-        b_tie(b, "cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight");
-    b_tie(b, "cls.predictions.decoder.bias", "cls.predictions.bias");
     b_enter(b, "cls.predictions");
     x = b_activation(b, b_linear(b, x, "transform.dense", e->hidden, e->hidden, true), e->activation);
     x = b_layer_norm(b, x, "transform.LayerNorm", e->hidden, e->eps);
@@ -159,19 +156,22 @@ static void build_bert(struct assay_builder *b, struct assay_config *c, const st
     if (assay_config_status(c))
         return;
     b_ignore(b, "*embeddings.position_ids");
+    if (tied)
+        b_tie(b, "cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight");
+    b_tie(b, "cls.predictions.decoder.bias", "cls.predictions.bias");
     int x = encode(b, &e, alone ? "" : "bert");
     if (alone) {
         b_output(b, x, "last_hidden_state");
         if (b_has(b, "pooler.dense.weight", true))
             b_output(b, pool(b, &e, "", x), "pooler_output");
     } else if (is(a, "BertForPreTraining")) {
-        b_output(b, bert_vocabulary(b, &e, x, tied), "prediction_logits");
+        b_output(b, bert_vocabulary(b, &e, x), "prediction_logits");
         b_output(b, next_sentence(b, &e, x), "seq_relationship_logits");
     } else if (is(a, "BertForMaskedLM")) {
         /* Transformers loads this head from checkpoints of pre-training, too. */
         b_ignore(b, "cls.seq_relationship.*");
         b_ignore(b, "bert.pooler.*");
-        b_output(b, bert_vocabulary(b, &e, x, tied), "logits");
+        b_output(b, bert_vocabulary(b, &e, x), "logits");
     } else if (is(a, "BertForNextSentencePrediction")) {
         b_ignore(b, "cls.predictions.*");
         b_output(b, next_sentence(b, &e, x), "logits");
@@ -218,12 +218,12 @@ static void build_distilbert(struct assay_builder *b, struct assay_config *c, co
     if (assay_config_status(c))
         return;
     b_ignore(b, "*embeddings.position_ids");
+    if (tied)
+        b_tie(b, "vocab_projector.weight", "distilbert.embeddings.word_embeddings.weight");
     int x = encode(b, &e, alone ? "" : "distilbert");
     if (alone) {
         b_output(b, x, "last_hidden_state");
     } else if (is(a, "DistilBertForMaskedLM")) {
-        if (tied)
-            b_tie(b, "vocab_projector.weight", "distilbert.embeddings.word_embeddings.weight");
         x = b_activation(b, b_linear(b, x, "vocab_transform", e.hidden, e.hidden, true), e.activation);
         x = b_layer_norm(b, x, "vocab_layer_norm", e.hidden, 1e-12);
         b_output(b, b_linear(b, x, "vocab_projector", e.hidden, e.vocabulary, true), "logits");

@@ -36,6 +36,7 @@ void causal_build(struct assay_builder *b, struct assay_config *c, const struct 
     int64_t labels = sequence || token ? c_labels(c, 2) : 0, pad_token = sequence ? causal_pad_token(c) : -1;
     if (assay_config_status(c))
         return;
+    decoder_tie(b, d, "");
     int ids = b_input(b, "input_ids", ASSAY_I64, "batch sequence");
     int mask = b_input_optional(b, "attention_mask", true, ASSAY_I64, "batch sequence");
     int positions = b_input_optional(b, "position_ids", false, ASSAY_I64, "batch sequence");

@@ -233,12 +233,16 @@ int decoder_embed(struct assay_builder *b, const struct decoder *d, int ids)
     return b_embedding(b, ids, "embed_tokens", d->vocabulary, d->hidden);
 }
 
-int decoder_head(struct assay_builder *b, const struct decoder *d, int x, const char *prefix)
+void decoder_tie(struct assay_builder *b, const struct decoder *d, const char *prefix)
 {
     const char *dot = *prefix ? "." : "";
     if (d->tied)
         b_tie(b, assay_arena_printf(&b->arena, "%s%slm_head.weight", prefix, dot),
               assay_arena_printf(&b->arena, "%s%smodel.embed_tokens.weight", prefix, dot));
+}
+
+int decoder_head(struct assay_builder *b, const struct decoder *d, int x, const char *prefix)
+{
     b_enter(b, "%s", prefix);
     x = b_linear(b, x, "lm_head", d->hidden, d->vocabulary, false);
     b_leave(b);

@@ -27,7 +27,9 @@ void decoder_read(struct decoder *d, struct assay_config *c, const char *model_t
  * norm, with hidden_states, attentions and past_key_values as optional outputs. attention_mask int64 [batch, length] or -1,
  * position_ids int64 [batch or 1, length]. */
 int decoder_run(struct assay_builder *b, const struct decoder *d, int x, int attention_mask, int position_ids);
-/* [batch, length, vocabulary]: PREFIX.lm_head, tied to PREFIX.model.embed_tokens where the config says so. Within no scope. */
+/* PREFIX.lm_head is PREFIX.model.embed_tokens where the config says so. Before any of the others. */
+void decoder_tie(struct assay_builder *b, const struct decoder *d, const char *prefix);
+/* [batch, length, vocabulary]: PREFIX.lm_head. Within no scope. */
 int decoder_head(struct assay_builder *b, const struct decoder *d, int x, const char *prefix);
 /* Token embeddings, within the scope of the model. */
 int decoder_embed(struct assay_builder *b, const struct decoder *d, int ids);

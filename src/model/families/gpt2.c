@@ -98,6 +98,8 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
     b_ignore(b, "*.attn.bias");
     b_ignore(b, "*.attn.masked_bias");
     const char *scope = alone || b_has(b, "wte.weight", false) ? "" : "transformer";
+    if (g.tied)
+        b_tie(b, "lm_head.weight", *scope ? "transformer.wte.weight" : "wte.weight");
     int ids = b_input(b, "input_ids", ASSAY_I64, "batch sequence"), x = run(b, &g, ids, scope);
     if (alone) {
         b_output(b, x, "last_hidden_state");
@@ -106,8 +108,6 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
     } else if (is(architecture, "GPT2ForTokenClassification")) {
         b_output(b, b_linear(b, x, "classifier", g.hidden, labels, true), "logits");
     } else {
-        if (g.tied)
-            b_tie(b, "lm_head.weight", *scope ? "transformer.wte.weight" : "wte.weight");
         b_output(b, b_linear(b, x, "lm_head", g.hidden, g.vocabulary, false), "logits");
     }
 }
