@@ -216,8 +216,12 @@ const char *assay_case_command(const struct assay_case *c, struct assay_arena *a
     for (size_t i = 0; i < c->n_options; i++)
         text = assay_arena_printf(arena, "%s --option %s", text,
                                   quoted(arena, assay_arena_printf(arena, "%s=%s", c->options[i].name, c->options[i].value)));
-    return assay_arena_printf(arena, "%s --min-time %g --max-time %g --interval %g --seed %lld", text, c->min_time, c->max_time,
-                              c->interval, (long long)c->seed);
+    if (!c->check)
+        text = assay_arena_printf(arena, "%s --no-check", text);
+    if (c->tolerance > 0)
+        text = assay_arena_printf(arena, "%s --tolerance %g", text, c->tolerance);
+    return assay_arena_printf(arena, "%s --warmup-time %g --min-time %g --max-time %g --interval %g --seed %lld", text,
+                              c->warmup_time, c->min_time, c->max_time, c->interval, (long long)c->seed);
 }
 
 const char *assay_case_label(const struct assay_case *c, struct assay_arena *arena)
