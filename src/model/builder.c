@@ -261,8 +261,15 @@ void b_output(struct assay_builder *b, int value, const char *format, ...)
     va_start(args, format);
     const char *name = format_name(b, format, args);
     va_end(args);
+    int n_before = b->graph->n_outputs;
     if (!b->options->only_those_outputs || is_wanted(b, name))
         add_output(b, value, name);
+    if (b->graph->n_outputs == n_before)
+        return;
+    /* Main outputs come before the others. */
+    int *outputs = b->graph->outputs, added = outputs[n_before];
+    memmove(outputs + b->n_main + 1, outputs + b->n_main, (size_t)(n_before - b->n_main) * sizeof *outputs);
+    outputs[b->n_main++] = added;
 }
 
 void b_output_optional(struct assay_builder *b, int value, const char *format, ...)

@@ -37,7 +37,7 @@ struct assay_builder {
     struct assay_arena arena;
     char scope[B_MAX_SCOPE]; /* "bert.encoder.layer.0" */
     size_t scope_ends[B_MAX_DEPTH];
-    int depth;
+    int depth, n_main;       /* n_main: main outputs */
     struct b_alias *aliases; /* tied names */
     const char **ignored;    /* patterns of tensors that nobody needs */
     size_t n_aliases, n_ignored;
