@@ -9,7 +9,7 @@
 #include "bench/profile.h"
 #include "device/device.h"
 #include "graph/infer.h"
-#include "graph/onnx.h"
+#include "model/model.h"
 #include "runtime/registry.h"
 #include "stats/stats.h"
 
@@ -61,7 +61,7 @@ static void pin(const struct assay_case *c, struct assay_row *row)
 static enum assay_status load(struct session *s, struct assay_error *err)
 {
     const struct assay_case *c = s->c;
-    enum assay_status st = assay_onnx_load(c->model_path, &s->graph, err);
+    enum assay_status st = assay_model_open(c->model_path, NULL, &s->graph, NULL, err);
     if (st)
         return st;
     struct assay_binding *bindings = assay_arena_array(&s->arena, c->n_inputs * ASSAY_MAX_RANK, sizeof *bindings);

@@ -5,8 +5,8 @@
 #include "base/fs.h"
 #include "bench/inputs.h"
 #include "graph/infer.h"
-#include "graph/onnx.h"
 #include "model/analysis.h"
+#include "model/model.h"
 #include "runtime/registry.h"
 
 #include <errno.h>
@@ -208,7 +208,6 @@ static void set_measuring(struct assay_case *c, const struct assay_spec *spec)
     c->trace_path = spec->trace_path;
     c->ep_library = spec->ep_library;
     c->suite = spec->suite;
-    c->weights = "file";
     c->peak_flops = c->peak_bytes = NAN;
 }
 
@@ -326,13 +325,15 @@ static enum assay_status add_model(struct assay_plan *plan, const struct assay_s
     char id[ASSAY_HASH_TEXT_SIZE];
     if (!is_utf8(base.model_path))
         return assay_error_set(err, ASSAY_INVALID, "the path of model '%s' is not UTF-8: give it another name", base.model_path);
-    enum assay_status st = assay_onnx_load(path, &graph, err);
+    struct assay_model_info info;
+    enum assay_status st = assay_model_open(path, NULL, &graph, &info, err);
     if (st)
         return st;
     assay_graph_hash(graph, id);
     base.model_id = assay_arena_strdup(&plan->arena, id);
     base.model = model_name(spec, path, &plan->arena);
     set_measuring(&base, spec);
+    base.weights = info.weights;
     st = set_options(&base, spec, &plan->arena, err);
     if (!st)
         st = assay_shape_check_inputs(&spec->shapes, "shape", graph, err);

@@ -194,9 +194,6 @@ static enum assay_status open_model(const char *path, struct assay_graph **graph
                                     struct assay_error *err)
 {
     const struct assay_model_options how = {.weights = ASSAY_WEIGHTS_FILE_OR_DECLARED};
-    const struct assay_preset *preset = assay_preset_find(path);
-    if (preset && !assay_fs_exists(path))
-        return assay_preset_open(preset, &how, graph, info, err);
     return assay_model_open(path, &how, graph, info, err);
 }
 

@@ -5,6 +5,7 @@
 #include "base/fs.h"
 #include "graph/onnx.h"
 #include "model/family.h"
+#include "model/presets.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -200,5 +201,10 @@ enum assay_status assay_model_open(const char *path, const struct assay_model_op
         *info = (struct assay_model_info){.family = "", .architecture = "", .weights = "file", .parameters = -1};
     if (assay_fs_is_folder(path))
         return open_folder(path, options ? options : &usual, graph, info, err);
+    const struct assay_preset *preset = assay_preset_find(path);
+    if (preset && !assay_fs_exists(path))
+        return assay_preset_open(preset, options, graph, info, err);
+    if (!assay_fs_exists(path) && !strchr(path, '/') && !strchr(path, '.'))
+        return assay_error_set(err, ASSAY_ABSENT, "there is no file '%s', and no known model of that name", path);
     return assay_onnx_load(path, graph, err);
 }

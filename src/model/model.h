@@ -40,8 +40,9 @@ struct assay_model_info {
     int64_t parameters;                /* -1 = not counted: an ONNX file */
 };
 
-/* path: a folder with config.json, or an ONNX file. info may be NULL. The graph is the caller's to close. ASSAY_UNSUPPORTED names
- * what is not understood: a model type, an architecture, a field. */
+/* path: a folder with config.json, an ONNX file, or, where there is no such file, the name of a preset. options and info may be
+ * NULL. The graph is the caller's to close. ASSAY_UNSUPPORTED names what is not understood: a model type, an architecture, a
+ * field. */
 enum assay_status assay_model_open(const char *path, const struct assay_model_options *options, struct assay_graph **graph,
                                    struct assay_model_info *info, struct assay_error *err);
 /* From a config alone, with random or declared weights. `where` begins the sentences of errors. */
