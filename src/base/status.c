@@ -42,7 +42,7 @@ static void clean(struct assay_error *err, bool cut)
         if (cut && end + n > size - 4)
             break;
         if (n == 0 || p[end] < 0x20 || p[end] == 0x7F)
-            p[end] = '?';
+            p[end] = p[end] == '\n' || p[end] == '\r' || p[end] == '\t' ? ' ' : '?'; /* libraries' sentences have line breaks */
         end += n ? n : 1;
     }
     if (cut)

@@ -83,12 +83,7 @@ enum assay_status assay_lake_db_error(duckdb_error_type type, const char *messag
     /* What follows an empty line repeats the statement or lists stack frames. */
     const char *end = strstr(message, "\n\n");
     int n = end ? (int)(end - message) : (int)strlen(message);
-    assay_error_set(err, st, "%.*s", n < 500 ? n : 500, message);
-    for (char *p = err ? err->message : NULL; p && *p; p++) {
-        if (*p == '\n')
-            *p = ' ';
-    }
-    return st;
+    return assay_error_set(err, st, "%.*s", n < 500 ? n : 500, message);
 }
 
 enum assay_status assay_lake_db_run(struct assay_lake_db *db, const char *sql, int64_t *n_changed, struct assay_error *err)

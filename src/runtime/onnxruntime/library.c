@@ -76,9 +76,6 @@ enum assay_status assay_ort_status(const OrtApi *api, OrtStatus *status, enum as
     enum assay_status st =
         api->GetErrorCode(status) == ORT_NOT_IMPLEMENTED ? ASSAY_UNSUPPORTED : status_from_text(text, otherwise);
     assay_error_set(err, st, "%s: ONNX Runtime says: %s", what, text);
-    for (char *p = err ? err->message : NULL; p && *p; p++)
-        if (*p == '\n' || *p == '\r')
-            *p = ' ';
     api->ReleaseStatus(status);
     return st;
 }
