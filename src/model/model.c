@@ -174,7 +174,9 @@ static enum assay_status open_folder(const char *path, const struct assay_model_
     json_t *config = NULL;
     assay_arena_init(&arena);
     const char *where = assay_path_join(&arena, path, "config.json");
-    enum assay_status st = assay_json_read(where, &config, err);
+    enum assay_status st = assay_fs_exists(where)
+                               ? assay_json_read(where, &config, err)
+                               : assay_error_set(err, ASSAY_INVALID, "%s has no config.json, so it is no model", path);
     if (!st && (options->weights == ASSAY_WEIGHTS_AUTO || options->weights == ASSAY_WEIGHTS_FILE_OR_DECLARED)) {
         st = assay_checkpoint_open(&checkpoint, path, err);
         has_weights = !st;
