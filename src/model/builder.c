@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 struct b_alias {
     const char *alias, *target;
@@ -435,6 +436,14 @@ static void fill_pool(struct assay_builder *b)
 static void randomize(struct assay_builder *b, const char *name, const struct assay_type *type, struct assay_tensor *tensor)
 {
     struct assay_error err;
+    /* A system that lends more memory than it has would end the program later, without a sentence. */
+    int64_t memory_bytes = (int64_t)sysconf(_SC_PHYS_PAGES) * (int64_t)sysconf(_SC_PAGESIZE);
+    b->random_bytes += assay_type_bytes(type);
+    if (b->random_bytes > memory_bytes) {
+        fail_plainly(b, ASSAY_NO_MEMORY, "its random weights would take more than the %.3g GiB of memory that are here",
+                     (double)memory_bytes / (1 << 30));
+        return;
+    }
     if (assay_tensor_alloc(tensor, type, &err)) {
         fail_plainly(b, err.status, "%s: %s", name, err.message);
         return;

@@ -42,6 +42,7 @@ struct assay_builder {
     const char **ignored;    /* patterns of tensors that nobody needs */
     size_t n_aliases, n_ignored;
     int64_t n_parameters;      /* elements of the parameters asked for, tied ones once, buffers not */
+    int64_t random_bytes;      /* of random weights, so far */
     float *random_pool;        /* numbers that random weights are cut from */
     struct assay_tensor zeros; /* what declared weights borrow */
     enum assay_status status;

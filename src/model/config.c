@@ -33,6 +33,8 @@ static const struct {
     {"id2label", IRRELEVANT},
     {"label2id", IRRELEVANT},
     {"num_labels", IRRELEVANT},
+    {"_num_labels", IRRELEVANT},
+    {"xla_device", IRRELEVANT},
     {"language", IRRELEVANT},
     {"name", IRRELEVANT},
     /* how Transformers returns and runs things */

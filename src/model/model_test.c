@@ -287,7 +287,22 @@ ASSAY_TEST(a_config_that_assay_does_not_build_is_one_sentence)
     }
 }
 
-ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(a_folder_with_weights_is_opened_and_its_bytes_are_shared),
+ASSAY_TEST(random_weights_beyond_all_memory_are_refused)
+{
+    static const char text[] = "{\"model_type\": \"llama\", \"vocab_size\": 1000000, \"hidden_size\": 1000000,"
+                               " \"num_attention_heads\": 2, \"num_key_value_heads\": 2}";
+    struct assay_error err = {0};
+    struct assay_graph *graph;
+    json_t *json;
+    struct assay_model_options options = {0};
+    CHECK_OK(assay_json_parse(text, strlen(text), "c", &json, &err), err);
+    CHECK_INT(assay_model_build(json, "c.json", &options, &graph, NULL, &err), ASSAY_NO_MEMORY);
+    CHECK_CONTAINS(err.message, "GiB of memory");
+    json_decref(json);
+}
+
+ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(random_weights_beyond_all_memory_are_refused),
+                ASSAY_TEST_ENTRY(a_folder_with_weights_is_opened_and_its_bytes_are_shared),
                 ASSAY_TEST_ENTRY(shards_are_found_by_their_index), ASSAY_TEST_ENTRY(a_bad_index_is_reported),
                 ASSAY_TEST_ENTRY(a_missing_tensor_is_named), ASSAY_TEST_ENTRY(a_surplus_tensor_is_named_unless_it_is_allowed),
                 ASSAY_TEST_ENTRY(a_tensor_of_another_shape_is_named_with_both_shapes),

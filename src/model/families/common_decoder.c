@@ -100,8 +100,8 @@ void decoder_read(struct decoder *d, struct assay_config *c, const char *model_t
     } else {
         d->qkv_bias = d->output_bias = c_bool(c, "attention_bias", false);
         d->inner_bias = c_bool(c, "mlp_bias", false);
-        /* In how many slices training computed its products. */
-        c_ignore(c, "pretraining_tp", NULL);
+        /* In how many slices training computed its products; what the first conversions called the positions. */
+        c_ignore(c, "pretraining_tp", "max_sequence_length", NULL);
     }
     read_rope(d, c);
     check(d, c);
