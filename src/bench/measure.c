@@ -110,6 +110,8 @@ enum assay_status assay_measure_runs(const struct assay_work *work, const struct
     return st;
 }
 
+double assay_measure_between_run_sd(bool noisy) { return noisy ? 0.14 : 0.02; }
+
 /* ---- server */
 
 enum { QUERIES_FOR_P99 = 1000, RATES_ROOM = 32 };
@@ -173,10 +175,10 @@ enum assay_status assay_measure_server(const struct assay_work *work, double ser
         rate = 0.5 * (low + high);
     }
     if (!st && result->n_tried == 0)
-        st = assay_error_set(
-            err, ASSAY_TIMEOUT,
-            "%d queries, which a p99 needs, take about %.0f s at half of this model's rate, and --max-time is %g s; give more",
-            QUERIES_FOR_P99, QUERIES_FOR_P99 / rate, max_time);
+        st = assay_error_set(err, ASSAY_TIMEOUT,
+                             "the %d queries that a p99 needs did not end within --max-time (%g s); at half of this model's rate "
+                             "they take %.3g s and more",
+                             QUERIES_FOR_P99, max_time, QUERIES_FOR_P99 / rate);
     assay_samples_release(&tried);
     return st;
 }

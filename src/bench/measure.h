@@ -44,6 +44,11 @@ enum assay_status assay_measure_warmup(const struct assay_work *work, const stru
 enum assay_status assay_measure_runs(const struct assay_work *work, const struct assay_measure_options *options,
                                      struct assay_samples *samples, struct assay_error *err);
 
+/* How much the medians of runs of one case vary from run to run, as relative standard deviation, where there is a single run and
+ * it cannot be seen. Measured by tests/bench/aa.sh on a virtual machine of two CPUs: 0.7 % (robustly) while nothing disturbs; 14
+ * % with other processes on both CPUs, since whole seconds are then slower by half. `noisy`: as the row says. */
+double assay_measure_between_run_sd(bool noisy);
+
 /* Scenario server. Queries arrive as a Poisson process, wait in one queue, and are served one at a time; latency counts from the
  * scheduled arrival, so that a stall is felt by all who wait behind it (no coordinated omission). */
 struct assay_server_result {

@@ -2,6 +2,7 @@
 /* assay compare: two sets of rows, case by case, with an interval for each difference. The statistics are in stats/. */
 #include "cli/compare_side.h"
 
+#include "bench/measure.h"
 #include "stats/stats.h"
 
 #include <math.h>
@@ -18,7 +19,7 @@ static const struct assay_cli_option options[] = {
     {"level", ASSAY_OPTION_REAL, "SHARE", "Level of the intervals, 0.5 to 0.9999 [0.95].", NULL},
     {"between-run-sd", ASSAY_OPTION_REAL, "SHARE",
      "Where a side has one run of a case: how much medians vary from run to run on this machine, as relative standard deviation "
-     "[0.02].",
+     "[0.02; 0.14 where the run was noisy].",
      NULL},
     {"threshold", ASSAY_OPTION_REAL, "SHARE", "Differences below this share count as none [0].", NULL},
     {"fail-on", ASSAY_OPTION_CHOICE, "VERDICT",
@@ -174,8 +175,10 @@ static void compare_series(struct comparison *cmp, const struct series *a, const
 {
     enum { N_RESAMPLES = 2000, SEED = 1 };
     struct assay_table *t = cmp->table;
-    struct assay_ratio r = assay_stats_ratio_of_runs(a->samples, a->runs, a->n, b->samples, b->runs, b->n, cmp->between_run_sd,
-                                                     cmp->level, N_RESAMPLES, SEED);
+    bool noisy = (a->n_runs == 1 && a->n_noisy) || (b->n_runs == 1 && b->n_noisy);
+    double sd = isnan(cmp->between_run_sd) ? assay_measure_between_run_sd(noisy) : cmp->between_run_sd;
+    struct assay_ratio r =
+        assay_stats_ratio_of_runs(a->samples, a->runs, a->n, b->samples, b->runs, b->n, sd, cmp->level, N_RESAMPLES, SEED);
     assay_table_real(t, RATIO, r.ratio, 4);
     if (r.interval.exists) {
         assay_table_real(t, LOW, r.interval.low, 4);
@@ -295,7 +298,7 @@ static int run(struct assay_cli *cli)
     struct comparison cmp = {.cli = cli,
                              .table = &table,
                              .level = assay_cli_real(cli, "level", 0.95),
-                             .between_run_sd = assay_cli_real(cli, "between-run-sd", 0.02),
+                             .between_run_sd = assay_cli_real(cli, "between-run-sd", NAN),
                              .threshold = assay_cli_real(cli, "threshold", 0)};
     if (cmp.level < 0.5 || cmp.level > 0.9999)
         return assay_cli_usage(cli, "--level is between 0.5 and 0.9999");

@@ -41,6 +41,13 @@ static enum assay_status infer_nothing(struct assay_op_call *call, struct assay_
     return ASSAY_OK;
 }
 
+static enum assay_status infer_dtype(struct assay_op_call *call, struct assay_error *err)
+{
+    (void)err;
+    call->outputs[0].dtype = call->inputs[0].dtype;
+    return ASSAY_OK;
+}
+
 static enum assay_status run_nothing(struct assay_op_call *call, struct assay_error *err)
 {
     (void)call;
@@ -163,7 +170,8 @@ ASSAY_TEST(what_a_rule_or_a_kernel_gets_wrong_is_a_status_with_the_node)
 {
     check_run_fails(&(struct assay_op){"A", "", 1, 2, 0, infer_negative, run_nothing, NULL}, ASSAY_INVALID, "negative");
     check_run_fails(&(struct assay_op){"A", "", 1, 2, 0, infer_endless, run_nothing, NULL}, ASSAY_INVALID, "overflows");
-    check_run_fails(&(struct assay_op){"A", "", 1, 2, 0, infer_nothing, run_nothing, NULL}, ASSAY_CRASHED, "left output 0 empty");
+    check_run_fails(&(struct assay_op){"A", "", 1, 2, 0, infer_nothing, run_nothing, NULL}, ASSAY_INVALID, "does not know");
+    check_run_fails(&(struct assay_op){"A", "", 1, 2, 0, infer_dtype, run_nothing, NULL}, ASSAY_CRASHED, "left output 0 empty");
     check_run_fails(&(struct assay_op){"A", "", 1, 2, 0, infer_same, run_wrong_shape, NULL}, ASSAY_CRASHED, "disagree");
     check_run_fails(&(struct assay_op){"A", "", 1, 2, 0, infer_same, run_failing, NULL}, ASSAY_INVALID, "index 9");
     check_run_fails(&(struct assay_op){"A", "", 1, 2, ASSAY_OP_VIA_F32, infer_same, run_failing, NULL}, ASSAY_INVALID, "index 9");

@@ -6,6 +6,7 @@
  *
  *     bench.aa LAKE [BETWEEN_RUN_SD]
  */
+#include "bench/measure.h"
 #include "lake/lake.h"
 #include "stats/stats.h"
 
@@ -14,12 +15,12 @@
 #include <stdlib.h>
 
 static const double LEVEL = 0.95, ALLOWED = 0.05;
-enum { MOST_PER_SIDE = 10 };
 
 struct run {
     double *ns;
     size_t n;
     double median;
+    bool noisy;
 };
 
 struct runs {
@@ -40,14 +41,16 @@ static enum assay_status read_runs(const char *path, struct runs *runs, struct a
     struct assay_query *query = NULL;
     enum assay_status st = assay_lake_open(&lake, path, false, warn, NULL, err);
     if (!st)
-        st = assay_lake_query(lake, "SELECT samples_ns FROM results WHERE status = 'ok' ORDER BY time", &query, err);
+        st = assay_lake_query(lake, "SELECT samples_ns, noisy FROM results WHERE status = 'ok' ORDER BY time", &query, err);
     while (!st && assay_query_next(query)) {
         json_t *list = assay_query_json(query, 0);
-        struct run run = {.n = json_array_size(list)};
+        json_t *noisy = assay_query_json(query, 1);
+        struct run run = {.n = json_array_size(list), .noisy = json_is_true(noisy)};
         run.ns = assay_arena_array(&runs->arena, run.n, sizeof *run.ns);
         for (size_t i = 0; i < run.n; i++)
             run.ns[i] = json_number_value(json_array_get(list, i));
         json_decref(list);
+        json_decref(noisy);
         if (run.n == 0)
             continue;
         run.median = assay_stats_median(run.ns, run.n);
@@ -89,7 +92,9 @@ static double judge(const struct runs *runs, int k, double between_run_sd)
         int *group_a, *group_b;
         assay_arena_init(&arena);
         size_t n_a = gather(runs, first, k, &a, &group_a, &arena), n_b = gather(runs, first + 1, k, &b, &group_b, &arena);
-        struct assay_ratio r = assay_stats_ratio_of_runs(a, group_a, n_a, b, group_b, n_b, between_run_sd, LEVEL, 2000, 1);
+        bool noisy = runs->items[first].noisy || runs->items[first + 1].noisy; /* matters where k is 1 */
+        double sd = isnan(between_run_sd) ? assay_measure_between_run_sd(noisy) : between_run_sd;
+        struct assay_ratio r = assay_stats_ratio_of_runs(a, group_a, n_a, b, group_b, n_b, sd, LEVEL, 2000, 1);
         n_unknown += !r.interval.exists;
         n_different += r.interval.exists && (r.interval.low > 1 || r.interval.high < 1);
         width += r.interval.exists ? log(r.interval.high / r.interval.low) / 2 : 0;
@@ -126,7 +131,7 @@ int main(int argc, char **argv)
 {
     struct runs runs = {.n = 0};
     struct assay_error err;
-    double between_run_sd = argc > 2 ? atof(argv[2]) : 0.02; /* that of `assay compare` */
+    double between_run_sd = argc > 2 ? atof(argv[2]) : NAN;
     int failed = 0;
     if (argc < 2) {
         fprintf(stderr, "usage: bench.aa LAKE [BETWEEN_RUN_SD]\n");
@@ -139,7 +144,7 @@ int main(int argc, char **argv)
     }
     if (runs.n >= 2)
         print_spread(&runs);
-    static const int per_side[] = {1, 2, 3, 5, MOST_PER_SIDE};
+    static const int per_side[] = {1, 2, 3, 5};
     for (size_t i = 0; i < ASSAY_COUNT(per_side); i++)
         failed |= judge(&runs, per_side[i], between_run_sd) > ALLOWED;
     assay_arena_release(&runs.arena);
