@@ -73,8 +73,8 @@ struct assay_ceiling {
     const char *isa; /* tier whose instructions were used: "avx512", "avx2", "sse", "avx512_vnni", "neon"; of memory: "temporal"
                         or "nontemporal" stores */
     int n_threads;
-    double rate;   /* per second of CPU time, all threads together: median of the repetitions */
-    double spread; /* (largest - smallest) / median of the repetitions */
+    double rate;   /* per second of CPU time, all threads together: the largest of the repetitions */
+    double spread; /* (largest - smallest) / largest of the repetitions */
 };
 struct assay_ceilings {
     struct assay_arena arena;
