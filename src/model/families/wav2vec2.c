@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * wav2vec 2.0 (Baevski et al. 2020): convolutions over the waveform, normalised per channel at the first one ("group") or per
+ * step at each ("layer"), a weight-normalised positional convolution and a post-norm or pre-norm ("stable") encoder; CTC,
+ * sequence and frame classification heads.
+ */
+#include "model/family.h"
+
+#include <string.h>
+
+struct wav2vec2 {
+    int64_t hidden, heads, layers, inner, vocabulary, labels, projection;
+    int64_t conv_dim[ASSAY_CONFIG_MAX_LIST], conv_kernel[ASSAY_CONFIG_MAX_LIST], conv_stride[ASSAY_CONFIG_MAX_LIST];
+    int n_conv;
+    int64_t position_kernel, position_groups;
+    int64_t adapter_size;                                                   /* of each layer's attention adapter, 0 = none */
+    int64_t adapter_layers, adapter_kernel, adapter_stride, adapter_hidden; /* after the encoder; 0 layers = none */
+    double eps;
+    const char *activation, *conv_activation;
+    bool conv_bias, per_step, stable, has_mask_vector, weighted_sum;
+};
+
+/* Convolutions' norms have PyTorch's default. */
+static const double conv_eps = 1e-5;
+
+static bool is(const struct assay_architecture *a, const char *name) { return strcmp(a->name, name) == 0; }
+
+static void read_convolutions(struct assay_config *c, struct wav2vec2 *w)
+{
+    static const int64_t dims[] = {512, 512, 512, 512, 512, 512, 512}, kernels[] = {10, 3, 3, 3, 3, 2, 2},
+                         strides[] = {5, 2, 2, 2, 2, 2, 2};
+    w->n_conv = c_ints(c, "conv_dim", dims, 7, w->conv_dim);
+    int n_kernels = c_ints(c, "conv_kernel", kernels, 7, w->conv_kernel);
+    int n_strides = c_ints(c, "conv_stride", strides, 7, w->conv_stride);
+    bool positive = w->n_conv > 0 && n_kernels == w->n_conv && n_strides == w->n_conv;
+    for (int i = 0; positive && i < w->n_conv; i++)
+        positive = w->conv_dim[i] > 0 && w->conv_kernel[i] > 0 && w->conv_stride[i] > 0;
+    if (!positive)
+        assay_config_fail(
+            c, ASSAY_INVALID,
+            "\"conv_dim\", \"conv_kernel\" and \"conv_stride\" must be lists of positive numbers of the same length");
+    w->conv_bias = c_bool(c, "conv_bias", false);
+    w->conv_activation = c_text(c, "feat_extract_activation", "gelu");
+    const char *norm = c_text(c, "feat_extract_norm", "group");
+    w->per_step = strcmp(norm, "layer") == 0;
+    if (!w->per_step && strcmp(norm, "group") != 0)
+        assay_config_fail(c, ASSAY_UNSUPPORTED, "\"feat_extract_norm\" is \"%s\"; it must be \"group\" or \"layer\"", norm);
+}
+
+static void read_adapters(struct assay_config *c, struct wav2vec2 *w, const struct assay_architecture *a)
+{
+    bool has_adapter = c_bool(c, "add_adapter", false);
+    int64_t layers = c_count(c, "num_adapter_layers", 3);
+    w->adapter_kernel = c_size(c, "adapter_kernel_size", 3);
+    w->adapter_stride = c_size(c, "adapter_stride", 2);
+    w->adapter_hidden = c_size(c, "output_hidden_size", w->hidden);
+    w->adapter_layers = has_adapter ? layers : 0;
+    if (!has_adapter)
+        w->adapter_hidden = w->hidden;
+    else if (layers == 0)
+        assay_config_fail(c, ASSAY_UNSUPPORTED, "\"add_adapter\" is true, but \"num_adapter_layers\" is 0");
+    else if (!is(a, "Wav2Vec2Model") && !is(a, "Wav2Vec2ForCTC"))
+        assay_config_fail(c, ASSAY_UNSUPPORTED, "\"add_adapter\" is true, which %s does not support", a->name);
+    int64_t size = c_size(c, "adapter_attn_dim", 0);
+    w->adapter_size = w->stable ? size : 0; /* Transformers has it in the pre-norm encoder alone */
+}
+
+static void read(struct assay_config *c, struct wav2vec2 *w, const struct assay_architecture *a)
+{
+    w->hidden = c_size(c, "hidden_size", 768);
+    w->heads = c_size(c, "num_attention_heads", 12);
+    w->layers = c_count(c, "num_hidden_layers", 12);
+    w->inner = c_size(c, "intermediate_size", 3072);
+    w->vocabulary = c_size(c, "vocab_size", 32);
+    w->labels = c_labels(c, 2);
+    w->projection = c_size(c, "classifier_proj_size", 256);
+    w->position_kernel = c_size(c, "num_conv_pos_embeddings", 128);
+    w->position_groups = c_size(c, "num_conv_pos_embedding_groups", 16);
+    w->eps = c_real(c, "layer_norm_eps", 1e-5);
+    w->activation = c_text(c, "hidden_act", "gelu");
+    w->stable = c_bool(c, "do_stable_layer_norm", false);
+    w->weighted_sum = c_bool(c, "use_weighted_layer_sum", false);
+    /* Masking is for training, but with it the checkpoint has the vector that stands for masked steps. */
+    w->has_mask_vector = c_real(c, "mask_time_prob", 0.05) > 0 || c_real(c, "mask_feature_prob", 0) > 0;
+    read_convolutions(c, w);
+    read_adapters(c, w, a);
+    /* Training, the heads for pre-training and speaker verification, and the list's length again. */
+    c_ignore(c, "apply_spec_augment", "mask_time_length", "mask_time_min_masks", "mask_feature_length", "mask_feature_min_masks",
+             "mask_channel_length", "mask_channel_min_space", "mask_channel_other", "mask_channel_prob", "mask_channel_selection",
+             "mask_time_min_space", "mask_time_other", "mask_time_selection", "codevector_dim", "contrastive_logits_temperature",
+             "diversity_loss_weight", "num_codevector_groups", "num_codevectors_per_group", "num_negatives",
+             "proj_codevector_dim", "ctc_loss_reduction", "ctc_zero_infinity", "tdnn_dim", "tdnn_kernel", "tdnn_dilation",
+             "xvector_output_dim", "num_feat_extract_layers", "tie_word_embeddings", NULL);
+    if (w->hidden % w->heads != 0)
+        assay_config_fail(c, ASSAY_INVALID, "\"hidden_size\" %lld is no multiple of \"num_attention_heads\" %lld",
+                          (long long)w->hidden, (long long)w->heads);
+    if (w->hidden % w->position_groups != 0)
+        assay_config_fail(c, ASSAY_INVALID, "\"hidden_size\" %lld is no multiple of \"num_conv_pos_embedding_groups\" %lld",
+                          (long long)w->hidden, (long long)w->position_groups);
+}
+
+/* [batch, samples] → [batch, steps, channels] */
+static int extract(struct assay_builder *b, const struct wav2vec2 *w, int samples)
+{
+    int x = b_unsqueeze(b, samples, B_LIST(1));
+    for (int i = 0; i < w->n_conv && !b->status; i++) {
+        b_enter(b, "feature_extractor.conv_layers.%d", i);
+        struct b_conv conv = {.n_spatial = 1,
+                              .in = i ? w->conv_dim[i - 1] : 1,
+                              .out = w->conv_dim[i],
+                              .kernel = {w->conv_kernel[i]},
+                              .stride = {w->conv_stride[i]},
+                              .bias = w->conv_bias};
+        x = b_conv(b, x, "conv", &conv);
+        if (w->per_step) {
+            x = b_layer_norm(b, b_transpose(b, x, B_LIST(0, 2, 1)), "layer_norm", conv.out, conv_eps);
+            x = b_transpose(b, x, B_LIST(0, 2, 1));
+        } else if (i == 0) {
+            x = b_group_norm(b, x, "layer_norm", conv.out, conv.out, conv_eps);
+        }
+        x = b_activation(b, x, w->conv_activation);
+        b_leave(b);
+    }
+    return b_transpose(b, x, B_LIST(0, 2, 1));
+}
+
+/* int64 [batch]: how many steps remain of so many after a convolution. */
+static int steps_after(struct assay_builder *b, int length, int64_t kernel, int64_t stride)
+{
+    return b_add(b, b_div(b, b_sub(b, length, b_int(b, kernel)), b_int(b, stride)), b_int(b, 1));
+}
+
+/* Mask of samples [batch, samples] → bool [batch, steps] for `x` [batch, steps, …]. */
+static int step_mask(struct assay_builder *b, const struct wav2vec2 *w, int mask, int x)
+{
+    if (mask < 0)
+        return -1;
+    int length = b_reduce(b, "ReduceSum", mask, false, B_LIST(1));
+    for (int i = 0; i < w->n_conv; i++)
+        length = steps_after(b, length, w->conv_kernel[i], w->conv_stride[i]);
+    int steps = b_unsqueeze(b, b_range(b, b_int(b, 0), b_size_scalar(b, x, 1)), B_LIST(0));
+    return b_op(b, "Less", B_VALUES(steps, b_unsqueeze(b, length, B_LIST(1))));
+}
+
+static int only(struct assay_builder *b, int x, int mask)
+{
+    return mask < 0 ? x : b_where(b, b_unsqueeze(b, mask, B_LIST(2)), x, b_scalar(b, 0));
+}
+
+/* The positional convolution: its weight is g · v / |v|, the norm being taken per tap. */
+static int positions(struct assay_builder *b, const struct wav2vec2 *w, int x)
+{
+    int64_t h = w->hidden, kernel = w->position_kernel;
+    b_enter(b, "pos_conv_embed.conv");
+    /* PyTorch's newer parametrisation has other names for the same tensors. */
+    bool newer = b_has(b, "parametrizations.weight.original0", false);
+    int g = b_param(b, newer ? "parametrizations.weight.original0" : "weight_g", B_LIST(1, 1, kernel));
+    int v = b_param(b, newer ? "parametrizations.weight.original1" : "weight_v", B_LIST(h, h / w->position_groups, kernel));
+    int weight = b_mul(b, b_div(b, v, b_reduce(b, "ReduceL2", v, true, B_LIST(0, 1))), g);
+    int y = b_op(b, "Conv", B_VALUES(b_transpose(b, x, B_LIST(0, 2, 1)), weight, b_param(b, "bias", B_LIST(h))));
+    /* With an even kernel Transformers drops the last step, which the last padding alone makes. */
+    b_set_ints(b, "pads", B_LIST(kernel / 2, kernel / 2 - (kernel % 2 == 0)));
+    b_set_ints(b, "kernel_shape", B_LIST(kernel));
+    b_set_int(b, "group", w->position_groups);
+    b_leave(b);
+    return b_transpose(b, b_activation(b, y, w->conv_activation), B_LIST(0, 2, 1));
+}
+
+static int attend(struct assay_builder *b, const struct wav2vec2 *w, int x, int mask, int64_t i)
+{
+    int64_t h = w->hidden;
+    b_enter(b, "attention");
+    struct b_attention a = {.heads = w->heads, .head_dim = h / w->heads, B_ATTENTION_NONE};
+    a.mask = mask;
+    a.q = b_linear(b, x, "q_proj", h, h, true);
+    a.k = b_linear(b, x, "k_proj", h, h, true);
+    a.v = b_linear(b, x, "v_proj", h, h, true);
+    int y = b_linear(b, b_attention(b, &a), "out_proj", h, h, true);
+    b_leave(b);
+    b_output_optional(b, a.probabilities, "attentions.%d", (int)i);
+    return y;
+}
+
+static int feed_forward(struct assay_builder *b, const struct wav2vec2 *w, int x)
+{
+    x = b_linear(b, x, "feed_forward.intermediate_dense", w->hidden, w->inner, true);
+    return b_linear(b, b_activation(b, x, w->activation), "feed_forward.output_dense", w->inner, w->hidden, true);
+}
+
+static int layer(struct assay_builder *b, const struct wav2vec2 *w, int x, int mask, int64_t i)
+{
+    int64_t h = w->hidden;
+    b_enter(b, "layers.%d", (int)i);
+    if (w->stable) {
+        x = b_add(b, x, attend(b, w, b_layer_norm(b, x, "layer_norm", h, w->eps), mask, i));
+        x = b_add(b, x, feed_forward(b, w, b_layer_norm(b, x, "final_layer_norm", h, w->eps)));
+    } else {
+        x = b_layer_norm(b, b_add(b, x, attend(b, w, x, mask, i)), "layer_norm", h, w->eps);
+        x = b_layer_norm(b, b_add(b, x, feed_forward(b, w, x)), "final_layer_norm", h, w->eps);
+    }
+    if (w->adapter_size) {
+        b_enter(b, "adapter_layer");
+        int y = b_layer_norm(b, x, "norm", h, 1e-5);
+        y = b_unary(b, "Relu", b_linear(b, y, "linear_1", h, w->adapter_size, true));
+        x = b_add(b, x, b_linear(b, y, "linear_2", w->adapter_size, h, true));
+        b_leave(b);
+    }
+    b_leave(b);
+    return x;
+}
+
+/* states[layers + 1]: hidden states as Transformers lists them, the last one being the result. */
+static void encode(struct assay_builder *b, const struct wav2vec2 *w, int x, int mask, int *states)
+{
+    b_enter(b, "encoder");
+    x = only(b, x, mask);
+    x = b_add(b, x, positions(b, w, x));
+    if (!w->stable)
+        x = b_layer_norm(b, x, "layer_norm", w->hidden, w->eps);
+    int added = mask < 0 ? -1 : b_padding_mask(b, b_cast(b, mask, ASSAY_I64));
+    states[0] = x;
+    for (int64_t i = 0; i < w->layers && !b->status; i++)
+        states[i + 1] = x = layer(b, w, x, added, i);
+    if (w->stable)
+        states[w->layers] = b_layer_norm(b, x, "layer_norm", w->hidden, w->eps);
+    b_leave(b);
+    for (int64_t i = 0; i <= w->layers && !b->status; i++)
+        b_output_optional(b, states[i], "hidden_states.%d", (int)i);
+}
+
+/* Strided convolutions with gates over the encoder's result. */
+static int adapt(struct assay_builder *b, const struct wav2vec2 *w, int x)
+{
+    int64_t h = w->adapter_hidden, halves[] = {h, h};
+    b_enter(b, "adapter");
+    if (h != w->hidden)
+        x = b_layer_norm(b, b_linear(b, x, "proj", w->hidden, h, true), "proj_layer_norm", h, 1e-5);
+    x = b_transpose(b, x, B_LIST(0, 2, 1));
+    for (int64_t i = 0; i < w->adapter_layers && !b->status; i++) {
+        b_enter(b, "layers.%d", (int)i);
+        struct b_conv conv = {.n_spatial = 1,
+                              .in = h,
+                              .out = 2 * h,
+                              .kernel = {w->adapter_kernel},
+                              .stride = {w->adapter_stride},
+                              .pad = {1, 1},
+                              .bias = true};
+        int parts[2] = {-1, -1};
+        b_split(b, b_conv(b, x, "conv", &conv), 1, 2, halves, parts);
+        x = b_mul(b, parts[0], b_unary(b, "Sigmoid", parts[1]));
+        b_leave(b);
+    }
+    b_leave(b);
+    return b_transpose(b, x, B_LIST(0, 2, 1));
+}
+
+/* The layers' mean with learned weights, or the last one. */
+static int summed(struct assay_builder *b, const struct wav2vec2 *w, const int *states)
+{
+    if (!w->weighted_sum || b->status)
+        return states[w->layers];
+    int n = (int)w->layers + 1, all[ASSAY_CONFIG_MAX_COUNT + 1];
+    for (int i = 0; i < n; i++)
+        all[i] = b_unsqueeze(b, states[i], B_LIST(3));
+    int weights = b_softmax(b, b_param(b, "layer_weights", B_LIST(n)), -1);
+    int x = b_matmul(b, b_concat(b, 3, n, all), b_unsqueeze(b, weights, B_LIST(1)));
+    return b_squeeze(b, x, B_LIST(3));
+}
+
+/* [batch, steps, n] → [batch, n]: the mean over the steps that are there. */
+static int pool(struct assay_builder *b, int x, int mask)
+{
+    if (mask < 0)
+        return b_reduce(b, "ReduceMean", x, false, B_LIST(1));
+    int count = b_reduce(b, "ReduceSum", b_cast(b, mask, ASSAY_F32), true, B_LIST(1));
+    return b_div(b, b_reduce(b, "ReduceSum", only(b, x, mask), false, B_LIST(1)), count);
+}
+
+static void build(struct assay_builder *b, struct assay_config *c, const struct assay_architecture *a)
+{
+    struct wav2vec2 w = {0};
+    read(c, &w, a);
+    if (assay_config_status(c))
+        return;
+    bool alone = is(a, "Wav2Vec2Model");
+    int states[ASSAY_CONFIG_MAX_COUNT + 1];
+    int samples = b_input(b, "input_values", ASSAY_F32, "batch samples");
+    /* Models with the first norm per channel were trained without masks. */
+    int sample_mask = b_input_optional(b, "attention_mask", w.per_step, ASSAY_I64, "batch samples");
+
+    b_enter(b, "%s", alone ? "" : "wav2vec2");
+    if (w.has_mask_vector && b_has(b, "masked_spec_embed", true))
+        b_param(b, "masked_spec_embed", B_LIST(w.hidden));
+    int x = extract(b, &w, samples), mask = step_mask(b, &w, sample_mask, x), width = (int)w.conv_dim[w.n_conv - 1];
+    int features = b_layer_norm(b, x, "feature_projection.layer_norm", width, w.eps);
+    x = b_linear(b, features, "feature_projection.projection", width, w.hidden, true);
+    encode(b, &w, x, mask, states);
+    if (b->status)
+        return;
+    x = states[w.layers];
+    if (w.adapter_layers)
+        x = adapt(b, &w, x);
+    b_leave(b);
+
+    if (alone) {
+        b_output(b, x, "last_hidden_state");
+        b_output(b, features, "extract_features");
+    } else if (is(a, "Wav2Vec2ForCTC")) {
+        b_output(b, b_linear(b, x, "lm_head", w.adapter_hidden, w.vocabulary, true), "logits");
+    } else if (is(a, "Wav2Vec2ForSequenceClassification")) {
+        x = b_linear(b, summed(b, &w, states), "projector", w.hidden, w.projection, true);
+        b_output(b, b_linear(b, pool(b, x, mask), "classifier", w.projection, w.labels, true), "logits");
+    } else {
+        b_output(b, b_linear(b, summed(b, &w, states), "classifier", w.hidden, w.labels, true), "logits");
+    }
+}
+
+static const struct assay_architecture architectures[] = {
+    {"Wav2Vec2ForCTC", "wav2vec2", "lm_head.weight"},
+    {"Wav2Vec2ForSequenceClassification", "wav2vec2", "projector.weight"},
+    {"Wav2Vec2ForAudioFrameClassification", "wav2vec2", "classifier.weight"},
+    {"Wav2Vec2Model", "wav2vec2", NULL},
+    {NULL, NULL, NULL},
+};
+
+const struct assay_family assay_family_wav2vec2 = {
+    .name = "wav2vec2", .modality = "audio", .architectures = architectures, .build = build};
