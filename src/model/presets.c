@@ -41,6 +41,93 @@ static const struct assay_preset presets[] = {
      "{\"model_type\": \"llama\", \"architectures\": [\"LlamaForCausalLM\"], \"hidden_size\": 2048, \"intermediate_size\": 5632,"
      " \"num_hidden_layers\": 22, \"num_attention_heads\": 32, \"num_key_value_heads\": 4, \"rms_norm_eps\": 1e-5}",
      1100048384, "huggingface.co/TinyLlama/TinyLlama-1.1B-Chat-v1.0"},
+    {"t5-small", "{\"model_type\": \"t5\", \"architectures\": [\"T5ForConditionalGeneration\"]}", 60506624,
+     "huggingface.co/google-t5/t5-small; Raffel et al. 2020"},
+    {"t5-base",
+     "{\"model_type\": \"t5\", \"architectures\": [\"T5ForConditionalGeneration\"], \"d_model\": 768, \"d_ff\": 3072, "
+     "\"num_layers\": 12,"
+     " \"num_heads\": 12}",
+     222903552, "huggingface.co/google-t5/t5-base; Raffel et al. 2020"},
+    {"t5-large",
+     "{\"model_type\": \"t5\", \"architectures\": [\"T5ForConditionalGeneration\"], \"d_model\": 1024, \"d_ff\": 4096, "
+     "\"num_layers\": 24,"
+     " \"num_heads\": 16}",
+     737668096, "huggingface.co/google-t5/t5-large; Raffel et al. 2020"},
+    {"flan-t5-small",
+     "{\"model_type\": \"t5\", \"architectures\": [\"T5ForConditionalGeneration\"], \"d_ff\": 1024, \"num_layers\": 8, "
+     "\"num_heads\": 6,"
+     " \"feed_forward_proj\": \"gated-gelu\", \"tie_word_embeddings\": false}",
+     76961152, "huggingface.co/google/flan-t5-small; Chung et al. 2022"},
+    {"flan-t5-base",
+     "{\"model_type\": \"t5\", \"architectures\": [\"T5ForConditionalGeneration\"], \"d_model\": 768, \"num_layers\": 12,"
+     " \"num_heads\": 12, \"feed_forward_proj\": \"gated-gelu\", \"tie_word_embeddings\": false}",
+     247577856, "huggingface.co/google/flan-t5-base; Chung et al. 2022"},
+    {"whisper-tiny", "{\"model_type\": \"whisper\", \"architectures\": [\"WhisperForConditionalGeneration\"]}", 37760640,
+     "huggingface.co/openai/whisper-tiny; Radford et al. 2022"},
+    {"whisper-base",
+     "{\"model_type\": \"whisper\", \"architectures\": [\"WhisperForConditionalGeneration\"], \"d_model\": 512, "
+     "\"encoder_layers\": 6,"
+     " \"encoder_attention_heads\": 8, \"encoder_ffn_dim\": 2048, \"decoder_layers\": 6, \"decoder_attention_heads\": 8,"
+     " \"decoder_ffn_dim\": 2048}",
+     72593920, "huggingface.co/openai/whisper-base; Radford et al. 2022"},
+    {"whisper-small",
+     "{\"model_type\": \"whisper\", \"architectures\": [\"WhisperForConditionalGeneration\"], \"d_model\": 768, "
+     "\"encoder_layers\": 12,"
+     " \"encoder_attention_heads\": 12, \"encoder_ffn_dim\": 3072, \"decoder_layers\": 12, \"decoder_attention_heads\": 12,"
+     " \"decoder_ffn_dim\": 3072}",
+     241734912, "huggingface.co/openai/whisper-small; Radford et al. 2022"},
+    {"whisper-medium",
+     "{\"model_type\": \"whisper\", \"architectures\": [\"WhisperForConditionalGeneration\"], \"d_model\": 1024, "
+     "\"encoder_layers\": 24,"
+     " \"encoder_attention_heads\": 16, \"encoder_ffn_dim\": 4096, \"decoder_layers\": 24, \"decoder_attention_heads\": 16,"
+     " \"decoder_ffn_dim\": 4096}",
+     763857920, "huggingface.co/openai/whisper-medium; Radford et al. 2022"},
+    {"resnet-18",
+     "{\"model_type\": \"resnet\", \"architectures\": [\"ResNetForImageClassification\"], \"layer_type\": \"basic\","
+     " \"hidden_sizes\": [64, 128, 256, 512], \"depths\": [2, 2, 2, 2], \"num_labels\": 1000}",
+     11689512, "huggingface.co/microsoft/resnet-18; He et al. 2015"},
+    {"resnet-34",
+     "{\"model_type\": \"resnet\", \"architectures\": [\"ResNetForImageClassification\"], \"layer_type\": \"basic\","
+     " \"hidden_sizes\": [64, 128, 256, 512], \"num_labels\": 1000}",
+     21797672, "huggingface.co/microsoft/resnet-34"},
+    {"resnet-50", "{\"model_type\": \"resnet\", \"architectures\": [\"ResNetForImageClassification\"], \"num_labels\": 1000}",
+     25557032, "huggingface.co/microsoft/resnet-50; He et al. 2015"},
+    {"resnet-101",
+     "{\"model_type\": \"resnet\", \"architectures\": [\"ResNetForImageClassification\"], \"depths\": [3, 4, 23, 3],"
+     " \"num_labels\": 1000}",
+     44549160, "huggingface.co/microsoft/resnet-101"},
+    {"resnet-152",
+     "{\"model_type\": \"resnet\", \"architectures\": [\"ResNetForImageClassification\"], \"depths\": [3, 8, 36, 3],"
+     " \"num_labels\": 1000}",
+     60192808, "huggingface.co/microsoft/resnet-152"},
+    {"vit-base-patch16-224",
+     "{\"model_type\": \"vit\", \"architectures\": [\"ViTForImageClassification\"], \"num_labels\": 1000}", 86567656,
+     "huggingface.co/google/vit-base-patch16-224; Dosovitskiy et al. 2020"},
+    {"vit-base-patch32-384",
+     "{\"model_type\": \"vit\", \"architectures\": [\"ViTForImageClassification\"], \"num_labels\": 1000, \"patch_size\": 32,"
+     " \"image_size\": 384}",
+     88297192, "huggingface.co/google/vit-base-patch32-384"},
+    {"vit-large-patch16-224",
+     "{\"model_type\": \"vit\", \"architectures\": [\"ViTForImageClassification\"], \"num_labels\": 1000, \"hidden_size\": 1024,"
+     " \"num_hidden_layers\": 24, \"num_attention_heads\": 16, \"intermediate_size\": 4096}",
+     304326632, "huggingface.co/google/vit-large-patch16-224"},
+    {"vit-base-patch16-224-in21k", "{\"model_type\": \"vit\", \"architectures\": [\"ViTModel\"]}", 86389248,
+     "huggingface.co/google/vit-base-patch16-224-in21k"},
+    {"vit-tiny-patch16-224",
+     "{\"model_type\": \"vit\", \"architectures\": [\"ViTForImageClassification\"], \"num_labels\": 1000, \"hidden_size\": 192,"
+     " \"num_attention_heads\": 3, \"intermediate_size\": 768}",
+     5717416, "huggingface.co/WinKawaks/vit-tiny-patch16-224; Steiner et al. 2021"},
+    {"clip-vit-base-patch32", "{\"model_type\": \"clip\", \"architectures\": [\"CLIPModel\"]}", 151277313,
+     "huggingface.co/openai/clip-vit-base-patch32; Radford et al. 2021"},
+    {"clip-vit-base-patch16",
+     "{\"model_type\": \"clip\", \"architectures\": [\"CLIPModel\"], \"vision_config\": {\"patch_size\": 16}}", 149620737,
+     "huggingface.co/openai/clip-vit-base-patch16"},
+    {"clip-vit-large-patch14",
+     "{\"model_type\": \"clip\", \"architectures\": [\"CLIPModel\"], \"projection_dim\": 768, \"text_config\": {\"hidden_size\": "
+     "768,"
+     " \"intermediate_size\": 3072, \"num_attention_heads\": 12}, \"vision_config\": {\"hidden_size\": 1024,"
+     " \"intermediate_size\": 4096, \"num_hidden_layers\": 24, \"num_attention_heads\": 16, \"patch_size\": 14}}",
+     427616513, "huggingface.co/openai/clip-vit-large-patch14"},
 };
 
 const struct assay_preset *assay_preset_at(int i) { return i >= 0 && i < (int)ASSAY_COUNT(presets) ? &presets[i] : NULL; }
