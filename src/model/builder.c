@@ -245,7 +245,10 @@ static void add_output(struct assay_builder *b, int value, const char *name)
         b_fail(b, ASSAY_INVALID, "two values are named '%s'", name);
         return;
     }
+    /* Its former name is its node's, so no other node may get it. */
+    const char *former = assay_arena_strdup(&b->arena, b->graph->values[value].name);
     assay_graph_rename(b->graph, value, name);
+    assay_graph_add_value(b->graph, former, NULL);
     assay_graph_add_output(b->graph, value);
 }
 
