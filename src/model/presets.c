@@ -128,6 +128,29 @@ static const struct assay_preset presets[] = {
      " \"intermediate_size\": 3072, \"num_attention_heads\": 12}, \"vision_config\": {\"hidden_size\": 1024,"
      " \"intermediate_size\": 4096, \"num_hidden_layers\": 24, \"num_attention_heads\": 16, \"patch_size\": 14}}",
      427616513, "huggingface.co/openai/clip-vit-large-patch14"},
+    {"mobilenet_v2_0.35_96",
+     "{\"model_type\": \"mobilenet_v2\", \"architectures\": [\"MobileNetV2ForImageClassification\"], \"depth_multiplier\": 0.35,"
+     " \"image_size\": 96, \"num_labels\": 1001}",
+     1678409, "huggingface.co/google/mobilenet_v2_0.35_96; timm says 1.68 M"},
+    {"mobilenet_v2_1.0_224",
+     "{\"model_type\": \"mobilenet_v2\", \"architectures\": [\"MobileNetV2ForImageClassification\"], \"num_labels\": 1001}",
+     3506153, "huggingface.co/google/mobilenet_v2_1.0_224; Sandler et al. 2018"},
+    {"mobilenet_v2_1.4_224",
+     "{\"model_type\": \"mobilenet_v2\", \"architectures\": [\"MobileNetV2ForImageClassification\"], \"depth_multiplier\": 1.4,"
+     " \"num_labels\": 1001}",
+     6110569, "huggingface.co/google/mobilenet_v2_1.4_224; timm says 6.11 M"},
+    {"detr-resnet-50",
+     "{\"model_type\": \"detr\", \"architectures\": [\"DetrForObjectDetection\"], \"use_timm_backbone\": true,"
+     " \"backbone\": \"resnet50\", \"num_labels\": 91}",
+     41524768, "huggingface.co/facebook/detr-resnet-50; Carion et al. 2020"},
+    {"detr-resnet-50-dc5",
+     "{\"model_type\": \"detr\", \"architectures\": [\"DetrForObjectDetection\"], \"use_timm_backbone\": true,"
+     " \"backbone\": \"resnet50\", \"dilation\": true, \"num_labels\": 91}",
+     41524768, "huggingface.co/facebook/detr-resnet-50-dc5"},
+    {"detr-resnet-101",
+     "{\"model_type\": \"detr\", \"architectures\": [\"DetrForObjectDetection\"], \"use_timm_backbone\": true,"
+     " \"backbone\": \"resnet101\", \"num_labels\": 91}",
+     60464672, "huggingface.co/facebook/detr-resnet-101"},
 };
 
 const struct assay_preset *assay_preset_at(int i) { return i >= 0 && i < (int)ASSAY_COUNT(presets) ? &presets[i] : NULL; }

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* DETR (Carion et al. 2020): a ResNet, an encoder over its last map with sine positions, and a decoder of learned queries; alone,
+ * with the heads for object detection, and with the mask head for panoptic segmentation. */
+#include "model/families/common_resnet.h"
+
+#include <math.h>
+#include <string.h>
+
+struct detr {
+    struct resnet backbone;
+    uint64_t features; /* maps that the backbone gives */
+    int64_t d, queries, labels;
+    int64_t encoder_layers, encoder_heads, encoder_inner, decoder_layers, decoder_heads, decoder_inner;
+    const char *activation;
+    bool has_learned_positions, has_auxiliary_loss;
+};
+
+/* What the transformer works on. */
+struct scene {
+    int maps[RESNET_MAX_STAGES + 1];
+    int last;      /* the last map */
+    int projected; /* [batch, d, height, width] */
+    int looks;     /* bool [batch, height, width]: true where the image is, false where it was padded */
+    int positions; /* [batch or 1, height * width, d] */
+    int mask;      /* added to scores: [batch, 1, 1, height * width] */
+    int memory;    /* the encoder's: [batch, height * width, d] */
+};
+
+/* ---- config */
+
+/* What timm is told beside the name. */
+static void read_timm_options(struct detr *m, struct assay_config *c)
+{
+    static const int64_t all[] = {1, 2, 3, 4};
+    struct assay_config *k = c_sub(c, "backbone_kwargs");
+    int64_t indices[ASSAY_CONFIG_MAX_LIST], stride = c_size(k, "output_stride", m->backbone.dilates_last_stage ? 16 : 32);
+    m->backbone.channels = c_size(k, "in_chans", m->backbone.channels);
+    int n = c_ints(k, "out_indices", all, 4, indices);
+    if (stride != 16 && stride != 32)
+        assay_config_fail(k, ASSAY_UNSUPPORTED, "\"output_stride\" is %lld; Assay builds 16 and 32", (long long)stride);
+    m->backbone.dilates_last_stage = stride == 16;
+    m->features = 0;
+    for (int i = 0; i < n; i++) {
+        if (indices[i] < 1 || indices[i] > 4)
+            assay_config_fail(k, ASSAY_UNSUPPORTED, "\"out_indices\" has the entry %lld; Assay builds 1 to 4",
+                              (long long)indices[i]);
+        else
+            m->features |= (uint64_t)1 << indices[i];
+    }
+    if (!m->features)
+        assay_config_fail(k, ASSAY_INVALID, "\"out_indices\" is empty");
+}
+
+static void read_backbone(struct detr *m, struct assay_config *c)
+{
+    bool is_timm = c_bool(c, "use_timm_backbone", true);
+    if (is_timm) {
+        const char *name = c_text(c, "backbone", "resnet50");
+        if (!resnet_named(&m->backbone, name))
+            assay_config_fail(c, ASSAY_UNSUPPORTED, "\"backbone\" is \"%s\"; Assay builds resnet18, 26, 34, 50, 101 and 152",
+                              name);
+        c_require_null(c, "backbone_config");
+        m->backbone.channels = c_size(c, "num_channels", 3);
+        m->backbone.dilates_last_stage = c_bool(c, "dilation", false);
+        read_timm_options(m, c);
+    } else {
+        struct assay_config *k = c_sub(c, "backbone_config");
+        c_require_text(k, "model_type", "resnet");
+        resnet_read(&m->backbone, k);
+        m->features = resnet_features(&m->backbone, k);
+        c_require_null(c, "backbone_kwargs");
+        /* Transformers sets these to null. */
+        c_ignore(c, "backbone", "dilation", "num_channels", NULL);
+    }
+    m->backbone.is_frozen = true;
+    c_ignore(c, "use_pretrained_backbone", NULL);
+}
+
+static void read_config(struct detr *m, struct assay_config *c)
+{
+    const char *positions = c_text(c, "position_embedding_type", "sine");
+    *m = (struct detr){
+        .d = c_size(c, "d_model", 256),
+        .queries = c_size(c, "num_queries", 100),
+        .labels = c_labels(c, 2),
+        .encoder_layers = c_count(c, "encoder_layers", 6),
+        .encoder_heads = c_size(c, "encoder_attention_heads", 8),
+        .encoder_inner = c_size(c, "encoder_ffn_dim", 2048),
+        .decoder_layers = c_count(c, "decoder_layers", 6),
+        .decoder_heads = c_size(c, "decoder_attention_heads", 8),
+        .decoder_inner = c_size(c, "decoder_ffn_dim", 2048),
+        .activation = c_text(c, "activation_function", "relu"),
+        .has_learned_positions = strcmp(positions, "learned") == 0,
+        .has_auxiliary_loss = c_bool(c, "auxiliary_loss", false),
+    };
+    read_backbone(m, c);
+    if (!m->has_learned_positions && strcmp(positions, "sine") != 0)
+        assay_config_fail(c, ASSAY_UNSUPPORTED, "\"position_embedding_type\" is \"%s\"; DETR's is \"sine\" or \"learned\"",
+                          positions);
+    if (m->d % m->encoder_heads != 0 || m->d % m->decoder_heads != 0)
+        assay_config_fail(c, ASSAY_INVALID, "\"d_model\" %lld is no multiple of \"%s_attention_heads\"", (long long)m->d,
+                          m->d % m->encoder_heads ? "encoder" : "decoder");
+    if (m->d % (m->has_learned_positions ? 2 : 4) != 0)
+        assay_config_fail(c, ASSAY_INVALID, "\"d_model\" is %lld; positions need a multiple of %d", (long long)m->d,
+                          m->has_learned_positions ? 2 : 4);
+    /* Of the loss and of initialisation; and what is left in published configs, unread. */
+    c_ignore(c, "bbox_cost", "bbox_loss_coefficient", "class_cost", "dice_loss_coefficient", "eos_coefficient", "giou_cost",
+             "giou_loss_coefficient", "mask_loss_coefficient", "init_std", "init_xavier_std", "num_hidden_layers",
+             "max_position_embeddings", "scale_embedding", "tie_word_embeddings", NULL);
+}
+
+/* ---- image to sequence */
+
+/* Along `axis`, the places that PyTorch's nearest interpolation to the size of `like` takes, in its f32 arithmetic. */
+static int nearest(struct assay_builder *b, int x, int64_t axis, int like, int64_t like_axis)
+{
+    int from = b_size_scalar(b, x, axis), to = b_size_scalar(b, like, like_axis);
+    int ratio = b_div(b, b_cast(b, from, ASSAY_F32), b_cast(b, to, ASSAY_F32));
+    int places = b_mul(b, b_cast(b, b_range(b, b_int(b, 0), to), ASSAY_F32), ratio);
+    int last = b_sub(b, from, b_int(b, 1));
+    places = b_op(b, "Min", B_VALUES(b_cast(b, b_unary(b, "Floor", places), ASSAY_I64), last));
+    return b_gather(b, x, axis, places);
+}
+
+/* f32 [batch, height, width] of the last map: 1 where the image is. */
+static int shrink_mask(struct assay_builder *b, int pixel_mask, int map)
+{
+    if (pixel_mask < 0) {
+        int shape = b_concat(b, 0, B_VALUES(b_size(b, map, 0), b_size(b, map, 2), b_size(b, map, 3)));
+        return b_expand(b, b_scalar(b, 1), shape);
+    }
+    int mask = b_cast(b, b_cast(b, pixel_mask, ASSAY_BOOL), ASSAY_F32);
+    return nearest(b, nearest(b, mask, 1, map, 2), 2, map, 3);
+}
+
+/* [batch, height, width, d / 2] of one axis: how far along the image a place is, from 0 to 2 pi, as sines and cosines. */
+static int sines(struct assay_builder *b, const struct detr *m, int mask, int64_t axis)
+{
+    int64_t half = m->d / 2, quarter = m->d / 4;
+    float *frequencies = assay_arena_array(&b->arena, (size_t)quarter, sizeof *frequencies);
+    for (int64_t i = 0; i < quarter; i++)
+        frequencies[i] = powf(10000, 2 * (float)i / (float)half);
+    int place = b_op(b, "CumSum", B_VALUES(mask, b_int(b, axis)));
+    int whole = b_add(b, b_slice(b, place, axis, -1, INT64_MAX), b_scalar(b, 1e-6));
+    place = b_scale(b, b_div(b, place, whole), 2 * M_PI);
+    int angles = b_div(b, b_unsqueeze(b, place, B_LIST(3)), b_floats(b, "frequencies", B_LIST(quarter), frequencies));
+    int sine = b_unsqueeze(b, b_unary(b, "Sin", angles), B_LIST(4)),
+        cosine = b_unsqueeze(b, b_unary(b, "Cos", angles), B_LIST(4));
+    return b_reshape(b, b_concat(b, 4, B_VALUES(sine, cosine)), B_LIST(0, 0, 0, half));
+}
+
+/* [height * width, d / 2] of one axis, from a table with 50 places. */
+static int learned(struct assay_builder *b, const struct detr *m, int map, bool is_row)
+{
+    int64_t half = m->d / 2;
+    int shape = b_concat(b, 0, B_VALUES(b_size(b, map, 2), b_size(b, map, 3), b_ints(b, B_LIST(half))));
+    int places = b_range(b, b_int(b, 0), b_size_scalar(b, map, is_row ? 2 : 3));
+    int x = b_embedding(b, places, is_row ? "row_embeddings" : "column_embeddings", 50, half);
+    x = b_expand(b, b_unsqueeze(b, x, B_LIST(is_row ? 1 : 0)), shape);
+    return b_reshape(b, x, B_LIST(-1, half));
+}
+
+static int positions_of(struct assay_builder *b, const struct detr *m, int map, int mask)
+{
+    int y, x;
+    b_enter(b, "backbone.position_embedding");
+    if (m->has_learned_positions) {
+        y = learned(b, m, map, true);
+        x = learned(b, m, map, false);
+        x = b_unsqueeze(b, b_concat(b, -1, B_VALUES(x, y)), B_LIST(0));
+    } else {
+        y = sines(b, m, mask, 1);
+        x = sines(b, m, mask, 2);
+        x = b_reshape(b, b_concat(b, -1, B_VALUES(y, x)), B_LIST(0, -1, m->d));
+    }
+    b_leave(b);
+    return x;
+}
+
+static void see(struct assay_builder *b, struct detr *m, struct scene *s)
+{
+    struct resnet *r = &m->backbone;
+    const char *dims = assay_arena_printf(&b->arena, "batch %lld height width", (long long)r->channels);
+    int pixels = b_input(b, "pixel_values", ASSAY_F32, dims);
+    int pixel_mask = b_input_optional(b, "pixel_mask", true, ASSAY_I64, "batch height width");
+    int stage = r->n_stages;
+    while (!(m->features >> stage & 1))
+        stage--;
+    b_enter(b, "backbone.conv_encoder.model");
+    r->is_timm = b_has(b, "conv1.weight", r->is_timm);
+    resnet_run(b, r, pixels, s->maps);
+    b_leave(b);
+    s->last = s->maps[stage];
+    int64_t channels = stage ? r->widths[stage - 1] : r->embedding;
+    int mask = shrink_mask(b, pixel_mask, s->last);
+    s->projected = b_conv2d(b, s->last, "input_projection", channels, m->d, 1, 1, 0, true);
+    s->looks = b_cast(b, mask, ASSAY_BOOL);
+    s->positions = positions_of(b, m, s->last, mask);
+    s->mask = b_padding_mask(b, b_reshape(b, mask, B_LIST(0, -1)));
+}
+
+/* ---- transformer */
+
+/* Positions go to queries and keys, not to values. */
+static int attend(struct assay_builder *b, const char *name, int64_t d, struct b_attention *a, int query, int key, int value)
+{
+    b_enter(b, "%s", name);
+    a->q = b_linear(b, query, "q_proj", d, d, true);
+    a->k = b_linear(b, key, "k_proj", d, d, true);
+    a->v = b_linear(b, value, "v_proj", d, d, true);
+    int x = b_linear(b, b_attention(b, a), "out_proj", d, d, true);
+    b_leave(b);
+    return x;
+}
+
+static int feed_forward(struct assay_builder *b, const struct detr *m, int x, int64_t inner)
+{
+    int y = b_activation(b, b_linear(b, x, "fc1", m->d, inner, true), m->activation);
+    return b_layer_norm(b, b_add(b, x, b_linear(b, y, "fc2", inner, m->d, true)), "final_layer_norm", m->d, 1e-5);
+}
+
+static int encode(struct assay_builder *b, const struct detr *m, const struct scene *s)
+{
+    int x = b_transpose(b, b_reshape(b, s->projected, B_LIST(0, m->d, -1)), B_LIST(0, 2, 1));
+    for (int64_t i = 0; i < m->encoder_layers && !b->status; i++) {
+        struct b_attention a = {.heads = m->encoder_heads, .head_dim = m->d / m->encoder_heads, B_ATTENTION_NONE};
+        a.mask = s->mask;
+        b_output_optional(b, x, "encoder_hidden_states.%d", (int)i);
+        b_enter(b, "encoder.layers.%d", (int)i);
+        int placed = b_add(b, x, s->positions);
+        x = b_add(b, x, attend(b, "self_attn", m->d, &a, placed, placed, x));
+        x = feed_forward(b, m, b_layer_norm(b, x, "self_attn_layer_norm", m->d, 1e-5), m->encoder_inner);
+        b_leave(b);
+        b_output_optional(b, a.probabilities, "encoder_attentions.%d", (int)i);
+    }
+    b_output_optional(b, x, "encoder_hidden_states.%d", (int)m->encoder_layers);
+    return x;
+}
+
+static int decoder_layer(struct assay_builder *b, const struct detr *m, const struct scene *s, int x, int queries, int i)
+{
+    struct b_attention own = {.heads = m->decoder_heads, .head_dim = m->d / m->decoder_heads, B_ATTENTION_NONE}, cross = own;
+    cross.mask = s->mask;
+    b_enter(b, "layers.%d", i);
+    int placed = b_add(b, x, queries);
+    x = b_add(b, x, attend(b, "self_attn", m->d, &own, placed, placed, x));
+    x = b_layer_norm(b, x, "self_attn_layer_norm", m->d, 1e-5);
+    placed = b_add(b, x, queries);
+    x = b_add(b, x, attend(b, "encoder_attn", m->d, &cross, placed, b_add(b, s->memory, s->positions), s->memory));
+    x = b_layer_norm(b, x, "encoder_attn_layer_norm", m->d, 1e-5);
+    x = feed_forward(b, m, x, m->decoder_inner);
+    b_leave(b);
+    b_output_optional(b, own.probabilities, "decoder_attentions.%d", i);
+    b_output_optional(b, cross.probabilities, "cross_attentions.%d", i);
+    return x;
+}
+
+/* [batch, queries, d]. With auxiliary losses Transformers norms each layer's result, for the next layer too. */
+static int decode(struct assay_builder *b, const struct detr *m, const struct scene *s)
+{
+    int queries = b_unsqueeze(b, b_param(b, "query_position_embeddings.weight", B_LIST(m->queries, m->d)), B_LIST(0));
+    int shape = b_concat(b, 0, B_VALUES(b_size(b, s->memory, 0), b_ints(b, B_LIST(m->queries, m->d))));
+    int x = b_expand(b, b_scalar(b, 0), shape), stack = -1;
+    b_enter(b, "decoder");
+    for (int64_t i = 0; i < m->decoder_layers && !b->status; i++) {
+        b_output_optional(b, x, "decoder_hidden_states.%d", (int)i);
+        x = decoder_layer(b, m, s, x, queries, (int)i);
+        if (!m->has_auxiliary_loss)
+            continue;
+        x = b_layer_norm(b, x, "layernorm", m->d, 1e-5);
+        int level = b_unsqueeze(b, x, B_LIST(0));
+        stack = stack < 0 ? level : b_concat(b, 0, B_VALUES(stack, level));
+    }
+    x = b_layer_norm(b, x, "layernorm", m->d, 1e-5);
+    b_leave(b);
+    b_output_optional(b, x, "decoder_hidden_states.%d", (int)m->decoder_layers);
+    if (stack >= 0)
+        b_output_optional(b, stack, "intermediate_hidden_states");
+    return x;
+}
+
+/* ---- heads */
+
+static void detect(struct assay_builder *b, const struct detr *m, int x)
+{
+    b_output(b, b_linear(b, x, "class_labels_classifier", m->d, m->labels + 1, true), "logits");
+    x = b_unary(b, "Relu", b_linear(b, x, "bbox_predictor.layers.0", m->d, m->d, true));
+    x = b_unary(b, "Relu", b_linear(b, x, "bbox_predictor.layers.1", m->d, m->d, true));
+    b_output(b, b_unary(b, "Sigmoid", b_linear(b, x, "bbox_predictor.layers.2", m->d, 4, true)), "pred_boxes");
+}
+
+static bool is(const struct assay_architecture *a, const char *name) { return strcmp(a->name, name) == 0; }
+
+static void build(struct assay_builder *b, struct assay_config *c, const struct assay_architecture *a)
+{
+    struct detr m;
+    struct scene s;
+    bool detects = !is(a, "DetrModel");
+    read_config(&m, c);
+    if (assay_config_status(c))
+        return;
+    b_enter(b, "%s", detects ? "model" : "");
+    see(b, &m, &s);
+    s.memory = encode(b, &m, &s);
+    int x = decode(b, &m, &s);
+    b_leave(b);
+    if (detects)
+        detect(b, &m, x);
+    b_output(b, x, "last_hidden_state");
+    b_output(b, s.memory, "encoder_last_hidden_state");
+}
+
+static const struct assay_architecture architectures[] = {
+    {"DetrForObjectDetection", "detr", "class_labels_classifier.weight"},
+    {"DetrModel", "detr", NULL},
+    {NULL, NULL, NULL},
+};
+
+const struct assay_family assay_family_detr = {
+    .name = "detr", .modality = "vision", .architectures = architectures, .build = build};
