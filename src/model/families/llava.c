@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* LLaVA 1.5 (Liu et al. 2023): one image, one image token, all of its patches. */
+#include "model/families/common_llava.h"
+
+static void build(struct assay_builder *b, struct assay_config *c, const struct assay_architecture *architecture)
+{
+    (void)architecture;
+    struct llava l;
+    llava_read(&l, c);
+    if (assay_config_status(c))
+        return;
+    int ids = b_input(b, "input_ids", ASSAY_I64, "batch sequence");
+    int mask = b_input_optional(b, "attention_mask", true, ASSAY_I64, "batch sequence");
+    int pixels = b_input(b, "pixel_values", ASSAY_F32, clip_image_dims(b, &l.vision, "images"));
+    int features = llava_features(b, &l, pixels);
+    llava_decode(b, &l, ids, mask, features, b_int(b, l.vision.n_patches + (l.keeps_class ? 0 : -1)));
+}
+
+static const struct assay_architecture architectures[] = {
+    {"LlavaForConditionalGeneration", "llava", NULL},
+    {NULL, NULL, NULL},
+};
+
+const struct assay_family assay_family_llava = {
+    .name = "llava", .modality = "multimodal", .architectures = architectures, .build = build};
