@@ -453,6 +453,7 @@ static void randomize(struct assay_builder *b, const char *name, const struct as
     }
     float scale, offset, *to = tensor->data;
     scale_of(name, type, &scale, &offset);
+    scale *= b->random_gain ? (float)b->random_gain : 1;
     if (!b->random_pool)
         fill_pool(b);
     size_t at = (size_t)(assay_rng_stream(name) % POOL_COUNT);

@@ -118,7 +118,10 @@ static int attention(struct assay_builder *b, const struct t5 *t, const char *na
     a->head_dim = t->head_dim;
     a->scale = 1;
     a->keep = -1;
+    /* The scale of the scores is in the weights, in random ones as in T5's own initialisation. */
+    b->random_gain = 1 / sqrt((double)t->head_dim);
     a->q = b_linear(b, x, "q", t->hidden, all, false);
+    b->random_gain = 0;
     a->k = b_linear(b, memory, "k", t->hidden, all, false);
     a->v = b_linear(b, memory, "v", t->hidden, all, false);
     int y = b_linear(b, b_attention(b, a), "o", all, t->hidden, false);
