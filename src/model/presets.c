@@ -151,6 +151,38 @@ static const struct assay_preset presets[] = {
      "{\"model_type\": \"detr\", \"architectures\": [\"DetrForObjectDetection\"], \"use_timm_backbone\": true,"
      " \"backbone\": \"resnet101\", \"num_labels\": 91}",
      60464672, "huggingface.co/facebook/detr-resnet-101"},
+    {"tiny-llava-v1",
+     "{\"model_type\": \"llava\", \"architectures\": [\"LlavaForConditionalGeneration\"], \"image_token_index\": 32000,"
+     " \"text_config\": {\"hidden_size\": 2048, \"intermediate_size\": 5632, \"num_hidden_layers\": 22, \"num_attention_heads\": "
+     "32,"
+     " \"num_key_value_heads\": 4, \"rms_norm_eps\": 1e-5, \"vocab_size\": 32064},"
+     " \"vision_config\": {\"hidden_size\": 1024, \"intermediate_size\": 4096, \"num_hidden_layers\": 24, "
+     "\"num_attention_heads\": 16,"
+     " \"image_size\": 336, \"patch_size\": 14}}",
+     1410113536, "huggingface.co/bczhou/tiny-llava-v1-hf; LLaVA-1.5 with TinyLlama-1.1B"},
+    {"llava-1.5-7b",
+     "{\"model_type\": \"llava\", \"architectures\": [\"LlavaForConditionalGeneration\"], \"image_token_index\": 32000,"
+     " \"text_config\": {\"max_position_embeddings\": 4096, \"rms_norm_eps\": 1e-5, \"vocab_size\": 32064},"
+     " \"vision_config\": {\"hidden_size\": 1024, \"intermediate_size\": 4096, \"num_hidden_layers\": 24, "
+     "\"num_attention_heads\": 16,"
+     " \"image_size\": 336, \"patch_size\": 14}}",
+     7063427072, "huggingface.co/llava-hf/llava-1.5-7b-hf; Liu et al. 2023"},
+    {"llava-next-tinyllama",
+     "{\"model_type\": \"llava_next\", \"architectures\": [\"LlavaNextForConditionalGeneration\"], \"image_token_index\": 32000,"
+     " \"text_config\": {\"hidden_size\": 2048, \"intermediate_size\": 5632, \"num_hidden_layers\": 22, \"num_attention_heads\": "
+     "32,"
+     " \"num_key_value_heads\": 4, \"rms_norm_eps\": 1e-5, \"vocab_size\": 32064},"
+     " \"vision_config\": {\"hidden_size\": 1024, \"intermediate_size\": 4096, \"num_hidden_layers\": 24, "
+     "\"num_attention_heads\": 16,"
+     " \"image_size\": 336, \"patch_size\": 14}}",
+     1410115584, "tiny-llava-v1 with the newline of LLaVA-NeXT: the sum of its parts"},
+    {"llava-v1.6-vicuna-7b",
+     "{\"model_type\": \"llava_next\", \"architectures\": [\"LlavaNextForConditionalGeneration\"], \"image_token_index\": 32000,"
+     " \"text_config\": {\"max_position_embeddings\": 4096, \"rms_norm_eps\": 1e-5, \"vocab_size\": 32064},"
+     " \"vision_config\": {\"hidden_size\": 1024, \"intermediate_size\": 4096, \"num_hidden_layers\": 24, "
+     "\"num_attention_heads\": 16,"
+     " \"image_size\": 336, \"patch_size\": 14}}",
+     7063431168, "huggingface.co/llava-hf/llava-v1.6-vicuna-7b-hf; Liu et al. 2024"},
 };
 
 const struct assay_preset *assay_preset_at(int i) { return i >= 0 && i < (int)ASSAY_COUNT(presets) ? &presets[i] : NULL; }
