@@ -1,0 +1,537 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * CLAP (Wu et al. 2022): texts and sounds in one space. A RoBERTa encoder, and HTS-AT, a Swin transformer over the spectrogram
+ * folded into a square image, with or without the fusion of crops of long sounds.
+ */
+#include "model/family.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { MAX_STAGES = 8, MAX_WINDOW = 32, MAX_MASK = 1 << 24 };
+
+struct text {
+    int64_t hidden, heads, layers, inner, vocabulary, positions, types, padding;
+    double eps;
+    const char *activation;
+};
+
+struct audio {
+    int64_t hidden, stages, depths[ASSAY_CONFIG_MAX_LIST], heads[ASSAY_CONFIG_MAX_LIST];
+    int64_t window, mels, image, ratio; /* the spectrogram of mels × (image * ratio) becomes image × image */
+    int64_t patch[2], stride[2], pad[2], grid[2];
+    int64_t first, channels, fusion_inner; /* hidden size of the first stage; of the input */
+    double mlp_ratio, eps;
+    const char *activation;
+    bool has_fusion, has_patch_norm, qkv_bias;
+};
+
+struct clap {
+    struct text text;
+    struct audio audio;
+    int64_t projection;
+    const char *projection_activation;
+};
+
+/* PyTorch's default, which norms have that the config says nothing about. */
+static const double default_eps = 1e-5;
+
+/* ---- the config */
+
+static void read_text(struct assay_config *c, struct text *t)
+{
+    t->hidden = c_size(c, "hidden_size", 768);
+    t->heads = c_size(c, "num_attention_heads", 12);
+    t->layers = c_count(c, "num_hidden_layers", 12);
+    t->inner = c_size(c, "intermediate_size", 3072);
+    t->vocabulary = c_size(c, "vocab_size", 50265);
+    t->positions = c_size(c, "max_position_embeddings", 514);
+    t->types = c_size(c, "type_vocab_size", 1);
+    t->padding = c_int(c, "pad_token_id", 1);
+    t->eps = c_real(c, "layer_norm_eps", 1e-12);
+    t->activation = c_text(c, "hidden_act", "gelu");
+    c_require_text(c, "position_embedding_type", "absolute");
+    /* The outer config's hold. */
+    c_ignore(c, "projection_dim", "projection_hidden_act", "tie_word_embeddings", "fusion_hidden_size",
+             "fusion_num_hidden_layers", NULL);
+    if (t->hidden % t->heads != 0)
+        assay_config_fail(c, ASSAY_INVALID, "\"hidden_size\" %lld is no multiple of \"num_attention_heads\" %lld",
+                          (long long)t->hidden, (long long)t->heads);
+}
+
+static void read_pair(struct assay_config *c, const char *name, int64_t *pair)
+{
+    int64_t values[ASSAY_CONFIG_MAX_LIST];
+    int n = c_ints(c, name, (const int64_t[]){4, 4}, 2, values);
+    pair[0] = pair[1] = 1;
+    if (n < 1 || n > 2 || values[0] < 1 || values[n - 1] < 1)
+        assay_config_fail(c, ASSAY_INVALID, "\"%s\" must be one or two positive numbers", name);
+    else
+        pair[0] = values[0], pair[1] = values[n - 1];
+}
+
+static void read_stages(struct assay_config *c, struct audio *a)
+{
+    a->stages = c_ints(c, "depths", (const int64_t[]){2, 2, 6, 2}, 4, a->depths);
+    int n_heads = c_ints(c, "num_attention_heads", (const int64_t[]){4, 8, 16, 32}, 4, a->heads);
+    if (a->stages < 1 || a->stages > MAX_STAGES || n_heads < a->stages) {
+        assay_config_fail(c, ASSAY_INVALID, "\"depths\" must have 1 to %d stages, and \"num_attention_heads\" as many",
+                          MAX_STAGES);
+        a->stages = 1;
+    }
+    for (int64_t i = 0; i < a->stages; i++) {
+        if (a->depths[i] < 0 || a->depths[i] > ASSAY_CONFIG_MAX_COUNT)
+            assay_config_fail(c, ASSAY_INVALID, "\"depths\" must be numbers of layers, up to %d", ASSAY_CONFIG_MAX_COUNT);
+        else if (a->heads[i] < 1 || (a->first << i) % a->heads[i] != 0)
+            assay_config_fail(c, ASSAY_INVALID, "stage %d has %lld numbers, no multiple of its %lld heads", (int)i,
+                              (long long)(a->first << i), (long long)a->heads[i]);
+    }
+    if (a->first << (a->stages - 1) != a->hidden)
+        assay_config_fail(c, ASSAY_INVALID, "\"hidden_size\" %lld must be what the last stage has, %lld", (long long)a->hidden,
+                          (long long)(a->first << (a->stages - 1)));
+}
+
+/* How the spectrogram becomes an image, and that patches. */
+static void read_image(struct assay_config *c, struct audio *a)
+{
+    int64_t last = (int64_t)1 << (a->stages - 1);
+    a->mels = c_size(c, "num_mel_bins", 64);
+    a->image = c_size(c, "spec_size", 256);
+    a->window = c_size(c, "window_size", 8);
+    read_pair(c, "patch_size", a->patch);
+    read_pair(c, "patch_stride", a->stride);
+    if (a->image % a->mels != 0 || a->image > 8192)
+        assay_config_fail(c, ASSAY_UNSUPPORTED, "\"spec_size\" %lld must be a multiple of \"num_mel_bins\" %lld, up to 8192",
+                          (long long)a->image, (long long)a->mels);
+    a->ratio = a->image / a->mels;
+    for (int i = 0; i < 2; i++) {
+        a->pad[i] = a->patch[i] > a->stride[i] ? (a->patch[i] - a->stride[i]) / 2 : 0;
+        a->grid[i] = a->image / a->stride[i];
+        if (a->patch[i] < a->stride[i] || (a->image + 2 * a->pad[i] - a->patch[i]) / a->stride[i] + 1 != a->grid[i] ||
+            a->grid[i] < 1 || a->grid[i] % last != 0)
+            assay_config_fail(c, ASSAY_UNSUPPORTED,
+                              "\"spec_size\" %lld makes no whole number of patches of %lld every %lld, halved %d times",
+                              (long long)a->image, (long long)a->patch[i], (long long)a->stride[i], (int)a->stages - 1);
+        else if (a->window > a->grid[i] / last)
+            assay_config_fail(c, ASSAY_UNSUPPORTED, "\"window_size\" %lld exceeds the last stage's side of %lld",
+                              (long long)a->window, (long long)(a->grid[i] / last));
+    }
+    int64_t frequencies = a->grid[0] / last;
+    if (frequencies < a->ratio || frequencies % a->ratio != 0)
+        assay_config_fail(c, ASSAY_UNSUPPORTED,
+                          "the last stage's %lld rows are no multiple of the %lld that mel bins are folded in",
+                          (long long)frequencies, (long long)a->ratio);
+    if (a->window > MAX_WINDOW || (a->grid[0] + a->window) * (a->grid[1] + a->window) * a->window * a->window > MAX_MASK)
+        assay_config_fail(c, ASSAY_UNSUPPORTED, "\"window_size\" %lld is too large", (long long)a->window);
+}
+
+static void read_audio(struct assay_config *c, struct audio *a)
+{
+    a->hidden = c_size(c, "hidden_size", 768);
+    a->first = c_size(c, "patch_embeds_hidden_size", 96);
+    a->channels = c_size(c, "patch_embed_input_channels", 1);
+    a->mlp_ratio = c_real(c, "mlp_ratio", 4);
+    a->eps = c_real(c, "layer_norm_eps", 1e-5);
+    a->activation = c_text(c, "hidden_act", "gelu");
+    a->has_patch_norm = c_bool(c, "enable_patch_layer_norm", true);
+    a->qkv_bias = c_bool(c, "qkv_bias", true);
+    a->has_fusion = c_bool(c, "enable_fusion", false);
+    c_require_bool(c, "flatten_patch_embeds", true);
+    read_stages(c, a);
+    read_image(c, a);
+    const char *fusion = c_text(c, "fusion_type", "");
+    a->fusion_inner = a->first / c_size(c, "aff_block_r", 4);
+    /* Of the classifier and training, and what the outer config or the list of depths says. */
+    c_ignore(c, "num_classes", "num_hidden_layers", "drop_path_rate", "projection_dim", "projection_hidden_act",
+             "tie_word_embeddings", NULL);
+    if (a->mlp_ratio * (double)a->first < 1 || a->mlp_ratio > 1024)
+        assay_config_fail(c, ASSAY_INVALID, "\"mlp_ratio\" is %g", a->mlp_ratio);
+    if (a->has_fusion && strcmp(fusion, "channel_map") == 0)
+        assay_config_fail(c, ASSAY_UNSUPPORTED, "\"fusion_type\" is \"channel_map\", which Transformers cannot run either");
+    if (a->has_fusion && (a->channels != 1 || a->fusion_inner < 1))
+        assay_config_fail(c, ASSAY_UNSUPPORTED,
+                          "\"enable_fusion\" needs a \"patch_embed_input_channels\" of 1 and an "
+                          "\"aff_block_r\" up to \"patch_embeds_hidden_size\"");
+}
+
+static void read(struct assay_config *c, struct clap *m)
+{
+    read_text(c_sub(c, "text_config"), &m->text);
+    read_audio(c_sub(c, "audio_config"), &m->audio);
+    m->projection = c_size(c, "projection_dim", 512);
+    m->projection_activation = c_text(c, "projection_hidden_act", "relu");
+    c_require_null(c, "text_config_dict");
+    c_require_null(c, "audio_config_dict");
+    /* Initial values; copies of the inner configs' fields. */
+    c_ignore(c, "logit_scale_init_value", "hidden_size", "num_hidden_layers", "tie_word_embeddings", NULL);
+}
+
+/* ---- texts */
+
+/* RoBERTa's: tokens that are no padding count from the padding token's id on. */
+static int positions_of(struct assay_builder *b, const struct text *t, int ids)
+{
+    int is_padding = b_op(b, "Equal", B_VALUES(ids, b_int(b, t->padding)));
+    int there = b_cast(b, b_unary(b, "Not", is_padding), ASSAY_I64);
+    int counts = b_op(b, "CumSum", B_VALUES(there, b_int(b, 1)));
+    return b_add(b, b_mul(b, counts, there), b_int(b, t->padding));
+}
+
+static int text_layer(struct assay_builder *b, const struct text *t, int x, int mask, int64_t i)
+{
+    int64_t h = t->hidden;
+    b_enter(b, "encoder.layer.%d", (int)i);
+    struct b_attention a = {.heads = t->heads, .head_dim = h / t->heads, B_ATTENTION_NONE};
+    a.mask = mask;
+    a.q = b_linear(b, x, "attention.self.query", h, h, true);
+    a.k = b_linear(b, x, "attention.self.key", h, h, true);
+    a.v = b_linear(b, x, "attention.self.value", h, h, true);
+    int y = b_linear(b, b_attention(b, &a), "attention.output.dense", h, h, true);
+    x = b_layer_norm(b, b_add(b, y, x), "attention.output.LayerNorm", h, t->eps);
+    y = b_activation(b, b_linear(b, x, "intermediate.dense", h, t->inner, true), t->activation);
+    y = b_linear(b, y, "output.dense", t->inner, h, true);
+    x = b_layer_norm(b, b_add(b, y, x), "output.LayerNorm", h, t->eps);
+    b_leave(b);
+    b_output_optional(b, a.probabilities, "text_model_output.attentions.%d", (int)i);
+    b_output_optional(b, x, "text_model_output.hidden_states.%d", (int)i + 1);
+    return x;
+}
+
+/* [texts, hidden], pooled */
+static int encode_text(struct assay_builder *b, const struct text *t, int ids, int mask, int positions)
+{
+    b_enter(b, "text_model");
+    b_enter(b, "embeddings");
+    int x = b_embedding(b, ids, "word_embeddings", t->vocabulary, t->hidden);
+    int types = b_param(b, "token_type_embeddings.weight", B_LIST(t->types, t->hidden));
+    x = b_add(b, x, b_take(b, types, 0, 0));
+    if (positions < 0)
+        positions = positions_of(b, t, ids);
+    x = b_add(b, x, b_embedding(b, positions, "position_embeddings", t->positions, t->hidden));
+    x = b_layer_norm(b, x, "LayerNorm", t->hidden, t->eps);
+    b_leave(b);
+    b_output_optional(b, x, "text_model_output.hidden_states.0");
+    int added = mask >= 0 ? b_padding_mask(b, mask) : -1;
+    for (int64_t i = 0; i < t->layers && !b->status; i++)
+        x = text_layer(b, t, x, added, i);
+    int pooled = b_unary(b, "Tanh", b_linear(b, b_take(b, x, 1, 0), "pooler.dense", t->hidden, t->hidden, true));
+    b_leave(b);
+    b_output_optional(b, x, "text_model_output.last_hidden_state");
+    b_output_optional(b, pooled, "text_model_output.pooler_output");
+    return pooled;
+}
+
+/* ---- from the spectrogram to patches */
+
+/* [batch, channels, frames, mels] → [batch, channels, image, image] */
+static int fold(struct assay_builder *b, const struct audio *a, int features, int64_t channels)
+{
+    int x = b_batch_norm(b, b_transpose(b, features, B_LIST(0, 3, 2, 1)), "batch_norm", a->mels, default_eps);
+    x = b_transpose(b, x, B_LIST(0, 3, 2, 1));
+    int sizes = b_concat(b, 0, B_VALUES(b_size(b, x, 0), b_ints(b, B_LIST(channels, a->image * a->ratio, a->mels))));
+    x = b_op(b, "Resize", B_VALUES(x, -1, -1, sizes));
+    b_set_text(b, "mode", "cubic");
+    b_set_text(b, "coordinate_transformation_mode", "align_corners");
+    b_set_float(b, "cubic_coeff_a", -0.75);
+    x = b_reshape(b, x, B_LIST(0, channels * a->ratio, a->image, a->mels));
+    return b_reshape(b, b_transpose(b, x, B_LIST(0, 1, 3, 2)), B_LIST(0, channels, a->image, a->image));
+}
+
+static int fusion_half(struct assay_builder *b, const struct audio *a, int x, bool is_global)
+{
+    b_enter(b, is_global ? "global_att" : "local_att");
+    const char *const names[2][4] = {{"0", "1", "3", "4"}, {"1", "2", "4", "5"}}, *const *name = names[is_global];
+    if (is_global)
+        x = b_unary(b, "GlobalAveragePool", x);
+    x = b_batch_norm(b, b_conv2d(b, x, name[0], a->first, a->fusion_inner, 1, 1, 0, true), name[1], a->fusion_inner, default_eps);
+    x = b_unary(b, "Relu", x);
+    x = b_batch_norm(b, b_conv2d(b, x, name[2], a->fusion_inner, a->first, 1, 1, 0, true), name[3], a->first, default_eps);
+    b_leave(b);
+    return x;
+}
+
+/* The attentional fusion of a whole sound's patches with those of its three crops. */
+static int fuse(struct assay_builder *b, const struct audio *a, int whole, int crops, int is_longer)
+{
+    int64_t width = (a->image + 2 * a->pad[1] - 3 * a->patch[1]) / (3 * a->stride[1]) + 1;
+    if (a->image + 2 * a->pad[1] < 3 * a->patch[1])
+        return b_fail(b, ASSAY_UNSUPPORTED, "\"patch_size\" is too large for fusion, which convolves three times its width");
+    struct b_conv conv = {.n_spatial = 2,
+                          .in = 1,
+                          .out = a->first,
+                          .kernel = {a->patch[0], 3 * a->patch[1]},
+                          .stride = {a->stride[0], 3 * a->stride[1]},
+                          .pad = {a->pad[0], a->pad[1], a->pad[0], a->pad[1]},
+                          .bias = true};
+    int local = b_conv(b, b_reshape(b, crops, B_LIST(-1, 1, a->image, a->image)), "mel_conv2d", &conv);
+    local = b_reshape(b, local, B_LIST(-1, 3, a->first, a->grid[0], width));
+    local = b_reshape(b, b_transpose(b, local, B_LIST(0, 2, 3, 1, 4)), B_LIST(0, a->first, a->grid[0], 3 * width));
+    if (3 * width > a->grid[1])
+        local = b_slice(b, local, 3, 0, a->grid[1]);
+    else if (3 * width < a->grid[1])
+        local = b_op(b, "Pad", B_VALUES(local, b_ints(b, B_LIST(0, 0, 0, 0, 0, 0, 0, a->grid[1] - 3 * width))));
+    b_enter(b, "fusion_model");
+    int both = b_add(b, whole, local);
+    int of_places = fusion_half(b, a, both, false), of_all = fusion_half(b, a, both, true);
+    int share = b_unary(b, "Sigmoid", b_add(b, of_places, of_all));
+    int rest = b_mul(b, b_scale(b, local, 2), b_sub(b, b_scalar(b, 1), share));
+    int fused = b_add(b, b_mul(b, b_scale(b, whole, 2), share), rest);
+    b_leave(b);
+    return b_where(b, b_reshape(b, is_longer, B_LIST(-1, 1, 1, 1)), fused, whole);
+}
+
+/* [batch, patches, first] */
+static int embed_patches(struct assay_builder *b, const struct audio *a, int image, int is_longer)
+{
+    b_enter(b, "patch_embed");
+    struct b_conv conv = {.n_spatial = 2,
+                          .in = a->channels,
+                          .out = a->first,
+                          .kernel = {a->patch[0], a->patch[1]},
+                          .stride = {a->stride[0], a->stride[1]},
+                          .pad = {a->pad[0], a->pad[1], a->pad[0], a->pad[1]},
+                          .bias = true};
+    int x;
+    if (a->has_fusion) {
+        x = b_conv(b, b_slice(b, image, 1, 0, 1), "proj", &conv);
+        x = fuse(b, a, x, b_slice(b, image, 1, 1, INT64_MAX), is_longer);
+    } else {
+        x = b_conv(b, image, "proj", &conv);
+    }
+    x = b_transpose(b, b_reshape(b, x, B_LIST(0, a->first, a->grid[0] * a->grid[1])), B_LIST(0, 2, 1));
+    if (a->has_patch_norm)
+        x = b_layer_norm(b, x, "norm", a->first, default_eps);
+    b_leave(b);
+    return x;
+}
+
+/* ---- Swin layers */
+
+struct stage {
+    int64_t dim, heads, height, width;   /* of the patches */
+    int64_t padded_height, padded_width; /* to whole windows */
+    int64_t shift, window;
+    int shifted_mask; /* [windows, 1, places, places] for shifted layers, or -1 */
+};
+
+static int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+
+/* After the shift a window may hold patches from opposite sides of the image: these don't see each other. */
+static int shifted_mask(struct assay_builder *b, const struct stage *s)
+{
+    int64_t w = s->window, places = w * w, rows = s->padded_height / w, columns = s->padded_width / w;
+    int *region = assay_arena_array(&b->arena, (size_t)places, sizeof *region);
+    float *mask = assay_arena_array(&b->arena, (size_t)(rows * columns * places * places), sizeof *mask);
+    float *to = mask;
+    for (int64_t window = 0; window < rows * columns; window++) {
+        for (int64_t i = 0; i < places; i++) {
+            int64_t y = window / columns * w + i / w, x = window % columns * w + i % w;
+            int below = (y >= s->padded_height - w) + (y >= s->padded_height - s->shift);
+            int right = (x >= s->padded_width - w) + (x >= s->padded_width - s->shift);
+            region[i] = 3 * below + right;
+        }
+        for (int64_t i = 0; i < places; i++)
+            for (int64_t j = 0; j < places; j++)
+                *to++ = region[i] == region[j] ? 0 : -100;
+    }
+    return b_floats(b, "shifted_mask", B_LIST(rows * columns, 1, places, places), mask);
+}
+
+/* [heads, places, places] of a table with a row per offset. */
+static int position_bias(struct assay_builder *b, const struct stage *s)
+{
+    int64_t w = s->window, places = w * w, side = 2 * w - 1;
+    int64_t *rows = assay_arena_array(&b->arena, (size_t)(places * places), sizeof *rows);
+    for (int64_t i = 0; i < places; i++)
+        for (int64_t j = 0; j < places; j++)
+            rows[i * places + j] = (i / w - j / w + w - 1) * side + i % w - j % w + w - 1;
+    int table = b_param(b, "relative_position_bias_table", B_LIST(side * side, s->heads));
+    int bias = b_gather(b, table, 0, b_ints(b, (size_t)(places * places), rows));
+    return b_transpose(b, b_reshape(b, bias, B_LIST(places, places, s->heads)), B_LIST(2, 0, 1));
+}
+
+static int heads_of(struct assay_builder *b, const struct stage *s, int x)
+{
+    return b_transpose(b, b_reshape(b, x, B_LIST(0, 0, s->heads, s->dim / s->heads)), B_LIST(0, 2, 1, 3));
+}
+
+/* x: [batch * windows, places, dim] */
+static int window_attention(struct assay_builder *b, const struct audio *a, const struct stage *s, int x, int mask,
+                            int *probabilities)
+{
+    int64_t d = s->dim, places = s->window * s->window, windows = s->padded_height * s->padded_width / places;
+    b_enter(b, "attention.self");
+    int q = heads_of(b, s, b_linear(b, x, "query", d, d, a->qkv_bias));
+    int k = heads_of(b, s, b_linear(b, x, "key", d, d, a->qkv_bias));
+    int v = heads_of(b, s, b_linear(b, x, "value", d, d, a->qkv_bias));
+    int scores = b_matmul(b, q, b_transpose(b, k, B_LIST(0, 1, 3, 2)));
+    scores = b_div(b, scores, b_unary(b, "Sqrt", b_scalar(b, (double)(d / s->heads))));
+    scores = b_add(b, scores, position_bias(b, s));
+    if (mask >= 0) {
+        scores = b_add(b, b_reshape(b, scores, B_LIST(-1, windows, s->heads, places, places)), mask);
+        scores = b_reshape(b, scores, B_LIST(-1, s->heads, places, places));
+    }
+    *probabilities = b_softmax(b, scores, -1);
+    int y = b_transpose(b, b_matmul(b, *probabilities, v), B_LIST(0, 2, 1, 3));
+    b_leave(b);
+    return b_linear(b, b_reshape(b, y, B_LIST(0, 0, d)), "attention.output.dense", d, d, true);
+}
+
+/* The first n rows (axis 1) or columns (axis 2) go to the end. */
+static int roll(struct assay_builder *b, int x, int64_t axis, int64_t n)
+{
+    return b_concat(b, axis, B_VALUES(b_slice(b, x, axis, n, INT64_MAX), b_slice(b, x, axis, 0, n)));
+}
+
+static int swin_layer(struct assay_builder *b, const struct audio *a, const struct stage *s, int x, bool shifted,
+                      int *probabilities)
+{
+    int64_t d = s->dim, w = s->window, rows = s->padded_height / w, columns = s->padded_width / w;
+    int64_t inner = (int64_t)(a->mlp_ratio * (double)d);
+    bool padded = s->padded_height != s->height || s->padded_width != s->width;
+    int y = b_layer_norm(b, x, "layernorm_before", d, a->eps);
+    y = b_reshape(b, y, B_LIST(0, s->height, s->width, d));
+    if (padded)
+        y = b_op(b, "Pad",
+                 B_VALUES(y, b_ints(b, B_LIST(0, 0, 0, 0, 0, s->padded_height - s->height, s->padded_width - s->width, 0))));
+    if (shifted)
+        y = roll(b, roll(b, y, 1, s->shift), 2, s->shift);
+    y = b_transpose(b, b_reshape(b, y, B_LIST(0, rows, w, columns, w, d)), B_LIST(0, 1, 3, 2, 4, 5));
+    y = window_attention(b, a, s, b_reshape(b, y, B_LIST(-1, w * w, d)), shifted ? s->shifted_mask : -1, probabilities);
+    y = b_transpose(b, b_reshape(b, y, B_LIST(-1, rows, columns, w, w, d)), B_LIST(0, 1, 3, 2, 4, 5));
+    y = b_reshape(b, y, B_LIST(0, s->padded_height, s->padded_width, d));
+    if (shifted)
+        y = roll(b, roll(b, y, 1, s->padded_height - s->shift), 2, s->padded_width - s->shift);
+    if (padded)
+        y = b_slice(b, b_slice(b, y, 1, 0, s->height), 2, 0, s->width);
+    x = b_add(b, x, b_reshape(b, y, B_LIST(0, s->height * s->width, d)));
+    y = b_linear(b, b_layer_norm(b, x, "layernorm_after", d, a->eps), "intermediate.dense", d, inner, true);
+    return b_add(b, x, b_linear(b, b_activation(b, y, a->activation), "output.dense", inner, d, true));
+}
+
+/* Four neighbours become one, of twice the size. */
+static int merge(struct assay_builder *b, const struct stage *s, int x)
+{
+    int64_t d = s->dim;
+    b_enter(b, "downsample");
+    /* [batch, row, upper or lower, column, left or right, d]: first the two of the left side, from above. */
+    x = b_reshape(b, x, B_LIST(0, s->height / 2, 2, s->width / 2, 2, d));
+    x = b_reshape(b, b_transpose(b, x, B_LIST(0, 1, 3, 4, 2, 5)), B_LIST(0, s->height * s->width / 4, 4 * d));
+    x = b_linear(b, b_layer_norm(b, x, "norm", 4 * d, default_eps), "reduction", 4 * d, 2 * d, false);
+    b_leave(b);
+    return x;
+}
+
+/* A hidden state as Transformers gives it: [batch, dim, height, width]. */
+static void output_state(struct assay_builder *b, int x, int64_t dim, int64_t height, int64_t width, int i)
+{
+    if (b_wants(b, "audio_model_output.hidden_states.%d", i)) {
+        int image = b_reshape(b, b_transpose(b, x, B_LIST(0, 2, 1)), B_LIST(0, dim, height, width));
+        b_output_optional(b, image, "audio_model_output.hidden_states.%d", i);
+    }
+}
+
+static int run_stage(struct assay_builder *b, const struct audio *a, int x, int64_t i)
+{
+    struct stage s = {.dim = a->first << i,
+                      .heads = a->heads[i],
+                      .height = a->grid[0] >> i,
+                      .width = a->grid[1] >> i,
+                      .window = a->window,
+                      .shifted_mask = -1};
+    s.padded_height = round_up(s.height, s.window);
+    s.padded_width = round_up(s.width, s.window);
+    /* One window over the whole image needs no shift. */
+    s.shift = s.height <= s.window || s.width <= s.window ? 0 : s.window / 2;
+    b_enter(b, "layers.%d", (int)i);
+    if (s.shift && a->depths[i] > 1)
+        s.shifted_mask = shifted_mask(b, &s);
+    int probabilities = -1;
+    for (int64_t j = 0; j < a->depths[i] && !b->status; j++) {
+        b_enter(b, "blocks.%d", (int)j);
+        x = swin_layer(b, a, &s, x, s.shift && j % 2, &probabilities);
+        b_leave(b);
+    }
+    if (i + 1 < a->stages)
+        x = merge(b, &s, x);
+    b_leave(b);
+    if (probabilities >= 0)
+        b_output_optional(b, probabilities, "audio_model_output.attentions.%d", (int)i);
+    int halved = i + 1 < a->stages;
+    output_state(b, x, s.dim << halved, s.height >> halved, s.width >> halved, (int)i + 1);
+    return x;
+}
+
+/* [batch, hidden], pooled */
+static int encode_audio(struct assay_builder *b, const struct audio *a, int features, int is_longer)
+{
+    int64_t rows = a->grid[0] >> (a->stages - 1), columns = a->grid[1] >> (a->stages - 1), bins = rows / a->ratio;
+    b_enter(b, "audio_model.audio_encoder");
+    int image = fold(b, a, features, a->has_fusion ? 4 : a->channels);
+    int x = embed_patches(b, a, image, is_longer);
+    output_state(b, x, a->first, a->grid[0], a->grid[1], 0);
+    for (int64_t i = 0; i < a->stages && !b->status; i++)
+        x = run_stage(b, a, x, i);
+    x = b_transpose(b, b_layer_norm(b, x, "norm", a->hidden, default_eps), B_LIST(0, 2, 1));
+    /* The parts of the folded spectrogram side by side again. */
+    x = b_reshape(b, x, B_LIST(0, a->hidden, a->ratio, bins, columns));
+    x = b_reshape(b, b_transpose(b, x, B_LIST(0, 1, 3, 2, 4)), B_LIST(0, a->hidden, bins, a->ratio * columns));
+    int pooled = b_reduce(b, "ReduceMean", x, false, B_LIST(2, 3));
+    b_leave(b);
+    b_output_optional(b, x, "audio_model_output.last_hidden_state");
+    b_output_optional(b, pooled, "audio_model_output.pooler_output");
+    return pooled;
+}
+
+/* ---- both */
+
+static int project(struct assay_builder *b, const struct clap *m, const char *name, int x, int64_t in)
+{
+    b_enter(b, "%s", name);
+    x = b_activation(b, b_linear(b, x, "linear1", in, m->projection, true), m->projection_activation);
+    x = b_linear(b, x, "linear2", m->projection, m->projection, true);
+    b_leave(b);
+    return b_l2_normalize(b, x);
+}
+
+static int compare(struct assay_builder *b, int x, int y, const char *scale)
+{
+    int products = b_matmul(b, x, b_transpose(b, y, B_LIST(1, 0)));
+    return b_mul(b, products, b_unary(b, "Exp", b_param(b, scale, 0, NULL)));
+}
+
+static void build(struct assay_builder *b, struct assay_config *c, const struct assay_architecture *architecture)
+{
+    (void)architecture;
+    struct clap m = {0};
+    read(c, &m);
+    if (assay_config_status(c))
+        return;
+    static const char *const unused[] = {"*.position_ids", "*.token_type_ids", "*.relative_position_index",
+                                         "*.num_batches_tracked"};
+    for (size_t i = 0; i < ASSAY_COUNT(unused); i++)
+        b_ignore(b, unused[i]);
+    const struct audio *a = &m.audio;
+    char dims[96];
+    snprintf(dims, sizeof dims, "batch %d frames %d", (int)(a->has_fusion ? 4 : a->channels), (int)a->mels);
+    int ids = b_input(b, "input_ids", ASSAY_I64, "texts sequence");
+    int mask = b_input_optional(b, "attention_mask", true, ASSAY_I64, "texts sequence");
+    int positions = b_input_optional(b, "position_ids", false, ASSAY_I64, "texts sequence");
+    int features = b_input(b, "input_features", ASSAY_F32, dims), is_longer;
+    if (a->has_fusion)
+        is_longer = b_input(b, "is_longer", ASSAY_BOOL, "batch 1");
+    else
+        is_longer = b_input_optional(b, "is_longer", false, ASSAY_BOOL, "batch 1");
+
+    int audio = project(b, &m, "audio_projection", encode_audio(b, a, features, is_longer), a->hidden);
+    int text = project(b, &m, "text_projection", encode_text(b, &m.text, ids, mask, positions), m.text.hidden);
+    b_output(b, compare(b, audio, text, "logit_scale_a"), "logits_per_audio");
+    b_output(b, compare(b, text, audio, "logit_scale_t"), "logits_per_text");
+    b_output(b, text, "text_embeds");
+    b_output(b, audio, "audio_embeds");
+}
+
+static const struct assay_architecture architectures[] = {{"ClapModel", "clap", NULL}, {NULL, NULL, NULL}};
+
+const struct assay_family assay_family_clap = {
+    .name = "clap", .modality = "multimodal", .architectures = architectures, .build = build};
