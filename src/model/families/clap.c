@@ -223,16 +223,41 @@ static int encode_text(struct assay_builder *b, const struct text *t, int ids, i
 
 /* ---- from the spectrogram to patches */
 
+/* Frames (axis 2) stretched to n, bicubic with aligned corners as PyTorch does it. In steps rather than as a Resize, whose
+ * positions runtimes compute in f32: 1,000 frames then lose four digits. Here the positions' fractions are exact. */
+static int stretch(struct assay_builder *b, int x, int64_t n)
+{
+    int64_t steps = n > 1 ? n - 1 : 1;
+    int last = b_sub(b, b_size_scalar(b, x, 2), b_int(b, 1));
+    int places = b_mul(b, b_range(b, b_int(b, 0), b_int(b, n)), last);
+    int whole = b_div(b, places, b_int(b, steps));
+    int rest = b_sub(b, places, b_mul(b, whole, b_int(b, steps)));
+    int t = b_reshape(b, b_div(b, b_cast(b, rest, ASSAY_F32), b_scalar(b, (double)steps)), B_LIST(1, 1, n, 1));
+    int sum = -1;
+    for (int tap = -1; tap <= 2 && !b->status; tap++) {
+        /* The cubic convolution kernel, a = -0.75, at the distance d of this frame: within 1, and within 2. */
+        int d = tap <= 0 ? b_sub(b, t, b_scalar(b, tap)) : b_sub(b, b_scalar(b, tap), t), weight;
+        if (tap == 0 || tap == 1) {
+            weight = b_sub(b, b_scale(b, d, 1.25), b_scalar(b, 2.25));
+            weight = b_add(b, b_mul(b, b_mul(b, weight, d), d), b_scalar(b, 1));
+        } else {
+            weight = b_add(b, b_scale(b, d, -0.75), b_scalar(b, 3.75));
+            weight = b_sub(b, b_mul(b, weight, d), b_scalar(b, 6));
+            weight = b_add(b, b_mul(b, weight, d), b_scalar(b, 3));
+        }
+        int at = b_op(b, "Min", B_VALUES(b_op(b, "Max", B_VALUES(b_add(b, whole, b_int(b, tap)), b_int(b, 0))), last));
+        int part = b_mul(b, b_gather(b, x, 2, at), weight);
+        sum = sum < 0 ? part : b_add(b, sum, part);
+    }
+    return sum;
+}
+
 /* [batch, channels, frames, mels] → [batch, channels, image, image] */
 static int fold(struct assay_builder *b, const struct audio *a, int features, int64_t channels)
 {
     int x = b_batch_norm(b, b_transpose(b, features, B_LIST(0, 3, 2, 1)), "batch_norm", a->mels, default_eps);
     x = b_transpose(b, x, B_LIST(0, 3, 2, 1));
-    int sizes = b_concat(b, 0, B_VALUES(b_size(b, x, 0), b_ints(b, B_LIST(channels, a->image * a->ratio, a->mels))));
-    x = b_op(b, "Resize", B_VALUES(x, -1, -1, sizes));
-    b_set_text(b, "mode", "cubic");
-    b_set_text(b, "coordinate_transformation_mode", "align_corners");
-    b_set_float(b, "cubic_coeff_a", -0.75);
+    x = stretch(b, x, a->image * a->ratio);
     x = b_reshape(b, x, B_LIST(0, channels * a->ratio, a->image, a->mels));
     return b_reshape(b, b_transpose(b, x, B_LIST(0, 1, 3, 2)), B_LIST(0, channels, a->image, a->image));
 }
