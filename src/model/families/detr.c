@@ -109,6 +109,21 @@ static void read_config(struct detr *m, struct assay_config *c)
              "max_position_embeddings", "scale_embedding", "tie_word_embeddings", NULL);
 }
 
+static void check_segmentation(const struct detr *m, struct assay_config *c)
+{
+    int n = 0;
+    for (int stage = 0; stage <= m->backbone.n_stages; stage++)
+        n += (int)(m->features >> stage & 1);
+    if (n < 3)
+        assay_config_fail(c, ASSAY_INVALID, "the mask head needs 3 maps of the backbone; the config tells %d", n);
+    if (m->d < 16 || (m->d + m->encoder_heads) % 8 != 0)
+        assay_config_fail(
+            c, ASSAY_INVALID,
+            "\"d_model\" %lld must be 16 at least, and with \"encoder_attention_heads\" a multiple of 8: the mask head "
+            "norms in 8 groups",
+            (long long)m->d);
+}
+
 /* ---- image to sequence */
 
 /* Along `axis`, the places that PyTorch's nearest interpolation to the size of `like` takes, in its f32 arithmetic. */
@@ -289,16 +304,80 @@ static void detect(struct assay_builder *b, const struct detr *m, int x)
     b_output(b, b_unary(b, "Sigmoid", b_linear(b, x, "bbox_predictor.layers.2", m->d, 4, true)), "pred_boxes");
 }
 
+/* [batch * queries, heads, height, width]: where each query looks, over all heads together. */
+static int attention_maps(struct assay_builder *b, const struct detr *m, const struct scene *s, int x)
+{
+    int64_t heads = m->encoder_heads, d = m->d / heads;
+    b_enter(b, "bbox_attention");
+    int q = b_scale(b, b_linear(b, x, "q_linear", m->d, m->d, true), 1 / sqrt((double)d));
+    int k = b_linear(b, s->memory, "k_linear", m->d, m->d, true);
+    q = b_transpose(b, b_reshape(b, q, B_LIST(0, 0, heads, d)), B_LIST(0, 2, 1, 3));
+    k = b_transpose(b, b_reshape(b, k, B_LIST(0, 0, heads, d)), B_LIST(0, 2, 3, 1));
+    int scores = b_transpose(b, b_matmul(b, q, k), B_LIST(0, 2, 1, 3)); /* [batch, query, head, place] */
+    int looks = b_unsqueeze(b, b_reshape(b, s->looks, B_LIST(0, -1)), B_LIST(1, 2));
+    scores = b_reshape(b, b_where(b, looks, scores, b_lowest(b)), B_LIST(0, 0, -1));
+    int shape = b_concat(b, 0, B_VALUES(b_ints(b, B_LIST(-1, heads)), b_size(b, s->last, 2), b_size(b, s->last, 3)));
+    int maps = b_reshape_to(b, b_softmax(b, scores, -1), shape);
+    b_leave(b);
+    return maps;
+}
+
+/* A map [batch, channels, height, width] for each query of an image: [batch * queries, channels, height, width]. */
+static int per_query(struct assay_builder *b, const struct detr *m, int map, int64_t channels)
+{
+    int height = b_size(b, map, 2), width = b_size(b, map, 3), sizes = b_ints(b, B_LIST(m->queries, channels));
+    int all = b_concat(b, 0, B_VALUES(b_size(b, map, 0), sizes, height, width));
+    int flat = b_concat(b, 0, B_VALUES(b_ints(b, B_LIST(-1, channels)), height, width));
+    return b_reshape_to(b, b_expand(b, b_unsqueeze(b, map, B_LIST(1)), all), flat);
+}
+
+static int mask_layer(struct assay_builder *b, int x, int i, int64_t in, int64_t out)
+{
+    x = b_conv2d(b, x, assay_arena_printf(&b->arena, "lay%d", i), in, out, 3, 1, 1, true);
+    x = b_group_norm(b, x, assay_arena_printf(&b->arena, "gn%d", i), out < 8 ? out : 8, out, 1e-5);
+    return b_unary(b, "Relu", x);
+}
+
+/* [batch, queries, height / 4, width / 4] of the sizes of the backbone's first map. */
+static int draw_masks(struct assay_builder *b, const struct detr *m, const struct scene *s, int x)
+{
+    int64_t in = m->d + m->encoder_heads, out = m->d / 2;
+    int fpn[3], n = 0;
+    for (int stage = 0; stage <= m->backbone.n_stages && n < 3; stage++)
+        if (m->features >> stage & 1)
+            fpn[n++] = stage;
+    int seen = per_query(b, m, s->projected, m->d), looked = attention_maps(b, m, s, x);
+    b_enter(b, "mask_head");
+    x = mask_layer(b, b_concat(b, 1, B_VALUES(seen, looked)), 1, in, in);
+    x = mask_layer(b, x, 2, in, out);
+    for (int i = 0; i < 3; i++) {
+        int stage = fpn[2 - i];
+        int64_t channels = stage ? m->backbone.widths[stage - 1] : m->backbone.embedding;
+        int fine = b_conv2d(b, s->maps[stage], assay_arena_printf(&b->arena, "adapter%d", i + 1), channels, out, 1, 1, 0, true);
+        x = b_add(b, per_query(b, m, fine, out), nearest(b, nearest(b, x, 2, fine, 2), 3, fine, 3));
+        x = mask_layer(b, x, i + 3, out, out / 2);
+        out /= 2;
+    }
+    x = b_conv2d(b, x, "out_lay", out, 1, 3, 1, 1, true);
+    int shape = b_concat(b, 0, B_VALUES(b_ints(b, B_LIST(-1, m->queries)), b_size(b, x, 2), b_size(b, x, 3)));
+    x = b_reshape_to(b, x, shape);
+    b_leave(b);
+    return x;
+}
+
 static bool is(const struct assay_architecture *a, const char *name) { return strcmp(a->name, name) == 0; }
 
 static void build(struct assay_builder *b, struct assay_config *c, const struct assay_architecture *a)
 {
     struct detr m;
     struct scene s;
-    bool detects = !is(a, "DetrModel");
+    bool detects = !is(a, "DetrModel"), segments = is(a, "DetrForSegmentation");
     read_config(&m, c);
+    if (segments)
+        check_segmentation(&m, c);
     if (assay_config_status(c))
         return;
+    b_enter(b, "%s", segments ? "detr" : "");
     b_enter(b, "%s", detects ? "model" : "");
     see(b, &m, &s);
     s.memory = encode(b, &m, &s);
@@ -306,11 +385,15 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
     b_leave(b);
     if (detects)
         detect(b, &m, x);
+    b_leave(b);
+    if (segments)
+        b_output(b, draw_masks(b, &m, &s, x), "pred_masks");
     b_output(b, x, "last_hidden_state");
     b_output(b, s.memory, "encoder_last_hidden_state");
 }
 
 static const struct assay_architecture architectures[] = {
+    {"DetrForSegmentation", "detr", "mask_head.lay1.weight"},
     {"DetrForObjectDetection", "detr", "class_labels_classifier.weight"},
     {"DetrModel", "detr", NULL},
     {NULL, NULL, NULL},
