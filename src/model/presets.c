@@ -183,6 +183,26 @@ static const struct assay_preset presets[] = {
      "\"num_attention_heads\": 16,"
      " \"image_size\": 336, \"patch_size\": 14}}",
      7063431168, "huggingface.co/llava-hf/llava-v1.6-vicuna-7b-hf; Liu et al. 2024"},
+    {"wav2vec2-base", "{\"model_type\": \"wav2vec2\", \"architectures\": [\"Wav2Vec2Model\"]}", 94371712,
+     "huggingface.co/facebook/wav2vec2-base; Baevski et al. 2020"},
+    {"wav2vec2-base-960h", "{\"model_type\": \"wav2vec2\", \"architectures\": [\"Wav2Vec2ForCTC\"]}", 94396320,
+     "huggingface.co/facebook/wav2vec2-base-960h; Baevski et al. 2020"},
+    {"wav2vec2-large-960h-lv60-self",
+     "{\"model_type\": \"wav2vec2\", \"architectures\": [\"Wav2Vec2ForCTC\"], \"hidden_size\": 1024, \"num_hidden_layers\": 24,"
+     " \"num_attention_heads\": 16, \"intermediate_size\": 4096, \"conv_bias\": true, \"feat_extract_norm\": \"layer\","
+     " \"do_stable_layer_norm\": true}",
+     315471520, "huggingface.co/facebook/wav2vec2-large-960h-lv60-self; Xu et al. 2020"},
+    {"xclip-base-patch32", "{\"model_type\": \"xclip\", \"architectures\": [\"XCLIPModel\"]}", 196585729,
+     "huggingface.co/microsoft/xclip-base-patch32; Ni et al. 2022"},
+    {"xclip-base-patch16",
+     "{\"model_type\": \"xclip\", \"architectures\": [\"XCLIPModel\"], \"vision_config\": {\"patch_size\": 16}}", 194929153,
+     "huggingface.co/microsoft/xclip-base-patch16; Ni et al. 2022"},
+    {"clap-htsat-unfused", "{\"model_type\": \"clap\", \"architectures\": [\"ClapModel\"]}", 153492890,
+     "huggingface.co/laion/clap-htsat-unfused; Wu et al. 2022"},
+    {"clap-htsat-fused",
+     "{\"model_type\": \"clap\", \"architectures\": [\"ClapModel\"], \"audio_config\": {\"enable_fusion\": true,"
+     " \"fusion_type\": \"aff_2d\"}}",
+     153507530, "huggingface.co/laion/clap-htsat-fused; Wu et al. 2022"},
 };
 
 const struct assay_preset *assay_preset_at(int i) { return i >= 0 && i < (int)ASSAY_COUNT(presets) ? &presets[i] : NULL; }
