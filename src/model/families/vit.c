@@ -12,6 +12,8 @@ struct vit {
     double eps;
     const char *activation;
     bool qkv_bias;
+    int64_t pooled;
+    const char *pooler_activation;
 };
 
 /* One number stands for a square. */
@@ -39,7 +41,9 @@ static void read_config(struct vit *v, struct assay_config *c)
         .eps = c_real(c, "layer_norm_eps", 1e-12),
         .activation = c_text(c, "hidden_act", "gelu"),
         .qkv_bias = c_bool(c, "qkv_bias", true),
+        .pooler_activation = c_text(c, "pooler_act", "tanh"),
     };
+    v->pooled = c_size(c, "pooler_output_size", v->hidden);
     read_square(c, "image_size", 224, v->image);
     read_square(c, "patch_size", 16, v->patch);
     /* The first is of the decoder for masked images; there are no word embeddings. */
@@ -156,18 +160,23 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
         return;
     /* What masked patches become in training. */
     b_ignore(b, "*embeddings.mask_token");
-    b_enter(b, "%s", alone ? "" : "vit");
+    /* The model alone is also taken out of a checkpoint of one with a head. */
+    bool within = !alone || b_has(b, "vit.embeddings.cls_token", false);
+    b_enter(b, "%s", within ? "vit" : "");
     int x = encode(b, &v);
-    b_leave(b);
-    if (!alone) {
+    if (alone) {
+        b_ignore(b, "classifier.*");
+        b_output(b, x, "last_hidden_state");
+        if (b_has(b, "pooler.dense.weight", true)) {
+            int first = b_linear(b, b_take(b, x, 1, 0), "pooler.dense", v.hidden, v.pooled, true);
+            b_output(b, b_activation(b, first, v.pooler_activation), "pooler_output");
+        }
+    } else {
         b_ignore(b, "vit.pooler.*");
-        b_output(b, b_linear(b, b_take(b, x, 1, 0), "classifier", v.hidden, labels, true), "logits");
-        return;
     }
-    b_output(b, x, "last_hidden_state");
-    if (b_has(b, "pooler.dense.weight", true))
-        b_output(b, b_unary(b, "Tanh", b_linear(b, b_take(b, x, 1, 0), "pooler.dense", v.hidden, v.hidden, true)),
-                 "pooler_output");
+    b_leave(b);
+    if (!alone)
+        b_output(b, b_linear(b, b_take(b, x, 1, 0), "classifier", v.hidden, labels, true), "logits");
 }
 
 static const struct assay_architecture architectures[] = {
