@@ -81,7 +81,8 @@ static void read(struct assay_config *c, struct wav2vec2 *w, const struct assay_
     w->stable = c_bool(c, "do_stable_layer_norm", false);
     w->weighted_sum = c_bool(c, "use_weighted_layer_sum", false);
     /* Masking is for training, but with it the checkpoint has the vector that stands for masked steps. */
-    w->has_mask_vector = c_real(c, "mask_time_prob", 0.05) > 0 || c_real(c, "mask_feature_prob", 0) > 0;
+    double time_share = c_real(c, "mask_time_prob", 0.05), feature_share = c_real(c, "mask_feature_prob", 0);
+    w->has_mask_vector = time_share > 0 || feature_share > 0;
     read_convolutions(c, w);
     read_adapters(c, w, a);
     /* Training, the heads for pre-training and speaker verification, and the list's length again. */
@@ -291,6 +292,8 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
     b_enter(b, "%s", alone ? "" : "wav2vec2");
     if (w.has_mask_vector && b_has(b, "masked_spec_embed", true))
         b_param(b, "masked_spec_embed", B_LIST(w.hidden));
+    else
+        b_ignore(b, "*masked_spec_embed");
     int x = extract(b, &w, samples), mask = step_mask(b, &w, sample_mask, x), width = (int)w.conv_dim[w.n_conv - 1];
     int features = b_layer_norm(b, x, "feature_projection.layer_norm", width, w.eps);
     x = b_linear(b, features, "feature_projection.projection", width, w.hidden, true);
