@@ -103,7 +103,7 @@ static void read_image(struct assay_config *c, struct audio *a)
     if (a->image % a->mels != 0 || a->image > 8192)
         assay_config_fail(c, ASSAY_UNSUPPORTED, "\"spec_size\" %lld must be a multiple of \"num_mel_bins\" %lld, up to 8192",
                           (long long)a->image, (long long)a->mels);
-    a->ratio = a->image / a->mels;
+    a->ratio = a->image < a->mels ? 1 : a->image / a->mels;
     for (int i = 0; i < 2; i++) {
         a->pad[i] = a->patch[i] > a->stride[i] ? (a->patch[i] - a->stride[i]) / 2 : 0;
         a->grid[i] = a->image / a->stride[i];
