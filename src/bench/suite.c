@@ -4,6 +4,7 @@
 #include "bench/suite.h"
 
 #include "base/fs.h"
+#include "model/presets.h"
 
 #include <cyaml/cyaml.h>
 #include <math.h>
@@ -130,8 +131,11 @@ static void copy_spec(struct assay_arena *arena, const struct raw_spec *raw, con
     spec->name = raw->name ? assay_arena_strdup(arena, raw->name) : NULL;
     spec->ep_library = raw->ep_library ? assay_arena_strdup(arena, raw->ep_library) : NULL;
     spec->models = copy_texts(arena, raw->model, raw->n_model);
-    for (size_t i = 0; i < spec->models.n; i++)
-        spec->models.items[i] = assay_path_join(arena, folder, spec->models.items[i]);
+    for (size_t i = 0; i < spec->models.n; i++) {
+        const char *path = assay_path_join(arena, folder, spec->models.items[i]);
+        if (!assay_preset_find(spec->models.items[i]) || assay_fs_exists(path))
+            spec->models.items[i] = path; /* else a known model's name, which is no path */
+    }
     spec->platforms = copy_texts(arena, raw->platform, raw->n_platform);
     spec->modes = copy_texts(arena, raw->mode, raw->n_mode);
     spec->scenarios = copy_texts(arena, raw->scenario, raw->n_scenario);

