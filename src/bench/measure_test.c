@@ -2,7 +2,6 @@
 /* Work of a known length on a clock of its own, so that nothing here depends on how busy the machine is. */
 #include "bench/measure.h"
 
-#include "base/clock.h"
 #include "base/test.h"
 #include "stats/stats.h"
 
