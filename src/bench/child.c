@@ -136,7 +136,7 @@ static enum assay_status prepare(struct session *s, struct assay_error *err)
 static enum assay_status measure(struct session *s, struct assay_error *err)
 {
     const struct assay_case *c = s->c;
-    struct assay_work work = {run_program, s};
+    struct assay_work work = {.run = run_program, .context = s};
     struct assay_measure_options options = {c->warmup_time, c->min_time, c->max_time, c->interval};
     double energy_before = 0, energy_after = 0;
     enum assay_status st = assay_measure_warmup(&work, &options, &s->samples, err);

@@ -30,11 +30,13 @@ static void add_sample(struct assay_samples *samples, double ns)
     samples->ns[samples->n++] = ns;
 }
 
+static int64_t now_ns(const struct assay_work *work) { return work->now_ns ? work->now_ns(work->context) : assay_clock_ns(); }
+
 static enum assay_status timed_run(const struct assay_work *work, double *ns, struct assay_error *err)
 {
-    int64_t start = assay_clock_ns();
+    int64_t start = now_ns(work);
     enum assay_status st = work->run(work->context, err);
-    *ns = (double)(assay_clock_ns() - start);
+    *ns = (double)(now_ns(work) - start);
     return st;
 }
 
@@ -53,12 +55,12 @@ enum assay_status assay_measure_warmup(const struct assay_work *work, const stru
 {
     struct assay_samples warm = {0};
     double ns;
-    int64_t end = assay_clock_ns() + (int64_t)(options->warmup_time * 1e9); /* a first run that takes as long is warm-up enough */
+    int64_t end = now_ns(work) + (int64_t)(options->warmup_time * 1e9); /* a first run that takes as long is warm-up enough */
     enum assay_status st = timed_run(work, &samples->first_ns, err);
     size_t look_at = MIN_WARMUP_RUNS;
     samples->n_warmup = 1;
     samples->steady = false;
-    while (!st && !samples->steady && warm.n < ASSAY_MAX_SAMPLES && assay_clock_ns() < end) {
+    while (!st && !samples->steady && warm.n < ASSAY_MAX_SAMPLES && now_ns(work) < end) {
         st = timed_run(work, &ns, err);
         add_sample(&warm, ns);
         if (warm.n == look_at) {
@@ -86,16 +88,16 @@ static bool is_narrow(const struct assay_samples *s, double interval)
 enum assay_status assay_measure_runs(const struct assay_work *work, const struct assay_measure_options *options,
                                      struct assay_samples *samples, struct assay_error *err)
 {
-    int64_t start = assay_clock_ns(), earliest = start + (int64_t)(options->min_time * 1e9),
+    int64_t start = now_ns(work), earliest = start + (int64_t)(options->min_time * 1e9),
             latest = start + (int64_t)(options->max_time * 1e9);
     int64_t end = start, looking_ns = 0;
     size_t look_at = MIN_RUNS;
     enum assay_status st = ASSAY_OK;
     bool enough = false;
     while (!st && !enough && samples->n < ASSAY_MAX_SAMPLES) {
-        int64_t t0 = assay_clock_ns();
+        int64_t t0 = now_ns(work);
         st = work->run(work->context, err);
-        int64_t t1 = assay_clock_ns();
+        int64_t t1 = now_ns(work);
         add_sample(samples, (double)(t1 - t0));
         end = t1;
         if (t1 >= latest) {
@@ -103,7 +105,7 @@ enum assay_status assay_measure_runs(const struct assay_work *work, const struct
         } else if (samples->n >= look_at) {
             look_at = samples->n + samples->n / 4 + 1;
             enough = options->interval > 0 && t1 >= earliest && is_narrow(samples, options->interval);
-            looking_ns += enough ? 0 : assay_clock_ns() - t1;
+            looking_ns += enough ? 0 : now_ns(work) - t1;
         }
     }
     samples->wall_ns = end - start - looking_ns;
@@ -117,8 +119,12 @@ double assay_measure_between_run_sd(bool noisy) { return noisy ? 0.14 : 0.02; }
 enum { QUERIES_FOR_P99 = 1000, RATES_ROOM = 32 };
 
 /* Sleeps to within 100 us, then spins: the kernel wakes a sleeper some tens of microseconds late. */
-static void wait_until(int64_t when_ns)
+static void wait_until(const struct assay_work *work, int64_t when_ns)
 {
+    if (work->wait_until) {
+        work->wait_until(work->context, when_ns);
+        return;
+    }
     assay_clock_sleep_until(when_ns - 100000);
     while (assay_clock_ns() < when_ns) {
     }
@@ -128,18 +134,18 @@ static void wait_until(int64_t when_ns)
 static enum assay_status serve_rate(const struct assay_work *work, double rate, struct assay_rng *rng, int64_t latest_ns,
                                     struct assay_samples *latencies, struct assay_error *err)
 {
-    int64_t start = assay_clock_ns();
+    int64_t start = now_ns(work);
     double arrival = (double)start + 1e6;
     latencies->n = 0;
-    for (int i = 0; i < QUERIES_FOR_P99 && assay_clock_ns() < latest_ns; i++) {
+    for (int i = 0; i < QUERIES_FOR_P99 && now_ns(work) < latest_ns; i++) {
         arrival += assay_rng_exponential(rng) * 1e9 / rate;
-        wait_until((int64_t)arrival);
+        wait_until(work, (int64_t)arrival);
         enum assay_status st = work->run(work->context, err);
         if (st)
             return st;
-        add_sample(latencies, (double)assay_clock_ns() - arrival);
+        add_sample(latencies, (double)now_ns(work) - arrival);
     }
-    latencies->wall_ns = assay_clock_ns() - start;
+    latencies->wall_ns = now_ns(work) - start;
     return ASSAY_OK;
 }
 
@@ -147,7 +153,7 @@ enum assay_status assay_measure_server(const struct assay_work *work, double ser
                                        uint64_t seed, struct assay_server_result *result, struct assay_error *err)
 {
     double capacity = 1e9 / fmax(service_ns, 1), low = 0.05 * capacity, high = capacity, rate = 0.5 * capacity;
-    int64_t latest = assay_clock_ns() + (int64_t)(max_time * 1e9);
+    int64_t latest = now_ns(work) + (int64_t)(max_time * 1e9);
     struct assay_samples tried = {0};
     struct assay_rng rng;
     enum assay_status st = ASSAY_OK;

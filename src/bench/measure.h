@@ -17,6 +17,9 @@
 struct assay_work {
     enum assay_status (*run)(void *context, struct assay_error *err);
     void *context;
+    /* The clock to measure by, both or neither; NULL = this machine's. Tests give one of their own, in which nothing is noisy. */
+    int64_t (*now_ns)(void *context);
+    void (*wait_until)(void *context, int64_t when_ns);
 };
 
 enum { ASSAY_MAX_SAMPLES = 100000 };

@@ -169,7 +169,7 @@ static enum assay_status run_ours(void *context, struct assay_error *err)
 
 static enum assay_status turn_ours(struct contest *k, struct turn *turn, struct assay_error *err)
 {
-    struct assay_work work = {run_ours, k};
+    struct assay_work work = {.run = run_ours, .context = k};
     struct assay_measure_options options = {.max_time = TURN_S};
     struct assay_samples samples = {0};
     enum assay_status st = ASSAY_OK;

@@ -44,7 +44,7 @@ static enum assay_status repeat(struct session *s, int n, double *wall, double *
     struct assay_measure_options options = {.max_time = 10}; /* ends at ASSAY_MAX_SAMPLES, long before */
     for (int i = 0; i < n; i++) {
         struct assay_samples samples = {0};
-        enum assay_status st = assay_measure_runs(&(struct assay_work){run_program, s}, &options, &samples, err);
+        enum assay_status st = assay_measure_runs(&(struct assay_work){.run = run_program, .context = s}, &options, &samples, err);
         if (st)
             return st;
         wall[i] = (double)samples.wall_ns / (double)samples.n;
