@@ -14,6 +14,7 @@
 
 struct jpeg_failure {
     struct jpeg_error_mgr manager;
+    struct jpeg_progress_mgr progress;
     jmp_buf exit;
     char sentence[JMSG_LENGTH_MAX];
 };
@@ -25,6 +26,17 @@ static noreturn void jpeg_fail(j_common_ptr info)
     longjmp(failure->exit, 1);
 }
 
+/* A small file of very many scans over a huge picture would keep the decoder busy for hours. */
+static void jpeg_watch(j_common_ptr info)
+{
+    enum { MAX_SCANS = 100 };
+    struct jpeg_failure *failure = (struct jpeg_failure *)info->err;
+    if (!info->is_decompressor || ((j_decompress_ptr)info)->input_scan_number <= MAX_SCANS)
+        return;
+    snprintf(failure->sentence, sizeof failure->sentence, "it has more than %d scans", MAX_SCANS);
+    longjmp(failure->exit, 1);
+}
+
 static void jpeg_quiet(j_common_ptr info, int level)
 {
     (void)info;
@@ -32,15 +44,16 @@ static void jpeg_quiet(j_common_ptr info, int level)
 }
 
 static enum assay_status read_jpeg(const struct assay_map *map, const char *path, struct jpeg_decompress_struct *info,
-                                   struct assay_tensor *image, struct assay_error *err)
+                                   struct jpeg_failure *failure, struct assay_tensor *image, struct assay_error *err)
 {
-    struct jpeg_failure failure;
-    info->err = jpeg_std_error(&failure.manager);
-    failure.manager.error_exit = jpeg_fail;
-    failure.manager.emit_message = jpeg_quiet;
-    if (setjmp(failure.exit))
-        return assay_error_set(err, ASSAY_INVALID, "%s: %s", path, failure.sentence);
+    info->err = jpeg_std_error(&failure->manager);
+    failure->manager.error_exit = jpeg_fail;
+    failure->manager.emit_message = jpeg_quiet;
+    if (setjmp(failure->exit))
+        return assay_error_set(err, ASSAY_INVALID, "%s: %s", path, failure->sentence);
     jpeg_create_decompress(info);
+    failure->progress.progress_monitor = jpeg_watch;
+    info->progress = &failure->progress;
     jpeg_mem_src(info, map->data, map->size_bytes);
     jpeg_read_header(info, TRUE);
     info->out_color_space = JCS_RGB;
@@ -126,7 +139,8 @@ enum assay_status assay_image_open(const char *path, struct assay_tensor *image,
         png_destroy_read_struct(&source.png, &source.info, NULL);
     } else if (map.size_bytes >= 3 && memcmp(map.data, "\xff\xd8\xff", 3) == 0) {
         struct jpeg_decompress_struct info = {0};
-        st = read_jpeg(&map, path, &info, image, err);
+        struct jpeg_failure failure = {0};
+        st = read_jpeg(&map, path, &info, &failure, image, err);
         jpeg_destroy_decompress(&info);
     } else {
         st = assay_error_set(err, ASSAY_INVALID, "%s: neither a PNG nor a JPEG file", path);
