@@ -429,7 +429,8 @@ static enum assay_status print_presets(enum assay_format format, struct assay_er
         const struct assay_preset *preset = assay_preset_at(i);
         assay_table_row(&table);
         assay_table_text(&table, 0, preset->name);
-        assay_table_int(&table, 1, preset->parameters);
+        if (preset->parameters) /* else absent: the published number is not known here */
+            assay_table_int(&table, 1, preset->parameters);
         assay_table_text(&table, 2, preset->source);
     }
     enum assay_status st = assay_table_print(&table, format, stdout, err);

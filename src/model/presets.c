@@ -131,14 +131,14 @@ static const struct assay_preset presets[] = {
     {"mobilenet_v2_0.35_96",
      "{\"model_type\": \"mobilenet_v2\", \"architectures\": [\"MobileNetV2ForImageClassification\"], \"depth_multiplier\": 0.35,"
      " \"image_size\": 96, \"num_labels\": 1001}",
-     1678409, "huggingface.co/google/mobilenet_v2_0.35_96; timm says 1.68 M"},
+     0, "huggingface.co/google/mobilenet_v2_0.35_96; timm says 1.68 M"},
     {"mobilenet_v2_1.0_224",
      "{\"model_type\": \"mobilenet_v2\", \"architectures\": [\"MobileNetV2ForImageClassification\"], \"num_labels\": 1001}",
      3506153, "huggingface.co/google/mobilenet_v2_1.0_224; Sandler et al. 2018"},
     {"mobilenet_v2_1.4_224",
      "{\"model_type\": \"mobilenet_v2\", \"architectures\": [\"MobileNetV2ForImageClassification\"], \"depth_multiplier\": 1.4,"
      " \"num_labels\": 1001}",
-     6110569, "huggingface.co/google/mobilenet_v2_1.4_224; timm says 6.11 M"},
+     0, "huggingface.co/google/mobilenet_v2_1.4_224; timm says 6.11 M"},
     {"detr-resnet-50",
      "{\"model_type\": \"detr\", \"architectures\": [\"DetrForObjectDetection\"], \"use_timm_backbone\": true,"
      " \"backbone\": \"resnet50\", \"num_labels\": 91}",
@@ -192,17 +192,17 @@ static const struct assay_preset presets[] = {
      " \"num_attention_heads\": 16, \"intermediate_size\": 4096, \"conv_bias\": true, \"feat_extract_norm\": \"layer\","
      " \"do_stable_layer_norm\": true}",
      315471520, "huggingface.co/facebook/wav2vec2-large-960h-lv60-self; Xu et al. 2020"},
-    {"xclip-base-patch32", "{\"model_type\": \"xclip\", \"architectures\": [\"XCLIPModel\"]}", 196585729,
+    {"xclip-base-patch32", "{\"model_type\": \"xclip\", \"architectures\": [\"XCLIPModel\"]}", 0,
      "huggingface.co/microsoft/xclip-base-patch32; Ni et al. 2022"},
     {"xclip-base-patch16",
-     "{\"model_type\": \"xclip\", \"architectures\": [\"XCLIPModel\"], \"vision_config\": {\"patch_size\": 16}}", 194929153,
+     "{\"model_type\": \"xclip\", \"architectures\": [\"XCLIPModel\"], \"vision_config\": {\"patch_size\": 16}}", 0,
      "huggingface.co/microsoft/xclip-base-patch16; Ni et al. 2022"},
     {"clap-htsat-unfused", "{\"model_type\": \"clap\", \"architectures\": [\"ClapModel\"]}", 153492890,
      "huggingface.co/laion/clap-htsat-unfused; Wu et al. 2022"},
     {"clap-htsat-fused",
      "{\"model_type\": \"clap\", \"architectures\": [\"ClapModel\"], \"audio_config\": {\"enable_fusion\": true,"
      " \"fusion_type\": \"aff_2d\"}}",
-     153507530, "huggingface.co/laion/clap-htsat-fused; Wu et al. 2022"},
+     0, "huggingface.co/laion/clap-htsat-fused; Wu et al. 2022"},
 };
 
 const struct assay_preset *assay_preset_at(int i) { return i >= 0 && i < (int)ASSAY_COUNT(presets) ? &presets[i] : NULL; }

@@ -11,7 +11,7 @@
 struct assay_preset {
     const char *name;   /* "bert-base-uncased" */
     const char *config; /* JSON; "architectures" names what the parameters are counted of */
-    int64_t parameters; /* as published */
+    int64_t parameters; /* as published, by the authors' recollection where the source could not be opened; 0 = not known to us */
     const char *source; /* where the dimensions and the count are published */
 };
 

@@ -14,6 +14,11 @@ ASSAY_TEST(every_preset_builds_with_the_published_number_of_parameters)
         struct assay_error err = {0};
         CHECK_OK(assay_preset_open(preset, &options, &graph, &info, &err), err);
         assay_graph_close(graph);
+        if (preset->parameters == 0) {
+            printf("%s: not compared, the published number is not known here; ours is %lld\n", preset->name,
+                   (long long)info.parameters);
+            continue;
+        }
         if (info.parameters != preset->parameters)
             fprintf(stderr, "%s: ", preset->name);
         CHECK_INT(info.parameters, preset->parameters);
