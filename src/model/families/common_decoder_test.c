@@ -3,10 +3,7 @@
  * Options of the decoder by what must be equal: two models with the same random weights whose configs say the same in two ways,
  * or inputs between which an option makes no difference. (Numbers of PyTorch are compared by `assay check`.)
  */
-#include "model/model.h"
-
-#include "base/test.h"
-#include "graph/testing.h"
+#include "model/families/testing.h"
 
 enum { LENGTH = 6, VOCABULARY = 11, N_LOGITS = LENGTH * VOCABULARY };
 static const int64_t counted[LENGTH] = {0, 1, 2, 3, 4, 5}, tokens[LENGTH] = {3, 7, 1, 10, 4, 2};
@@ -18,10 +15,7 @@ static void run(const char *type, const char *more, const int64_t *ids, const in
     static const int64_t ones[LENGTH] = {1, 1, 1, 1, 1, 1};
     static const char *const names[] = {"input_ids", "attention_mask", "position_ids"};
     struct assay_model_options options = {.inputs = names, .n_inputs = 3, .seed = 5};
-    struct assay_error err = {0};
-    struct assay_graph *graph;
     struct assay_arena arena;
-    json_t *config;
     assay_arena_init(&arena);
     const char *text =
         assay_arena_printf(&arena,
@@ -29,29 +23,9 @@ static void run(const char *type, const char *more, const int64_t *ids, const in
                            " \"num_hidden_layers\": 1, \"num_attention_heads\": 2, \"num_key_value_heads\": 1,"
                            " \"vocab_size\": 11, \"architectures\": [\"%s\"]%s%s}",
                            type, strcmp(type, "llama") == 0 ? "LlamaForCausalLM" : "Qwen2ForCausalLM", *more ? ", " : "", more);
-    CHECK_OK(assay_json_parse(text, strlen(text), "config", &config, &err), err);
-    CHECK_OK(assay_model_build(config, "config", &options, &graph, NULL, &err), err);
-    const int64_t *data[] = {ids, mask ? mask : ones, positions};
-    struct assay_tensor inputs[3], output;
-    struct assay_type shape = assay_type_make(ASSAY_I64, 2, (const int64_t[]){1, LENGTH});
-    for (int i = 0; i < 3; i++)
-        assay_tensor_borrow(&inputs[i], &shape, data[i]);
-    CHECK_OK(testing_run(graph, inputs, &output, &err), err);
-    CHECK_INT(assay_tensor_count(&output), N_LOGITS);
-    for (int i = 0; i < N_LOGITS; i++)
-        logits[i] = assay_tensor_real(&output, i);
-    assay_tensor_release(&output);
-    assay_graph_close(graph);
-    json_decref(config);
+    const int64_t *const data[] = {ids, mask ? mask : ones, positions};
+    testing_logits(text, &options, data, LENGTH, logits, N_LOGITS);
     assay_arena_release(&arena);
-}
-
-static double distance(const double *a, const double *b, int n)
-{
-    double most = 0;
-    for (int i = 0; i < n; i++)
-        most = fmax(most, fabs(a[i] - b[i]));
-    return most;
 }
 
 /* Logits are of magnitude 3: some tens of roundings of f32. */
@@ -62,7 +36,7 @@ static void check_equal(const char *one, const int64_t *positions_one, const cha
     double a[N_LOGITS], b[N_LOGITS];
     run("llama", one, tokens, NULL, positions_one, a);
     run("llama", other, tokens, NULL, positions_other, b);
-    CHECK_NEAR(distance(a, b, N_LOGITS), 0, same);
+    CHECK_NEAR(testing_distance(a, b, N_LOGITS), 0, same);
 }
 
 ASSAY_TEST(linear_scaling_divides_positions)
@@ -72,7 +46,7 @@ ASSAY_TEST(linear_scaling_divides_positions)
     double a[N_LOGITS], b[N_LOGITS];
     run("llama", "", tokens, NULL, doubled, a);
     run("llama", "", tokens, NULL, counted, b);
-    CHECK(distance(a, b, N_LOGITS) > different);
+    CHECK(testing_distance(a, b, N_LOGITS) > different);
 }
 
 ASSAY_TEST(dynamic_scaling_changes_nothing_up_to_the_trained_length)
@@ -111,7 +85,7 @@ ASSAY_TEST(left_padding_with_its_positions_changes_nothing)
     double a[N_LOGITS], b[N_LOGITS];
     run("llama", "", padded, mask, positions, a);
     run("llama", "", tokens, NULL, counted, b);
-    CHECK_NEAR(distance(a + 2 * VOCABULARY, b, 4 * VOCABULARY), 0, same);
+    CHECK_NEAR(testing_distance(a + 2 * VOCABULARY, b, 4 * VOCABULARY), 0, same);
 }
 
 ASSAY_TEST(a_sliding_window_hides_what_lies_further_back)
@@ -122,11 +96,11 @@ ASSAY_TEST(a_sliding_window_hides_what_lies_further_back)
     run("qwen2", window, tokens, NULL, counted, a);
     run("qwen2", window, changed, NULL, counted, b);
     /* Of one layer: token 3 sees the first token, three before it; token 4 doesn't. */
-    CHECK(distance(a + 3 * VOCABULARY, b + 3 * VOCABULARY, VOCABULARY) > different);
-    CHECK_NEAR(distance(a + 4 * VOCABULARY, b + 4 * VOCABULARY, 2 * VOCABULARY), 0, 0);
+    CHECK(testing_distance(a + 3 * VOCABULARY, b + 3 * VOCABULARY, VOCABULARY) > different);
+    CHECK_NEAR(testing_distance(a + 4 * VOCABULARY, b + 4 * VOCABULARY, 2 * VOCABULARY), 0, 0);
     run("qwen2", "\"use_sliding_window\": false, \"sliding_window\": 3", tokens, NULL, counted, a);
     run("qwen2", "", tokens, NULL, counted, b);
-    CHECK_NEAR(distance(a, b, N_LOGITS), 0, 0);
+    CHECK_NEAR(testing_distance(a, b, N_LOGITS), 0, 0);
 }
 
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(linear_scaling_divides_positions),

@@ -3,10 +3,7 @@
  * T5 by what must be equal: configs that say the same in two ways, inputs between which a mask makes no difference, all with the
  * same random weights. (Numbers of PyTorch are compared by `assay check`.)
  */
-#include "model/model.h"
-
-#include "base/test.h"
-#include "graph/testing.h"
+#include "model/families/testing.h"
 
 enum { LENGTH = 6, VOCABULARY = 11, N_LOGITS = LENGTH * VOCABULARY };
 static const int64_t tokens[LENGTH] = {3, 7, 10, 10, 4, 2}, others[LENGTH] = {3, 7, 10, 10, 9, 5};
@@ -19,39 +16,16 @@ static const double same = 1e-5, different = 1e-3;
 static void run(const char *more, const int64_t *ids, const int64_t *mask, const int64_t *decoder_ids, double *logits)
 {
     struct assay_model_options options = {.seed = 5};
-    struct assay_error err = {0};
-    struct assay_graph *graph;
     struct assay_arena arena;
-    json_t *config;
     assay_arena_init(&arena);
     const char *text = assay_arena_printf(&arena,
                                           "{\"model_type\": \"t5\", \"architectures\": [\"T5ForConditionalGeneration\"],"
                                           " \"d_model\": 16, \"d_kv\": 5, \"d_ff\": 12, \"num_heads\": 2, \"num_layers\": 1,"
                                           " \"tie_word_embeddings\": false, \"vocab_size\": 11%s%s}",
                                           *more ? ", " : "", more);
-    CHECK_OK(assay_json_parse(text, strlen(text), "config", &config, &err), err);
-    CHECK_OK(assay_model_build(config, "config", &options, &graph, NULL, &err), err);
-    const int64_t *data[] = {ids, mask, decoder_ids};
-    struct assay_tensor inputs[3], output;
-    struct assay_type shape = assay_type_make(ASSAY_I64, 2, (const int64_t[]){1, LENGTH});
-    for (int i = 0; i < 3; i++)
-        assay_tensor_borrow(&inputs[i], &shape, data[i]);
-    CHECK_OK(testing_run(graph, inputs, &output, &err), err);
-    CHECK_INT(assay_tensor_count(&output), N_LOGITS);
-    for (int i = 0; i < N_LOGITS; i++)
-        logits[i] = assay_tensor_real(&output, i);
-    assay_tensor_release(&output);
-    assay_graph_close(graph);
-    json_decref(config);
+    const int64_t *const data[] = {ids, mask, decoder_ids};
+    testing_logits(text, &options, data, LENGTH, logits, N_LOGITS);
     assay_arena_release(&arena);
-}
-
-static double distance(const double *a, const double *b, int n)
-{
-    double most = 0;
-    for (int i = 0; i < n; i++)
-        most = fmax(most, fabs(a[i] - b[i]));
-    return most;
 }
 
 static double between(const char *one, const char *other)
@@ -59,7 +33,7 @@ static double between(const char *one, const char *other)
     double a[N_LOGITS], b[N_LOGITS];
     run(one, tokens, ones, tokens, a);
     run(other, tokens, ones, tokens, b);
-    return distance(a, b, N_LOGITS);
+    return testing_distance(a, b, N_LOGITS);
 }
 
 ASSAY_TEST(a_gated_activation_is_the_same_in_one_word_or_two_fields)
@@ -82,9 +56,9 @@ ASSAY_TEST(padded_tokens_of_the_input_do_not_matter)
     double a[N_LOGITS], b[N_LOGITS];
     run("", tokens, first_four, tokens, a);
     run("", others, first_four, tokens, b);
-    CHECK(distance(a, b, N_LOGITS) < same);
+    CHECK(testing_distance(a, b, N_LOGITS) < same);
     run("", others, ones, tokens, b);
-    CHECK(distance(a, b, N_LOGITS) > different);
+    CHECK(testing_distance(a, b, N_LOGITS) > different);
 }
 
 ASSAY_TEST(the_decoder_does_not_look_ahead)
@@ -92,8 +66,8 @@ ASSAY_TEST(the_decoder_does_not_look_ahead)
     double a[N_LOGITS], b[N_LOGITS];
     run("", tokens, ones, tokens, a);
     run("", tokens, ones, others, b);
-    CHECK(distance(a, b, 4 * VOCABULARY) < same);
-    CHECK(distance(a + 4 * VOCABULARY, b + 4 * VOCABULARY, 2 * VOCABULARY) > different);
+    CHECK(testing_distance(a, b, 4 * VOCABULARY) < same);
+    CHECK(testing_distance(a + 4 * VOCABULARY, b + 4 * VOCABULARY, 2 * VOCABULARY) > different);
 }
 
 ASSAY_TEST(what_is_not_understood_is_named)
