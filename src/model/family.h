@@ -20,7 +20,9 @@ struct assay_family {
     const char *name;                               /* as models are grouped: "bert" for distilbert too */
     const char *modality;                           /* text, vision, audio, multimodal */
     const struct assay_architecture *architectures; /* ended by a NULL name */
-    /* Reads the config, adds inputs, nodes and outputs. Failures are recorded in config and builder. */
+    const char *const *generators; /* names of those that have the phase DECODE (model.h), ended by NULL; NULL = none */
+    bool encodes;                  /* these have the phase ENCODE too */
+    /* Reads the config, adds inputs, nodes and outputs of b->options->phase. Failures are recorded in config and builder. */
     void (*build)(struct assay_builder *b, struct assay_config *config, const struct assay_architecture *architecture);
 };
 

@@ -16,9 +16,23 @@ enum assay_model_weights {
     ASSAY_WEIGHTS_DECLARED, /* zeros that take no memory: for counting, not for running */
 };
 
+/* A model that generates text is run as in the field: with keys and values of what was seen kept as state. */
+enum assay_model_phase {
+    ASSAY_PHASE_WHOLE, /* one graph, no cache: what the model class of Transformers computes */
+    /* Once a request, where there is more than a decoder: from the request's inputs to what the decoder needs of them. Each
+     * output is the input of the same name of the decode graph. */
+    ASSAY_PHASE_ENCODE,
+    /* The prompt first, then token by token. Inputs: input_ids [batch, sequence] (not embedded yet), attention_mask [batch,
+     * past_sequence + sequence], position_ids [batch, sequence] where the model has positions, the encode graph's outputs, and
+     * past_key_values.I.key and .value [batch, heads, past_sequence, head_dim]. Outputs: logits [batch, 1, vocabulary] of the
+     * last place, and present.I.key and .value, each the declared state of its past_key_values. */
+    ASSAY_PHASE_DECODE,
+};
+
 /* Zeroed memory is the usual: the main inputs and outputs, weights AUTO. Borrowed for the call. */
 struct assay_model_options {
     const char *architecture; /* instead of the config's "architectures"; NULL = that */
+    enum assay_model_phase phase;
     enum assay_model_weights weights;
     uint64_t seed;
     /* The names of the inputs to have, among those that the family offers; NULL = its usual ones. */
@@ -33,16 +47,29 @@ struct assay_model_options {
     bool allow_surplus; /* tensors in the checkpoint that the model doesn't use are no error */
 };
 
+enum { ASSAY_MAX_EOS_TOKENS = 8 };
+
+/* How text is generated, from config.json, and generation_config.json where the folder has one. */
+struct assay_model_generation {
+    bool generates;      /* has the phase DECODE */
+    bool encodes;        /* and ENCODE before it */
+    int64_t start_token; /* of the decoder; -1 = the prompt is input_ids */
+    int64_t pad_token;   /* -1 = none */
+    int64_t eos_tokens[ASSAY_MAX_EOS_TOKENS];
+    int n_eos_tokens;
+};
+
 /* What was opened. Texts are static or the graph's. */
 struct assay_model_info {
     const char *family, *architecture; /* "" for an ONNX file */
     const char *weights;               /* "file", "random", "declared" */
     int64_t parameters;                /* -1 = not counted: an ONNX file */
+    struct assay_model_generation generation;
 };
 
 /* path: a folder with config.json, an ONNX file, or, where there is no such file, the name of a preset. options and info may be
  * NULL. The graph is the caller's to close. ASSAY_UNSUPPORTED names what is not understood: a model type, an architecture, a
- * field. */
+ * field, a phase that the model does not have. */
 enum assay_status assay_model_open(const char *path, const struct assay_model_options *options, struct assay_graph **graph,
                                    struct assay_model_info *info, struct assay_error *err);
 /* From a config alone, with random or declared weights. `where` begins the sentences of errors. */

@@ -77,7 +77,7 @@ struct assay_runtime {
     enum assay_status (*compile)(const struct assay_graph *graph, const struct assay_compile_options *options,
                                  struct assay_program **program, struct assay_error *err);
     /* Required. inputs[n_inputs of the graph], in its order; their bytes are borrowed until the next bind or release, and not
-     * written. */
+     * written. An input that a state ends in may have no type and no data (zeroed): it keeps what it holds. */
     enum assay_status (*bind)(struct assay_program *program, const struct assay_tensor *inputs, struct assay_error *err);
     /* Required. One run, finished when it returns. Declared states move from output to input. */
     enum assay_status (*run)(struct assay_program *program, struct assay_error *err);
