@@ -17,6 +17,12 @@ struct b_alias {
     const char *alias, *target;
 };
 
+/* What the next run gets as its input. */
+struct b_state {
+    const char *input, *output;
+    int value;
+};
+
 enum {
     POOL_COUNT = 1 << 18, /* random numbers that weights are cut from: timing doesn't depend on them */
     MOST_PARAMETERS = 1 << 16,
@@ -99,6 +105,27 @@ static void check_surplus(struct assay_builder *b)
                first);
 }
 
+static void add_main_output(struct assay_builder *b, int value, const char *name);
+
+static int position_of(const int *list, int n, int value)
+{
+    for (int i = 0; i < n; i++)
+        if (list[i] == value)
+            return i;
+    return -1;
+}
+
+/* Behind the other main outputs; pairs are declared when every output has its place. */
+static void add_states(struct assay_builder *b)
+{
+    for (size_t i = 0; i < b->n_states; i++)
+        add_main_output(b, b->states[i].value, b->states[i].output);
+    struct assay_graph *g = b->graph;
+    for (size_t i = 0; i < b->n_states && !b->status; i++)
+        assay_graph_add_state(g, position_of(g->outputs, g->n_outputs, assay_graph_find(g, b->states[i].output)),
+                              position_of(g->inputs, g->n_inputs, assay_graph_find(g, b->states[i].input)));
+}
+
 /* Each input that the options name must be there. */
 static void check_inputs(struct assay_builder *b)
 {
@@ -125,6 +152,7 @@ enum assay_status assay_builder_finish(struct assay_builder *b, struct assay_gra
 {
     *graph = NULL;
     ASSAY_ASSERT(b->status || b->depth == 0);
+    add_states(b);
     check_inputs(b);
     check_outputs(b);
     check_surplus(b);
@@ -252,6 +280,18 @@ static void add_output(struct assay_builder *b, int value, const char *name)
     assay_graph_add_output(b->graph, value);
 }
 
+/* Main outputs come before the others. */
+static void add_main_output(struct assay_builder *b, int value, const char *name)
+{
+    int n_before = b->graph->n_outputs;
+    add_output(b, value, name);
+    if (b->graph->n_outputs == n_before)
+        return;
+    int *outputs = b->graph->outputs, added = outputs[n_before];
+    memmove(outputs + b->n_main + 1, outputs + b->n_main, (size_t)(n_before - b->n_main) * sizeof *outputs);
+    outputs[b->n_main++] = added;
+}
+
 static const char *format_name(struct assay_builder *b, const char *format, va_list args)
 {
     char text[256];
@@ -265,15 +305,8 @@ void b_output(struct assay_builder *b, int value, const char *format, ...)
     va_start(args, format);
     const char *name = format_name(b, format, args);
     va_end(args);
-    int n_before = b->graph->n_outputs;
     if (!b->options->only_those_outputs || is_wanted(b, name))
-        add_output(b, value, name);
-    if (b->graph->n_outputs == n_before)
-        return;
-    /* Main outputs come before the others. */
-    int *outputs = b->graph->outputs, added = outputs[n_before];
-    memmove(outputs + b->n_main + 1, outputs + b->n_main, (size_t)(n_before - b->n_main) * sizeof *outputs);
-    outputs[b->n_main++] = added;
+        add_main_output(b, value, name);
 }
 
 void b_output_optional(struct assay_builder *b, int value, const char *format, ...)
@@ -293,6 +326,23 @@ bool b_wants(struct assay_builder *b, const char *format, ...)
     const char *name = format_name(b, format, args);
     va_end(args);
     return is_wanted(b, name);
+}
+
+/* Of what earlier runs left, and this one is to leave for the next. */
+static int extend(struct assay_builder *b, int64_t i, const char *part, int64_t heads, int64_t head_dim, int x)
+{
+    const char *input = assay_arena_printf(&b->arena, "past_key_values.%lld.%s", (long long)i, part);
+    const char *dims = assay_arena_printf(&b->arena, "batch %lld past_sequence %lld", (long long)heads, (long long)head_dim);
+    x = b_concat(b, 2, B_VALUES(add_input(b, input, ASSAY_F32, dims), x));
+    b->states = assay_arena_grow(&b->arena, b->states, b->n_states, b->n_states + 1, sizeof *b->states);
+    b->states[b->n_states++] = (struct b_state){input, assay_arena_printf(&b->arena, "present.%lld.%s", (long long)i, part), x};
+    return x;
+}
+
+void b_cache(struct assay_builder *b, int64_t i, int64_t heads, int64_t head_dim, int *key, int *value)
+{
+    *key = extend(b, i, "key", heads, head_dim, *key);
+    *value = extend(b, i, "value", heads, head_dim, *value);
 }
 
 /* ---- parameters */

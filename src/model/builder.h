@@ -40,7 +40,8 @@ struct assay_builder {
     int depth, n_main;       /* n_main: main outputs */
     struct b_alias *aliases; /* tied names */
     const char **ignored;    /* patterns of tensors that nobody needs */
-    size_t n_aliases, n_ignored;
+    struct b_state *states;  /* of b_cache */
+    size_t n_aliases, n_ignored, n_states;
     int64_t n_parameters;      /* elements of the parameters asked for, tied ones once, buffers not */
     int64_t random_bytes;      /* of random weights, so far */
     float *random_pool;        /* numbers that random weights are cut from */
@@ -174,11 +175,17 @@ struct b_attention {
     double scale;                      /* of q·k; 0 = 1/sqrt(head_dim), 1 = none */
     int keep;                          /* bool: where false, scores become the lowest f32, before `mask`; -1 = none */
     int mask;                          /* added to the scores, broadcast to [batch, heads, query, key]; -1 = none */
-    int probabilities, key, value;     /* results: [batch, heads, query, key]; [batch, kv_heads, length, head_dim] */
+    bool cached;                       /* k and v come behind those of earlier runs: b_cache of `layer` */
+    int64_t layer;
+    int probabilities, key, value; /* results: [batch, heads, query, key]; [batch, kv_heads, length, head_dim], past too */
 };
 #define B_ATTENTION_NONE .keep = -1, .mask = -1
 /* [batch, length, heads * head_dim] */
 int b_attention(struct assay_builder *b, struct b_attention *a);
+/* Of the phase DECODE: puts keys and values [batch, heads, sequence, head_dim] of layer i behind those of earlier runs, which are
+ * the inputs past_key_values.I.key and .value [batch, heads, past_sequence, head_dim]; both together become the outputs
+ * present.I.key and .value behind the main ones, declared as the states of these inputs. */
+void b_cache(struct assay_builder *b, int64_t i, int64_t heads, int64_t head_dim, int *key, int *value);
 /* int64 mask [batch, key], 1 = look → f32 [batch, 1, 1, key], 0 or lowest. */
 int b_padding_mask(struct assay_builder *b, int attention_mask);
 /* bool [query, key]: true where a query may look, the queries being the last ones of the keys; window 0 = none, else a query sees

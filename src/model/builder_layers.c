@@ -254,6 +254,8 @@ int b_attention(struct assay_builder *b, struct b_attention *a)
         a->key = b_transpose(b, b_reshape(b, a->k, B_LIST(0, 0, a->kv_heads, d)), B_LIST(0, 2, 1, 3));
         a->value = b_transpose(b, b_reshape(b, a->v, B_LIST(0, 0, a->kv_heads, d)), B_LIST(0, 2, 1, 3));
     }
+    if (a->cached)
+        b_cache(b, a->layer, a->kv_heads, d, &a->key, &a->value);
     if (a->heads != a->kv_heads)
         return grouped(b, a);
     int q = b_transpose(b, b_reshape(b, a->q, B_LIST(0, 0, a->heads, d)), B_LIST(0, 2, 1, 3));

@@ -5,6 +5,7 @@
 #include "base/fs.h"
 #include "graph/onnx.h"
 #include "model/family.h"
+#include "model/generation_config.h"
 #include "model/presets.h"
 
 #include <stdio.h>
@@ -108,16 +109,51 @@ static enum assay_status choose(const json_t *config, const char *where, const s
                                      "%s names no architecture, and none of \"%s\" is told by its tensors", where, model_type);
 }
 
+/* ---- phases */
+
+static bool generates(const struct assay_family *family, const struct assay_architecture *architecture)
+{
+    for (const char *const *name = family->generators; name && *name; name++)
+        if (strcmp(*name, architecture->name) == 0)
+            return true;
+    return false;
+}
+
+static enum assay_status check_phase(enum assay_model_phase phase, const struct assay_family *family,
+                                     const struct assay_architecture *architecture, const char *where, struct assay_error *err)
+{
+    if (phase != ASSAY_PHASE_WHOLE && !generates(family, architecture))
+        return assay_error_set(err, ASSAY_UNSUPPORTED,
+                               "%s: the architecture \"%s\" generates no text, so it is run as a whole only", where,
+                               architecture->name);
+    if (phase == ASSAY_PHASE_ENCODE && !family->encodes)
+        return assay_error_set(err, ASSAY_UNSUPPORTED,
+                               "%s: the architecture \"%s\" is a decoder alone: there is nothing to encode before it", where,
+                               architecture->name);
+    return ASSAY_OK;
+}
+
 /* ---- building */
 
-static enum assay_status build(const json_t *json, const char *where, struct assay_checkpoint *checkpoint,
+/* folder: where a generation_config.json may be; NULL = nowhere. */
+static enum assay_status build(const json_t *json, const char *where, const char *folder, struct assay_checkpoint *checkpoint,
                                const struct assay_model_options *options, struct assay_graph **graph,
                                struct assay_model_info *info, struct assay_error *err)
 {
     const struct assay_family *family;
     const struct assay_architecture *architecture;
+    struct assay_model_generation generation = {.start_token = -1, .pad_token = -1};
     *graph = NULL;
     enum assay_status st = choose(json, where, options, checkpoint, &family, &architecture, err);
+    if (!st)
+        st = check_phase(options->phase, family, architecture, where, err);
+    if (!st && generates(family, architecture)) {
+        generation.generates = true;
+        generation.encodes = family->encodes;
+        st = assay_generation_read(json, where, &generation, err);
+        if (!st && folder)
+            st = assay_generation_read_folder(folder, &generation, err);
+    }
     if (st)
         return st;
     struct assay_arena arena;
@@ -143,8 +179,11 @@ static enum assay_status build(const json_t *json, const char *where, struct ass
         assay_graph_add_metadata(*graph, "weights", weights);
     }
     if (info)
-        *info = (struct assay_model_info){
-            .family = family->name, .architecture = architecture->name, .weights = weights, .parameters = b.n_parameters};
+        *info = (struct assay_model_info){.family = family->name,
+                                          .architecture = architecture->name,
+                                          .weights = weights,
+                                          .parameters = b.n_parameters,
+                                          .generation = generation};
     assay_builder_release(&b);
     assay_arena_release(&arena);
     return st;
@@ -153,7 +192,7 @@ static enum assay_status build(const json_t *json, const char *where, struct ass
 enum assay_status assay_model_build(const json_t *config, const char *where, const struct assay_model_options *options,
                                     struct assay_graph **graph, struct assay_model_info *info, struct assay_error *err)
 {
-    return build(config, where, NULL, options, graph, info, err);
+    return build(config, where, NULL, NULL, options, graph, info, err);
 }
 
 bool assay_model_is_folder(const char *path)
@@ -186,7 +225,7 @@ static enum assay_status open_folder(const char *path, const struct assay_model_
             st = ASSAY_OK;
     }
     if (!st)
-        st = build(config, where, has_weights ? &checkpoint : NULL, options, graph, info, err);
+        st = build(config, where, path, has_weights ? &checkpoint : NULL, options, graph, info, err);
     if (has_weights)
         assay_checkpoint_release(&checkpoint);
     json_decref(config);
@@ -200,7 +239,11 @@ enum assay_status assay_model_open(const char *path, const struct assay_model_op
     static const struct assay_model_options usual = {0};
     *graph = NULL;
     if (info)
-        *info = (struct assay_model_info){.family = "", .architecture = "", .weights = "file", .parameters = -1};
+        *info = (struct assay_model_info){.family = "",
+                                          .architecture = "",
+                                          .weights = "file",
+                                          .parameters = -1,
+                                          .generation = {.start_token = -1, .pad_token = -1}};
     if (assay_fs_is_folder(path))
         return open_folder(path, options ? options : &usual, graph, info, err);
     const struct assay_preset *preset = assay_preset_find(path);
@@ -208,5 +251,8 @@ enum assay_status assay_model_open(const char *path, const struct assay_model_op
         return assay_preset_open(preset, options, graph, info, err);
     if (!assay_fs_exists(path) && !strchr(path, '/') && !strchr(path, '.'))
         return assay_error_set(err, ASSAY_ABSENT, "there is no file '%s', and no known model of that name", path);
+    if (options && options->phase != ASSAY_PHASE_WHOLE)
+        return assay_error_set(err, ASSAY_UNSUPPORTED,
+                               "%s: an ONNX file is run as it is; only a folder with a config.json has phases", path);
     return assay_onnx_load(path, graph, err);
 }

@@ -28,6 +28,16 @@ static bool ends_with(const char *text, const char *end)
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
+void causal_inputs(struct assay_builder *b, int *ids, int *attention_mask, int *positions)
+{
+    bool cached = b->options->phase == ASSAY_PHASE_DECODE;
+    *ids = b_input(b, "input_ids", ASSAY_I64, "batch sequence");
+    *attention_mask = cached ? b_input(b, "attention_mask", ASSAY_I64, "batch total_sequence")
+                             : b_input_optional(b, "attention_mask", true, ASSAY_I64, "batch sequence");
+    *positions = cached ? b_input(b, "position_ids", ASSAY_I64, "batch sequence")
+                        : b_input_optional(b, "position_ids", false, ASSAY_I64, "batch sequence");
+}
+
 void causal_build(struct assay_builder *b, struct assay_config *c, const struct decoder *d, const char *architecture)
 {
     bool sequence = ends_with(architecture, "ForSequenceClassification"),
@@ -37,9 +47,8 @@ void causal_build(struct assay_builder *b, struct assay_config *c, const struct 
     if (assay_config_status(c))
         return;
     decoder_tie(b, d, "");
-    int ids = b_input(b, "input_ids", ASSAY_I64, "batch sequence");
-    int mask = b_input_optional(b, "attention_mask", true, ASSAY_I64, "batch sequence");
-    int positions = b_input_optional(b, "position_ids", false, ASSAY_I64, "batch sequence");
+    int ids, mask, positions;
+    causal_inputs(b, &ids, &mask, &positions);
     if (positions < 0)
         positions = decoder_positions(b, ids);
     b_enter(b, alone ? "" : "model");

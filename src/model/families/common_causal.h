@@ -7,6 +7,9 @@
 
 /* architecture: …ForCausalLM, …ForSequenceClassification, …ForTokenClassification, …Model. */
 void causal_build(struct assay_builder *b, struct assay_config *c, const struct decoder *d, const char *architecture);
+/* The inputs of a whole model, positions -1 where it counts them itself; or of the phase DECODE, where all are there and the mask
+ * reaches over what was seen before, too. */
+void causal_inputs(struct assay_builder *b, int *ids, int *attention_mask, int *positions);
 /* [batch, labels] of the last token that is no padding: scores [batch, length, labels]; pad_token < 0 = none is padding. */
 int causal_last(struct assay_builder *b, int scores, int ids, int64_t pad_token);
 /* pad_token_id of the config, -1 where it is null. */

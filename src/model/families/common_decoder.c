@@ -191,6 +191,8 @@ static int attend(struct assay_builder *b, const struct decoder *d, const struct
     a.k = rotate(b, d, s, b_linear(b, x, "k_proj", h, n_kv, d->qkv_bias), d->kv_heads);
     a.v = b_linear(b, x, "v_proj", h, n_kv, d->qkv_bias);
     a.mask = s->mask;
+    a.cached = b->options->phase == ASSAY_PHASE_DECODE;
+    a.layer = i;
     int y = b_linear(b, b_attention(b, &a), "o_proj", n_q, h, d->output_bias);
     b_leave(b);
     b_output_optional(b, a.probabilities, "attentions.%d", (int)i);
@@ -212,8 +214,9 @@ static int feed_forward(struct assay_builder *b, const struct decoder *d, int x)
 int decoder_run(struct assay_builder *b, const struct decoder *d, int x, int attention_mask, int position_ids)
 {
     struct shared s;
-    int length = b_size_scalar(b, x, 1);
-    s.mask = b_causal_mask(b, length, length, d->window, attention_mask);
+    int queries = b_size_scalar(b, x, 1);
+    bool cached = b->options->phase == ASSAY_PHASE_DECODE;
+    s.mask = b_causal_mask(b, queries, cached ? b_size_scalar(b, attention_mask, 1) : queries, d->window, attention_mask);
     b_rope_tables(b, position_ids, frequencies_of(b, d, position_ids), d->attention_factor, &s.cosine, &s.sine);
     b_ignore(b, "*.rotary_emb.inv_freq");
     for (int64_t i = 0; i < d->layers && !b->status; i++) {
@@ -243,6 +246,8 @@ void decoder_tie(struct assay_builder *b, const struct decoder *d, const char *p
 
 int decoder_head(struct assay_builder *b, const struct decoder *d, int x, const char *prefix)
 {
+    if (b->options->phase == ASSAY_PHASE_DECODE)
+        x = b_slice(b, x, 1, -1, INT64_MAX);
     b_enter(b, "%s", prefix);
     x = b_linear(b, x, "lm_head", d->hidden, d->vocabulary, false);
     b_leave(b);

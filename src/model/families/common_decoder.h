@@ -25,11 +25,12 @@ struct decoder {
 void decoder_read(struct decoder *d, struct assay_config *c, const char *model_type);
 /* From embedded tokens [batch, length, hidden] to what the head takes, in the scope of the model ("model"): layers and the last
  * norm, with hidden_states, attentions and past_key_values as optional outputs. attention_mask int64 [batch, length] or -1,
- * position_ids int64 [batch or 1, length]. */
+ * position_ids int64 [batch or 1, length]. In the phase DECODE keys and values are cached, and attention_mask is [batch, past +
+ * length]. */
 int decoder_run(struct assay_builder *b, const struct decoder *d, int x, int attention_mask, int position_ids);
 /* PREFIX.lm_head is PREFIX.model.embed_tokens where the config says so. Before any of the others. */
 void decoder_tie(struct assay_builder *b, const struct decoder *d, const char *prefix);
-/* [batch, length, vocabulary]: PREFIX.lm_head. Within no scope. */
+/* [batch, length, vocabulary], in the phase DECODE of the last place alone: PREFIX.lm_head. Within no scope. */
 int decoder_head(struct assay_builder *b, const struct decoder *d, int x, const char *prefix);
 /* Token embeddings, within the scope of the model. */
 int decoder_embed(struct assay_builder *b, const struct decoder *d, int ids);

@@ -48,6 +48,8 @@ static int block(struct assay_builder *b, const struct gpt2 *g, int x, int keep,
     a.q = parts[0];
     a.k = parts[1];
     a.v = parts[2];
+    a.cached = b->options->phase == ASSAY_PHASE_DECODE;
+    a.layer = i;
     x = b_add(b, x, b_linear_in_out(b, b_attention(b, &a), "attn.c_proj", h, h, true));
     y = b_linear_in_out(b, b_layer_norm(b, x, "ln_2", h, g->eps), "mlp.c_fc", h, g->inner, true);
     y = b_linear_in_out(b, b_activation(b, y, g->activation), "mlp.c_proj", g->inner, h, true);
@@ -59,12 +61,14 @@ static int block(struct assay_builder *b, const struct gpt2 *g, int x, int keep,
     return x;
 }
 
-/* [batch, length, hidden] */
-static int run(struct assay_builder *b, const struct gpt2 *g, int ids, const char *scope)
+/* [batch, length, hidden]; *input_ids: what it read. */
+static int run(struct assay_builder *b, const struct gpt2 *g, const char *scope, int *input_ids)
 {
-    int attention_mask = b_input_optional(b, "attention_mask", true, ASSAY_I64, "batch sequence");
-    int types = b_input_optional(b, "token_type_ids", false, ASSAY_I64, "batch sequence");
-    int positions = b_input_optional(b, "position_ids", false, ASSAY_I64, "batch sequence");
+    bool cached = b->options->phase == ASSAY_PHASE_DECODE;
+    int ids, attention_mask, positions;
+    causal_inputs(b, &ids, &attention_mask, &positions);
+    int types = cached ? -1 : b_input_optional(b, "token_type_ids", false, ASSAY_I64, "batch sequence");
+    *input_ids = ids;
     b_enter(b, "%s", scope);
     if (positions < 0)
         positions = decoder_positions(b, ids);
@@ -72,7 +76,8 @@ static int run(struct assay_builder *b, const struct gpt2 *g, int ids, const cha
     x = b_add(b, x, b_embedding(b, positions, "wpe", g->positions, g->hidden));
     if (types >= 0)
         x = b_add(b, x, b_embedding(b, types, "wte", g->vocabulary, g->hidden));
-    int length = b_size_scalar(b, x, 1), keep = b_causal(b, length, length, 0);
+    int queries = b_size_scalar(b, x, 1);
+    int keep = b_causal(b, queries, cached ? b_size_scalar(b, attention_mask, 1) : queries, 0);
     int mask = attention_mask >= 0 ? b_padding_mask(b, attention_mask) : -1;
     for (int64_t i = 0; i < g->layers && !b->status; i++) {
         b_output_optional(b, x, "hidden_states.%d", (int)i);
@@ -100,7 +105,9 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
     const char *scope = alone || b_has(b, "wte.weight", false) ? "" : "transformer";
     if (g.tied)
         b_tie(b, "lm_head.weight", *scope ? "transformer.wte.weight" : "wte.weight");
-    int ids = b_input(b, "input_ids", ASSAY_I64, "batch sequence"), x = run(b, &g, ids, scope);
+    int ids, x = run(b, &g, scope, &ids);
+    if (b->options->phase == ASSAY_PHASE_DECODE)
+        x = b_slice(b, x, 1, -1, INT64_MAX);
     if (alone) {
         b_output(b, x, "last_hidden_state");
     } else if (sequence) {
@@ -120,5 +127,7 @@ static const struct assay_architecture architectures[] = {
     {NULL, NULL, NULL},
 };
 
+static const char *const generators[] = {"GPT2LMHeadModel", NULL};
+
 const struct assay_family assay_family_gpt2 = {
-    .name = "gpt2", .modality = "text", .architectures = architectures, .build = build};
+    .name = "gpt2", .modality = "text", .architectures = architectures, .generators = generators, .build = build};

@@ -19,5 +19,7 @@ static const struct assay_architecture architectures[] = {
     {NULL, NULL, NULL},
 };
 
+static const char *const generators[] = {"LlamaForCausalLM", NULL};
+
 const struct assay_family assay_family_llama = {
-    .name = "llama", .modality = "text", .architectures = architectures, .build = build};
+    .name = "llama", .modality = "text", .architectures = architectures, .generators = generators, .build = build};

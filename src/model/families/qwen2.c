@@ -16,5 +16,7 @@ static const struct assay_architecture architectures[] = {
     {NULL, NULL, NULL},
 };
 
+static const char *const generators[] = {"Qwen2ForCausalLM", NULL};
+
 const struct assay_family assay_family_qwen2 = {
-    .name = "qwen2", .modality = "text", .architectures = architectures, .build = build};
+    .name = "qwen2", .modality = "text", .architectures = architectures, .generators = generators, .build = build};
