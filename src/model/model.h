@@ -20,12 +20,15 @@ enum assay_model_weights {
 enum assay_model_phase {
     ASSAY_PHASE_WHOLE, /* one graph, no cache: what the model class of Transformers computes */
     /* Once a request, where there is more than a decoder: from the request's inputs to what the decoder needs of them. Each
-     * output is the input of the same name of the decode graph. */
+     * output is the input of the same name of the decode graph; decoder_attention_mask is its attention_mask of the prompt,
+     * which has the name that the request's own mask has here. Where the decode graph reads inputs_embeds [batch, prefix,
+     * hidden], they are the whole prompt: it is run with no input_ids (0 of them), and each token after it with an empty
+     * prefix. */
     ASSAY_PHASE_ENCODE,
     /* The prompt first, then token by token. Inputs: input_ids [batch, sequence] (not embedded yet), attention_mask [batch,
-     * past_sequence + sequence], position_ids [batch, sequence] where the model has positions, the encode graph's outputs, and
-     * past_key_values.I.key and .value [batch, heads, past_sequence, head_dim]. Outputs: logits [batch, 1, vocabulary] of the
-     * last place, and present.I.key and .value, each the declared state of its past_key_values. */
+     * total_sequence], over what was seen and what comes, position_ids [batch, sequence] where the model has positions, the
+     * encode graph's outputs, and past_key_values.I.key and .value [batch, heads, past_sequence, head_dim]. Outputs: logits
+     * [batch, 1, vocabulary] of the last place, and present.I.key and .value, each the declared state of its past_key_values. */
     ASSAY_PHASE_DECODE,
 };
 

@@ -169,17 +169,43 @@ static struct merged merge(struct assay_builder *b, const struct llava *l, int i
     return m;
 }
 
-void llava_decode(struct assay_builder *b, const struct llava *l, int ids, int attention_mask, int features, int extra)
+void llava_read_all(struct assay_builder *b, const struct llava *l, int ids, int attention_mask, int features, int extra)
 {
+    bool whole = b->options->phase == ASSAY_PHASE_WHOLE;
     if (attention_mask < 0)
         attention_mask = b_add(b, b_mul(b, ids, b_int(b, 0)), b_int(b, 1));
     decoder_tie(b, &l->text, "language_model");
     b_enter(b, "language_model.model");
     struct merged m = merge(b, l, ids, attention_mask, decoder_embed(b, &l->text, ids), features, extra);
-    int x = decoder_run(b, &l->text, m.embeddings, m.mask, m.positions);
+    int x = whole ? decoder_run(b, &l->text, m.embeddings, m.mask, m.positions) : -1;
     b_leave(b);
+    if (!whole) {
+        b_ignore(b, "language_model.*");
+        b_output(b, m.embeddings, "inputs_embeds");
+        b_output(b, m.mask, "decoder_attention_mask");
+        b_output(b, m.positions, "position_ids");
+        return;
+    }
     b_output(b, decoder_head(b, &l->text, x, "language_model"), "logits");
     b_output_optional(b, m.embeddings, "merged.inputs_embeds");
     b_output_optional(b, m.mask, "merged.attention_mask");
     b_output_optional(b, m.positions, "merged.position_ids");
+}
+
+void llava_step(struct assay_builder *b, const struct llava *l)
+{
+    const char *embedded = assay_arena_printf(&b->arena, "batch prefix %lld", (long long)l->text.hidden);
+    int ids = b_input(b, "input_ids", ASSAY_I64, "batch sequence");
+    int mask = b_input(b, "attention_mask", ASSAY_I64, "batch total_sequence");
+    int positions = b_input(b, "position_ids", ASSAY_I64, "batch new_sequence");
+    int prefix = b_input(b, "inputs_embeds", ASSAY_F32, embedded);
+    b_ignore(b, "vision_tower.*");
+    b_ignore(b, "multi_modal_projector.*");
+    b_ignore(b, "image_newline");
+    decoder_tie(b, &l->text, "language_model");
+    b_enter(b, "language_model.model");
+    int x = b_concat(b, 1, B_VALUES(prefix, decoder_embed(b, &l->text, ids)));
+    x = decoder_run(b, &l->text, x, mask, positions);
+    b_leave(b);
+    b_output(b, decoder_head(b, &l->text, x, "language_model"), "logits");
 }

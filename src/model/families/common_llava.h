@@ -23,7 +23,11 @@ struct llava {
 void llava_read(struct llava *l, struct assay_config *c);
 /* pixels [images, channels, image, image] → [images, patches, hidden of the text]; within no scope. */
 int llava_features(struct assay_builder *b, const struct llava *l, int pixels);
-/* The decoder over text and features [images, n, hidden], of which n - 1 is `extra` (int64 scalar); all of the outputs. */
-void llava_decode(struct assay_builder *b, const struct llava *l, int ids, int attention_mask, int features, int extra);
+/* Text and features [images, n, hidden], of which n - 1 is `extra` (int64 scalar), in one sequence: in the phase WHOLE read by
+ * the decoder, in ENCODE as it is; all of the outputs. */
+void llava_read_all(struct assay_builder *b, const struct llava *l, int ids, int attention_mask, int features, int extra);
+/* The phase DECODE, all of it. The merged prompt comes as inputs_embeds with no input_ids, what follows it as input_ids with no
+ * inputs_embeds. */
+void llava_step(struct assay_builder *b, const struct llava *l);
 
 #endif

@@ -9,11 +9,15 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
     llava_read(&l, c);
     if (assay_config_status(c))
         return;
+    if (b->options->phase == ASSAY_PHASE_DECODE) {
+        llava_step(b, &l);
+        return;
+    }
     int ids = b_input(b, "input_ids", ASSAY_I64, "batch sequence");
     int mask = b_input_optional(b, "attention_mask", true, ASSAY_I64, "batch sequence");
     int pixels = b_input(b, "pixel_values", ASSAY_F32, clip_image_dims(b, &l.vision, "images"));
     int features = llava_features(b, &l, pixels);
-    llava_decode(b, &l, ids, mask, features, b_int(b, l.vision.n_patches + (l.keeps_class ? 0 : -1)));
+    llava_read_all(b, &l, ids, mask, features, b_int(b, l.vision.n_patches + (l.keeps_class ? 0 : -1)));
 }
 
 static const struct assay_architecture architectures[] = {
@@ -21,5 +25,11 @@ static const struct assay_architecture architectures[] = {
     {NULL, NULL, NULL},
 };
 
-const struct assay_family assay_family_llava = {
-    .name = "llava", .modality = "multimodal", .architectures = architectures, .build = build};
+static const char *const generators[] = {"LlavaForConditionalGeneration", NULL};
+
+const struct assay_family assay_family_llava = {.name = "llava",
+                                                .modality = "multimodal",
+                                                .architectures = architectures,
+                                                .generators = generators,
+                                                .encodes = true,
+                                                .build = build};

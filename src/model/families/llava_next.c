@@ -173,6 +173,10 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
     read_config(&n, c);
     if (assay_config_status(c))
         return;
+    if (b->options->phase == ASSAY_PHASE_DECODE) {
+        llava_step(b, &n.l);
+        return;
+    }
     const struct clip_tower *v = &n.l.vision;
     int ids = b_input(b, "input_ids", ASSAY_I64, "batch sequence");
     int mask = b_input_optional(b, "attention_mask", true, ASSAY_I64, "batch sequence");
@@ -180,7 +184,7 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
     int image_sizes = b_input(b, "image_sizes", ASSAY_I64, "images 2"), length;
     int tiles = llava_features(b, &n.l, b_reshape(b, pixels, B_LIST(-1, v->channels, v->image, v->image)));
     int features = assemble(b, &n, tiles, pixels, image_sizes, &length);
-    llava_decode(b, &n.l, ids, mask, features, b_sub(b, length, b_int(b, 1)));
+    llava_read_all(b, &n.l, ids, mask, features, b_sub(b, length, b_int(b, 1)));
 }
 
 static const struct assay_architecture architectures[] = {
@@ -188,5 +192,11 @@ static const struct assay_architecture architectures[] = {
     {NULL, NULL, NULL},
 };
 
-const struct assay_family assay_family_llava_next = {
-    .name = "llava_next", .modality = "multimodal", .architectures = architectures, .build = build};
+static const char *const generators[] = {"LlavaNextForConditionalGeneration", NULL};
+
+const struct assay_family assay_family_llava_next = {.name = "llava_next",
+                                                     .modality = "multimodal",
+                                                     .architectures = architectures,
+                                                     .generators = generators,
+                                                     .encodes = true,
+                                                     .build = build};
