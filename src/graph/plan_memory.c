@@ -262,24 +262,28 @@ struct placed {
     struct assay_memory_buffer *buffer;
     struct placed *next;
 };
+struct placed_list {
+    struct placed head, *tail; /* tail: the last item, or the head */
+};
 
 /* Places one buffer; `is_in_order`: those placed before it were made before it, so what is dead by now can go from the list. */
-static void place(struct planner *p, struct placed *head, struct placed *item, bool is_in_order)
+static void place(struct planner *p, struct placed_list *list, struct placed *item, bool is_in_order)
 {
     struct assay_memory_buffer *buffer = item->buffer;
     int64_t end = 0, best_gap = INT64_MAX, need = align(buffer->size_bytes, p->alignment);
-    struct placed *at = head, *before = head;
+    struct placed *at = &list->head, *before = &list->head;
     int n_seen = 0;
     bool found = false;
     while (at->next) {
         struct assay_memory_buffer *other = at->next->buffer;
         if (is_in_order && other->last < buffer->first) {
             at->next = at->next->next;
+            list->tail = at->next ? list->tail : at;
             continue;
         }
         if (other->first <= buffer->last && buffer->first <= other->last) {
             int64_t gap = other->offset - end;
-            if (gap >= need && gap < best_gap && (!is_in_order || n_seen < SCAN_LIMIT)) {
+            if (gap >= need && gap < best_gap) {
                 found = true;
                 best_gap = gap;
                 buffer->offset = end;
@@ -293,10 +297,13 @@ static void place(struct planner *p, struct placed *head, struct placed *item, b
     }
     if (!found)
         buffer->offset = is_in_order && at->next && p->plan->arena_bytes > end ? p->plan->arena_bytes : end;
+    if (list->tail->buffer && list->tail->buffer->offset < buffer->offset)
+        before = list->tail;
     while (before->next && before->next->buffer->offset < buffer->offset)
         before = before->next;
     item->next = before->next;
     before->next = item;
+    list->tail = item->next ? list->tail : item;
     int64_t own_end = add(buffer->offset, need);
     if (own_end > p->plan->arena_bytes)
         p->plan->arena_bytes = own_end;
@@ -306,7 +313,8 @@ static void find_offsets(struct planner *p)
 {
     size_t n = (size_t)p->plan->n_buffers;
     struct assay_memory_buffer **order = assay_alloc((n + 1) * sizeof *order);
-    struct placed *items = assay_alloc((n + 1) * sizeof *items), head = {0};
+    struct placed *items = assay_alloc((n + 1) * sizeof *items);
+    struct placed_list list = {.tail = &list.head};
     bool is_in_order = n > BY_SIZE_LIMIT;
     for (size_t i = 0; i < n; i++)
         order[i] = &p->plan->buffers[i];
@@ -316,7 +324,7 @@ static void find_offsets(struct planner *p)
         if (order[i]->size_bytes == 0)
             continue;
         items[i].buffer = order[i];
-        place(p, &head, &items[i], is_in_order);
+        place(p, &list, &items[i], is_in_order);
     }
     free(order);
     free(items);
