@@ -72,12 +72,15 @@ struct assay_runtime {
     void (*list)(struct assay_platform_list *list);
     /* Optional: whether a node can run, with the reason in *err if not (ASSAY_UNSUPPORTED). NULL = compile tells. */
     enum assay_status (*supports)(const struct assay_graph *graph, const struct assay_node *node, struct assay_error *err);
-    /* Required. The graph's input types must be known (assay_graph_bind). It is borrowed until release. ASSAY_UNSUPPORTED names
+    /* Required. The graph's input types must be known (assay_graph_bind), but for dimensions that are to differ from run to run,
+     * as those of keys and values that grow: these stay open. It is borrowed until release. ASSAY_UNSUPPORTED names
      * op or dtype. */
     enum assay_status (*compile)(const struct assay_graph *graph, const struct assay_compile_options *options,
                                  struct assay_program **program, struct assay_error *err);
     /* Required. inputs[n_inputs of the graph], in its order; their bytes are borrowed until the next bind or release, and not
-     * written. An input that a state ends in may have no type and no data (zeroed): it keeps what it holds. */
+     * written. An input that a state ends in may have no type and no data (zeroed): it keeps what it holds, which is what the
+     * last run left, or else the bytes of the bind before, still borrowed; ASSAY_INVALID where there are none. A dimension that
+     * was open (-1) at compile may differ from bind to bind. */
     enum assay_status (*bind)(struct assay_program *program, const struct assay_tensor *inputs, struct assay_error *err);
     /* Required. One run, finished when it returns. Declared states move from output to input. */
     enum assay_status (*run)(struct assay_program *program, struct assay_error *err);

@@ -421,6 +421,143 @@ ASSAY_TEST(an_input_and_a_constant_can_be_outputs)
     }
 }
 
+/* ---- states that grow: keys and values as a decoder keeps them */
+
+static const char *const computing[] = {"cpu/reference", "cpu/onnxruntime", "cpu/fault", "cpu/null"};
+
+/* past [2, length, 1] and new [2, 1, 1] → present = both behind one another, the state of past; sum [2, 1, 1] over the present.
+ */
+static struct assay_graph *growing(void)
+{
+    struct assay_graph *graph = assay_graph_open("growing");
+    int past = testing_input(graph, "past", ASSAY_F32, 3, (const int64_t[]){2, -1, 1}),
+        new = testing_input(graph, "new", ASSAY_F32, 3, (const int64_t[]){2, -1, 1});
+    int present = testing_node(graph, "Concat", NUMBERS(past, new), "present");
+    assay_node_set_int(graph, testing_last(graph), "axis", 1);
+    assay_graph_add_output(
+        graph, testing_node(graph, "ReduceSum",
+                            NUMBERS(present, testing_constant(graph, "axes", ASSAY_I64, (const double[]){1}, 1)), "sum"));
+    assay_graph_add_output(graph, present);
+    assay_graph_add_state(graph, 1, 0);
+    return graph;
+}
+
+/* f32 [2, length, 1] of these values. */
+static struct assay_tensor places(int64_t length, const double *values)
+{
+    struct assay_type type = assay_type_make(ASSAY_F32, 3, (const int64_t[]){2, length, 1});
+    struct assay_tensor tensor;
+    CHECK_INT(assay_tensor_alloc(&tensor, &type, NULL), ASSAY_OK);
+    for (int64_t i = 0; i < 2 * length; i++)
+        assay_tensor_set_real(&tensor, i, values[i]);
+    return tensor;
+}
+
+/* On each platform twice, since a new request starts anew: nothing at first, three places at once, then one by one. */
+ASSAY_TEST(a_state_that_was_empty_grows_from_run_to_run)
+{
+    for (size_t p = 0; p < ASSAY_COUNT(computing); p++) {
+        struct session s;
+        struct assay_graph *graph = growing();
+        struct assay_option far = {"n", "1000"};
+        if (!is_here(computing[p]) && p < 2)
+            SKIP("%s is not here", computing[p]);
+        CHECK_OK(compile_with(&s, computing[p], graph, false, 1, &far, p == 2), s.err);
+        for (int again = 0; again < 2; again++) {
+            struct assay_tensor inputs[2] = {places(0, NULL), places(3, (const double[]){1, 2, 3, 10, 20, 30})};
+            CHECK_OK(s.runtime->bind(s.program, inputs, &s.err), s.err);
+            run(&s);
+            assay_tensor_release(&inputs[0]); /* zeroed now: left out */
+            assay_tensor_release(&inputs[1]);
+            for (int n = 4; n < 9; n++) {
+                inputs[1] = places(1, (const double[]){n, 10 * n});
+                CHECK_OK(s.runtime->bind(s.program, inputs, &s.err), s.err);
+                run(&s);
+                struct assay_tensor sum = output(&s, 0), present = output(&s, 1);
+                if (!s.runtime->computes_nothing) {
+                    check_values(&sum, (const double[]){n * (n + 1) / 2, 5 * n * (n + 1)}, 2);
+                    CHECK_INT(present.type.dims[1], n);
+                    CHECK_NEAR(assay_tensor_real(&present, n), 10, 0);
+                }
+                assay_tensor_release(&inputs[1]);
+            }
+        }
+        stop(&s);
+        assay_graph_close(graph);
+    }
+}
+
+ASSAY_TEST(a_state_can_be_exchanged_between_runs)
+{
+    for (size_t p = 0; p < 2; p++) {
+        struct session s;
+        struct assay_graph *graph = growing();
+        struct assay_tensor inputs[2] = {places(0, NULL), places(1, (const double[]){1, 2})};
+        if (!is_here(both[p]))
+            SKIP("%s is not here", both[p]);
+        start(&s, both[p], graph, inputs);
+        run(&s);
+        assay_tensor_release(&inputs[0]);
+        inputs[0] = places(2, (const double[]){5, 6, 7, 8});
+        CHECK_OK(s.runtime->bind(s.program, inputs, &s.err), s.err);
+        run(&s);
+        struct assay_tensor sum = output(&s, 0);
+        check_values(&sum, (const double[]){12, 17}, 2);
+        stop(&s);
+        assay_tensor_release(&inputs[0]);
+        assay_tensor_release(&inputs[1]);
+        assay_graph_close(graph);
+    }
+}
+
+ASSAY_TEST(what_is_left_out_without_a_value_is_refused_by_name)
+{
+    for (size_t p = 0; p < ASSAY_COUNT(computing); p++) {
+        struct session s;
+        struct assay_graph *graph = growing();
+        struct assay_option far = {"n", "1000"};
+        struct assay_tensor inputs[2] = {{.data = NULL}, places(1, (const double[]){1, 2})};
+        if (!is_here(computing[p]) && p < 2)
+            SKIP("%s is not here", computing[p]);
+        CHECK_OK(compile_with(&s, computing[p], graph, false, 1, &far, p == 2), s.err);
+        CHECK_INT(s.runtime->bind(s.program, inputs, &s.err), ASSAY_INVALID);
+        CHECK_CONTAINS(s.err.message, "state 'past'");
+        inputs[0] = places(0, NULL);
+        CHECK_OK(s.runtime->bind(s.program, inputs, &s.err), s.err);
+        run(&s);
+        assay_tensor_release(&inputs[1]); /* no state ends in it */
+        CHECK_INT(s.runtime->bind(s.program, inputs, &s.err), ASSAY_INVALID);
+        CHECK_CONTAINS(s.err.message, "input 'new'");
+        stop(&s);
+        assay_tensor_release(&inputs[0]);
+        assay_graph_close(graph);
+    }
+}
+
+/* The bytes of the first bind are gone by the second run. */
+ASSAY_TEST(a_state_that_passes_through_is_kept)
+{
+    for (size_t p = 0; p < 2; p++) {
+        struct session s;
+        struct assay_graph *graph = assay_graph_open("through");
+        int x = testing_input(graph, "x", ASSAY_F32, 1, &four);
+        assay_graph_add_output(graph, testing_node(graph, "Identity", NUMBERS(x), "y"));
+        assay_graph_add_state(graph, 0, 0);
+        struct assay_tensor in = four_floats();
+        if (!is_here(both[p]))
+            SKIP("%s is not here", both[p]);
+        start(&s, both[p], graph, &in);
+        run(&s);
+        assay_tensor_release(&in);
+        CHECK_OK(s.runtime->bind(s.program, &in, &s.err), s.err);
+        run(&s);
+        struct assay_tensor y = output(&s, 0);
+        check_values(&y, four_values, 4);
+        stop(&s);
+        assay_graph_close(graph);
+    }
+}
+
 /* ---- profiles */
 
 ASSAY_TEST(a_profile_has_every_node_of_every_run_in_order)
@@ -654,8 +791,12 @@ ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(every_runtime_is_found_by_its_name_and_lists_a_
                 ASSAY_TEST_ENTRY(an_if_runs_one_branch_with_what_it_captures),
                 ASSAY_TEST_ENTRY(a_loop_carries_scans_and_captures_over_two_levels),
                 ASSAY_TEST_ENTRY(states_move_from_output_to_input_until_the_next_bind),
-                ASSAY_TEST_ENTRY(several_states_move_together), ASSAY_TEST_ENTRY(a_shape_that_depends_on_data_follows_it),
-                ASSAY_TEST_ENTRY(an_empty_input_gives_an_empty_output), ASSAY_TEST_ENTRY(an_input_and_a_constant_can_be_outputs),
+                ASSAY_TEST_ENTRY(a_state_that_was_empty_grows_from_run_to_run),
+                ASSAY_TEST_ENTRY(a_state_can_be_exchanged_between_runs),
+                ASSAY_TEST_ENTRY(what_is_left_out_without_a_value_is_refused_by_name),
+                ASSAY_TEST_ENTRY(a_state_that_passes_through_is_kept), ASSAY_TEST_ENTRY(several_states_move_together),
+                ASSAY_TEST_ENTRY(a_shape_that_depends_on_data_follows_it), ASSAY_TEST_ENTRY(an_empty_input_gives_an_empty_output),
+                ASSAY_TEST_ENTRY(an_input_and_a_constant_can_be_outputs),
                 ASSAY_TEST_ENTRY(a_profile_has_every_node_of_every_run_in_order),
                 ASSAY_TEST_ENTRY(what_a_runtime_cannot_do_is_said_at_compile),
                 ASSAY_TEST_ENTRY(an_output_before_a_run_is_an_error), ASSAY_TEST_ENTRY(an_input_of_another_dtype_is_refused),

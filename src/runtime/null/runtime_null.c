@@ -4,14 +4,17 @@
  * never checked and its rows are for testing Assay itself.
  */
 #include "graph/infer.h"
+#include "runtime/bind.h"
 #include "runtime/runtime.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 struct assay_program {
+    const struct assay_graph *graph; /* borrowed */
     int n_outputs;
     struct assay_tensor *outputs;
+    bool is_bound;
     int64_t n_runs;
 };
 
@@ -44,6 +47,7 @@ static enum assay_status compile(const struct assay_graph *graph, const struct a
     enum assay_status st = ASSAY_OK;
     struct assay_graph *typed = assay_graph_clone(graph);
     struct assay_program *p = assay_alloc(sizeof *p);
+    p->graph = graph;
     st = assay_graph_infer(typed, err);
     if (st)
         goto done;
@@ -67,8 +71,9 @@ done:
 
 static enum assay_status bind(struct assay_program *program, const struct assay_tensor *inputs, struct assay_error *err)
 {
-    (void)program, (void)inputs, (void)err;
-    return ASSAY_OK;
+    enum assay_status st = assay_bind_check(program->graph, inputs, program->is_bound, err);
+    program->is_bound |= !st;
+    return st;
 }
 
 static enum assay_status run(struct assay_program *program, struct assay_error *err)

@@ -12,6 +12,7 @@
 #include "base/fs.h"
 #include "base/isolate.h"
 #include "graph/onnx.h"
+#include "runtime/bind.h"
 #include "runtime/onnxruntime/library.h"
 
 #include <stdlib.h>
@@ -30,6 +31,7 @@ struct assay_program {
     struct assay_arena arena;
     const char **input_names, **output_names;
     OrtValue **inputs, **outputs;
+    bool is_bound;
     OrtValue **constants; /* those given by pointer; live as long as the session */
     size_t n_constants;
     const char *profile_folder;
@@ -395,9 +397,13 @@ done:
 
 static enum assay_status bind(struct assay_program *p, const struct assay_tensor *inputs, struct assay_error *err)
 {
-    enum assay_status st = ASSAY_OK;
+    enum assay_status st = assay_bind_check(p->graph, inputs, p->is_bound, err);
+    if (st)
+        return st;
     for (int i = 0; !st && i < p->graph->n_inputs; i++)
-        st = make_value(p, &inputs[i], &p->inputs[i], err);
+        if (inputs[i].data)
+            st = make_value(p, &inputs[i], &p->inputs[i], err);
+    p->is_bound = !st;
     return st;
 }
 

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "graph/infer.h"
 #include "graph/op.h"
+#include "runtime/bind.h"
 #include "runtime/runtime.h"
 
 #include <stdlib.h>
@@ -37,7 +38,7 @@ struct assay_program {
     struct assay_tensor *inputs;  /* [n_inputs], borrowing or, for states after a run, owning */
     struct assay_tensor *outputs; /* [n_outputs] of the last run */
     struct assay_arena scratch;
-    bool profile;
+    bool is_bound, profile;
     int n_runs;
     int64_t run_start_ns;
     struct assay_op_time *times;
@@ -334,25 +335,36 @@ static enum assay_status compile(const struct assay_graph *graph, const struct a
 
 static enum assay_status bind(struct assay_program *program, const struct assay_tensor *inputs, struct assay_error *err)
 {
+    enum assay_status st = assay_bind_check(program->graph, inputs, program->is_bound, err);
+    if (st)
+        return st;
     for (int i = 0; i < program->graph->n_inputs; i++) {
-        const struct assay_value *v = &program->graph->values[program->graph->inputs[i]];
-        if (v->type.dtype != ASSAY_NO_DTYPE && v->type.dtype != inputs[i].type.dtype)
-            return assay_error_set(err, ASSAY_INVALID, "input '%s' is %s where the model takes %s", v->name,
-                                   assay_dtype_word(inputs[i].type.dtype), assay_dtype_word(v->type.dtype));
+        if (!inputs[i].data)
+            continue;
         assay_tensor_release(&program->inputs[i]);
         assay_tensor_borrow(&program->inputs[i], &inputs[i].type, inputs[i].data);
     }
+    program->is_bound = true;
     return ASSAY_OK;
 }
 
-/* The outputs that are states become the next run's inputs. */
-static void move_states(struct assay_program *program)
+/* The outputs that are states become the next run's inputs. One that borrows is an input passed through, whose bytes are the
+ * caller's until the next bind alone. */
+static enum assay_status move_states(struct assay_program *program, struct assay_error *err)
 {
     for (int s = 0; s < program->graph->n_states; s++) {
         const struct assay_state *state = &program->graph->states[s];
+        struct assay_tensor *output = &program->outputs[state->output], kept;
+        if (!output->buffer) {
+            enum assay_status st = assay_tensor_copy(&kept, output, err);
+            if (st)
+                return st;
+            *output = kept;
+        }
         assay_tensor_release(&program->inputs[state->input]);
-        assay_tensor_share(&program->inputs[state->input], &program->outputs[state->output]);
+        assay_tensor_share(&program->inputs[state->input], output);
     }
+    return ASSAY_OK;
 }
 
 static enum assay_status run(struct assay_program *program, struct assay_error *err)
@@ -369,7 +381,7 @@ static enum assay_status run(struct assay_program *program, struct assay_error *
         st = take_outputs(&frame, program->outputs, err);
     release_frame(&frame);
     if (!st)
-        move_states(program);
+        st = move_states(program, err);
     program->n_runs++;
     return st;
 }
