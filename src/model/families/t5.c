@@ -4,6 +4,7 @@
  * unscaled attention, and a bias by bucketed relative position that the first block of each stack holds. Heads: conditional
  * generation, sequence and token classification, question answering; the encoder alone.
  */
+#include "model/families/common_cross.h"
 #include "model/family.h"
 
 #include <math.h>
@@ -21,9 +22,11 @@ struct t5 {
 struct stack {
     const char *scope, *prefix; /* module; what names of its outputs begin with */
     int64_t layers;
-    int mask;       /* of self-attention, without the position bias; -1 = none */
-    int memory;     /* encoder's states that a decoder attends to; -1 = encoder */
-    int cross_mask; /* over memory; -1 = none */
+    bool decodes;
+    int length, keys; /* scalars: of what it reads, and of what that can look at, cached places too */
+    int mask;         /* of self-attention, without the position bias; -1 = none */
+    int memory;       /* encoder's states that a decoder attends to; -1 = their keys and values are inputs */
+    int cross_mask;   /* over memory; -1 = none */
 };
 
 /* ---- config */
@@ -84,14 +87,15 @@ static int64_t bucket(int64_t distance, int64_t buckets, int64_t max_distance)
     return large < buckets ? large : buckets - 1;
 }
 
-/* [1, heads, query, key], the same for all blocks. Beyond max_distance all keys are in the last bucket. */
-static int position_bias(struct assay_builder *b, const struct t5 *t, bool both_ways, int length)
+/* [1, heads, query, key], the same for all blocks; the queries are the last ones of the keys. Beyond max_distance all keys are in
+ * the last bucket. */
+static int position_bias(struct assay_builder *b, const struct t5 *t, const struct stack *s)
 {
     int64_t most = t->max_distance, n = 2 * most + 1, half = t->buckets / 2;
     float *table = assay_arena_array(&b->arena, (size_t)n, sizeof *table); /* bucket of key - query, from -max_distance */
     for (int64_t i = 0; i < n; i++) {
         int64_t after = i - most;
-        if (both_ways)
+        if (!s->decodes)
             table[i] = (float)((after > 0 ? half : 0) + bucket(after > 0 ? after : -after, half, most));
         else
             table[i] = (float)bucket(after > 0 ? 0 : -after, t->buckets, most);
@@ -99,8 +103,8 @@ static int position_bias(struct assay_builder *b, const struct t5 *t, bool both_
     b_enter(b, "block.0.layer.0.SelfAttention.relative_attention_bias");
     int buckets = b_cast(b, b_floats(b, "buckets", B_LIST(n), table), ASSAY_I64);
     int by_distance = b_gather(b, b_param(b, "weight", B_LIST(t->buckets, t->heads)), 0, buckets);
-    int places = b_range(b, b_int(b, 0), length);
-    int after = b_sub(b, places, b_unsqueeze(b, places, B_LIST(1)));
+    int keys = b_range(b, b_int(b, 0), s->keys), queries = b_range(b, b_sub(b, s->keys, s->length), s->keys);
+    int after = b_sub(b, keys, b_unsqueeze(b, queries, B_LIST(1)));
     after = b_op(b, "Clip", B_VALUES(after, b_int(b, -most), b_int(b, most)));
     int bias = b_gather(b, by_distance, 0, b_add(b, after, b_int(b, most)));
     bias = b_unsqueeze(b, b_transpose(b, bias, B_LIST(2, 0, 1)), B_LIST(0));
@@ -110,6 +114,7 @@ static int position_bias(struct assay_builder *b, const struct t5 *t, bool both_
 
 /* ---- blocks */
 
+/* memory: whose keys and values are looked at; -1 = those of the cross attention in layer a->layer, which are inputs. */
 static int attention(struct assay_builder *b, const struct t5 *t, const char *name, int x, int memory, struct b_attention *a)
 {
     int64_t all = t->heads * t->head_dim;
@@ -122,8 +127,12 @@ static int attention(struct assay_builder *b, const struct t5 *t, const char *na
     b->random_gain = 1 / sqrt((double)t->head_dim);
     a->q = b_linear(b, x, "q", t->hidden, all, false);
     b->random_gain = 0;
-    a->k = b_linear(b, memory, "k", t->hidden, all, false);
-    a->v = b_linear(b, memory, "v", t->hidden, all, false);
+    if (memory >= 0) {
+        a->k = b_linear(b, memory, "k", t->hidden, all, false);
+        a->v = b_linear(b, memory, "v", t->hidden, all, false);
+    } else {
+        cross_take(b, a->layer, "source_sequence", a);
+    }
     int y = b_linear(b, b_attention(b, a), "o", all, t->hidden, false);
     b_leave(b);
     return y;
@@ -142,24 +151,25 @@ static int feed_forward(struct assay_builder *b, const struct t5 *t, int x)
 
 static int block(struct assay_builder *b, const struct t5 *t, const struct stack *s, int x, int mask, int64_t i)
 {
-    struct b_attention self = {.mask = mask}, cross = {.mask = s->cross_mask};
+    struct b_attention self = {.mask = mask, .cached = s->decodes && b->options->phase == ASSAY_PHASE_DECODE, .layer = i},
+                       cross = {.mask = s->cross_mask, .layer = i};
     b_enter(b, "block.%d", (int)i);
     b_enter(b, "layer.0");
     int y = b_rms_norm(b, x, "layer_norm", t->hidden, t->eps);
     x = b_add(b, x, attention(b, t, "SelfAttention", y, y, &self));
     b_leave(b);
-    if (s->memory >= 0) {
+    if (s->decodes) {
         b_enter(b, "layer.1");
         y = b_rms_norm(b, x, "layer_norm", t->hidden, t->eps);
         x = b_add(b, x, attention(b, t, "EncDecAttention", y, s->memory, &cross));
         b_leave(b);
     }
-    b_enter(b, "layer.%d", s->memory >= 0 ? 2 : 1);
+    b_enter(b, "layer.%d", s->decodes ? 2 : 1);
     x = b_add(b, x, feed_forward(b, t, b_rms_norm(b, x, "layer_norm", t->hidden, t->eps)));
     b_leave(b);
     b_leave(b);
     b_output_optional(b, self.probabilities, "%sattentions.%d", s->prefix, (int)i);
-    if (s->memory >= 0) {
+    if (s->decodes) {
         b_output_optional(b, cross.probabilities, "cross_attentions.%d", (int)i);
         b_output_optional(b, self.key, "past_key_values.%d.0", (int)i);
         b_output_optional(b, self.value, "past_key_values.%d.1", (int)i);
@@ -175,7 +185,7 @@ static int run(struct assay_builder *b, const struct t5 *t, const struct stack *
     b_enter(b, "%s", s->scope);
     int x = b_embedding(b, ids, "embed_tokens", t->vocabulary, t->hidden), mask = s->mask;
     if (s->layers > 0) {
-        int bias = position_bias(b, t, s->memory < 0, b_size_scalar(b, ids, 1));
+        int bias = position_bias(b, t, s);
         mask = mask >= 0 ? b_add(b, bias, mask) : bias;
     }
     for (int64_t i = 0; i < s->layers && !b->status; i++) {
@@ -200,20 +210,38 @@ static int shift_right(struct assay_builder *b, const struct t5 *t, int ids)
     return b_concat(b, 1, B_VALUES(first, b_slice(b, ids, 1, 0, -1)));
 }
 
+static int run_encoder(struct assay_builder *b, const struct t5 *t, const char *prefix, int ids, int mask)
+{
+    int length = b_size_scalar(b, ids, 1);
+    struct stack encoder = {
+        .scope = "encoder", .prefix = prefix, .layers = t->layers, .length = length, .keys = length, .mask = mask};
+    return run(b, t, &encoder, ids);
+}
+
+/* padding: int64 [batch, key] or -1. memory -1: the phase DECODE. */
+static int run_decoder(struct assay_builder *b, const struct t5 *t, int ids, int padding, int memory, int cross_mask)
+{
+    int length = b_size_scalar(b, ids, 1), keys = memory >= 0 ? length : b_size_scalar(b, padding, 1);
+    struct stack decoder = {.scope = "decoder",
+                            .prefix = "decoder_",
+                            .layers = t->decoder_layers,
+                            .decodes = true,
+                            .length = length,
+                            .keys = keys,
+                            .mask = b_causal_mask(b, length, keys, 0, padding),
+                            .memory = memory,
+                            .cross_mask = cross_mask};
+    return run(b, t, &decoder, ids);
+}
+
 /* The encoder's states if the architecture has no decoder, else the decoder's. */
 static int encode_decode(struct assay_builder *b, const struct t5 *t, const char *scope, int ids, bool has_decoder,
                          bool reads_twice)
 {
     int padding = b_input_optional(b, "attention_mask", true, ASSAY_I64, "batch sequence");
     int mask = padding >= 0 ? b_padding_mask(b, padding) : -1;
-    struct stack encoder = {.scope = "encoder",
-                            .prefix = has_decoder ? "encoder_" : "",
-                            .layers = t->layers,
-                            .mask = mask,
-                            .memory = -1,
-                            .cross_mask = -1};
     b_enter(b, "%s", scope);
-    int x = run(b, t, &encoder, ids);
+    int x = run_encoder(b, t, has_decoder ? "encoder_" : "", ids, mask);
     if (has_decoder) {
         int decoder_ids = -1;
         if (!reads_twice)
@@ -223,12 +251,8 @@ static int encode_decode(struct assay_builder *b, const struct t5 *t, const char
         if (decoder_ids < 0)
             decoder_ids = shift_right(b, t, ids);
         int decoder_padding = b_input_optional(b, "decoder_attention_mask", false, ASSAY_I64, "batch decoder_sequence");
-        int length = b_size_scalar(b, decoder_ids, 1);
-        struct stack decoder = {
-            .scope = "decoder", .prefix = "decoder_", .layers = t->decoder_layers, .memory = x, .cross_mask = mask};
-        decoder.mask = b_causal_mask(b, length, length, 0, decoder_padding);
         b_output_optional(b, x, "encoder_last_hidden_state");
-        x = run(b, t, &decoder, decoder_ids);
+        x = run_decoder(b, t, decoder_ids, decoder_padding, x, mask);
     }
     b_leave(b);
     return x;
@@ -250,6 +274,46 @@ static int classify(struct assay_builder *b, const struct t5 *t, int x, int ids,
     b_leave(b);
     return x;
 }
+
+static int head(struct assay_builder *b, const struct t5 *t, int x)
+{
+    /* Tied embeddings are scaled back, as in Mesh TensorFlow. */
+    x = t->tied ? b_scale(b, x, 1 / sqrt((double)t->hidden)) : x;
+    return b_linear(b, x, "lm_head", t->hidden, t->vocabulary, false);
+}
+
+/* ---- phases */
+
+static void build_encode(struct assay_builder *b, const struct t5 *t)
+{
+    int ids = b_input(b, "input_ids", ASSAY_I64, "batch sequence");
+    int padding = b_input(b, "attention_mask", ASSAY_I64, "batch sequence");
+    int64_t all = t->heads * t->head_dim;
+    int x = run_encoder(b, t, "encoder_", ids, b_padding_mask(b, padding));
+    for (int64_t i = 0; i < t->decoder_layers && !b->status; i++) {
+        b_enter(b, "decoder.block.%d.layer.1.EncDecAttention", (int)i);
+        int k = b_linear(b, x, "k", t->hidden, all, false), v = b_linear(b, x, "v", t->hidden, all, false);
+        b_leave(b);
+        cross_give(b, i, t->heads, t->head_dim, k, v);
+    }
+    b_output(b, b_unary(b, "Identity", padding), "encoder_attention_mask");
+    b_ignore(b, "decoder.*");
+    b_ignore(b, "lm_head.weight");
+}
+
+static void build_decode(struct assay_builder *b, const struct t5 *t)
+{
+    int ids = b_input(b, "input_ids", ASSAY_I64, "batch sequence");
+    int padding = b_input(b, "attention_mask", ASSAY_I64, "batch total_sequence");
+    int cross_padding = b_input(b, "encoder_attention_mask", ASSAY_I64, "batch source_sequence");
+    int x = run_decoder(b, t, ids, padding, -1, b_padding_mask(b, cross_padding));
+    b_output(b, head(b, t, b_slice(b, x, 1, -1, INT64_MAX)), "logits");
+    b_ignore(b, "encoder.*");
+    b_ignore(b, "*.EncDecAttention.k.weight");
+    b_ignore(b, "*.EncDecAttention.v.weight");
+}
+
+/* ---- all */
 
 static void tie(struct assay_builder *b, const struct t5 *t, const char *scope)
 {
@@ -276,6 +340,14 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
         return;
     const char *scope = sequence || token ? "transformer" : "";
     tie(b, &t, scope);
+    if (b->options->phase == ASSAY_PHASE_ENCODE) {
+        build_encode(b, &t);
+        return;
+    }
+    if (b->options->phase == ASSAY_PHASE_DECODE) {
+        build_decode(b, &t);
+        return;
+    }
     int ids = b_input(b, "input_ids", ASSAY_I64, "batch sequence");
     int x = encode_decode(b, &t, scope, ids, !encoder && !token, sequence || answers);
     if (encoder || is(a, "T5Model")) {
@@ -293,9 +365,7 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
         b_output(b, b_take(b, both, -1, 0), "start_logits");
         b_output(b, b_take(b, both, -1, 1), "end_logits");
     } else {
-        /* Tied embeddings are scaled back, as in Mesh TensorFlow. */
-        x = t.tied ? b_scale(b, x, 1 / sqrt((double)t.hidden)) : x;
-        b_output(b, b_linear(b, x, "lm_head", t.hidden, t.vocabulary, false), "logits");
+        b_output(b, head(b, &t, x), "logits");
     }
 }
 
@@ -310,4 +380,7 @@ static const struct assay_architecture architectures[] = {
     {NULL, NULL, NULL},
 };
 
-const struct assay_family assay_family_t5 = {.name = "t5", .modality = "text", .architectures = architectures, .build = build};
+static const char *const generators[] = {"T5ForConditionalGeneration", "T5WithLMHeadModel", NULL};
+
+const struct assay_family assay_family_t5 = {
+    .name = "t5", .modality = "text", .architectures = architectures, .generators = generators, .encodes = true, .build = build};

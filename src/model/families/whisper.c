@@ -1,14 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Whisper (Radford et al. 2022): an encoder of log-mel spectrograms (two convolutions, then pre-norm blocks with a stored table
- * of positions) and a decoder of text. Heads: transcription, audio classification of the encoder alone.
+ * of positions) and a decoder of text. Heads: transcription, audio classification of the encoder alone, text by the decoder
+ * alone.
  */
+#include "model/families/common_cross.h"
 #include "model/family.h"
 
 #include <string.h>
 
 struct stack {
     int64_t layers, heads, inner;
+};
+
+/* What a run of the decoder looks at. */
+struct view {
+    const char *prefix; /* what names of its outputs begin with */
+    bool crosses;       /* the encoder's states as well as what was said */
+    int memory;         /* these; -1 = their keys and values are inputs */
+    int keys, padding;  /* what was said, cached places too: scalar, int64 [batch, key] or -1 */
+    int positions;      /* -1 = counted */
 };
 
 struct whisper {
@@ -48,7 +59,7 @@ static void read_config(struct whisper *w, struct assay_config *c)
 
 /* ---- blocks */
 
-/* memory: whose keys and values are looked at. */
+/* memory: whose keys and values are looked at; -1 = those of the cross attention in layer a->layer, which are inputs. */
 static int attention(struct assay_builder *b, const struct whisper *w, const char *name, int64_t heads, int x, int memory,
                      struct b_attention *a)
 {
@@ -58,8 +69,12 @@ static int attention(struct assay_builder *b, const struct whisper *w, const cha
     a->head_dim = h / heads;
     a->keep = -1;
     a->q = b_linear(b, x, "q_proj", h, h, true);
-    a->k = b_linear(b, memory, "k_proj", h, h, false);
-    a->v = b_linear(b, memory, "v_proj", h, h, true);
+    if (memory >= 0) {
+        a->k = b_linear(b, memory, "k_proj", h, h, false);
+        a->v = b_linear(b, memory, "v_proj", h, h, true);
+    } else {
+        cross_take(b, a->layer, assay_arena_printf(&b->arena, "%lld", (long long)w->source_positions), a);
+    }
     int y = b_linear(b, b_attention(b, a), "out_proj", h, h, true);
     b_leave(b);
     return y;
@@ -84,22 +99,27 @@ static int encoder_layer(struct assay_builder *b, const struct whisper *w, const
     return x;
 }
 
-static int decoder_layer(struct assay_builder *b, const struct whisper *w, int x, int memory, int mask, int64_t i)
+static int decoder_layer(struct assay_builder *b, const struct whisper *w, const struct view *v, int x, int mask, int64_t i)
 {
-    struct b_attention self = {.mask = mask}, cross = {.mask = -1};
+    struct b_attention self = {.mask = mask, .cached = b->options->phase == ASSAY_PHASE_DECODE, .layer = i},
+                       cross = {.mask = -1, .layer = i};
     b_enter(b, "layers.%d", (int)i);
     int y = b_layer_norm(b, x, "self_attn_layer_norm", w->hidden, eps);
     x = b_add(b, x, attention(b, w, "self_attn", w->decoder.heads, y, y, &self));
-    y = b_layer_norm(b, x, "encoder_attn_layer_norm", w->hidden, eps);
-    x = b_add(b, x, attention(b, w, "encoder_attn", w->decoder.heads, y, memory, &cross));
+    if (v->crosses) {
+        y = b_layer_norm(b, x, "encoder_attn_layer_norm", w->hidden, eps);
+        x = b_add(b, x, attention(b, w, "encoder_attn", w->decoder.heads, y, v->memory, &cross));
+    }
     x = feed_forward(b, w, w->decoder.inner, x);
     b_leave(b);
-    b_output_optional(b, self.probabilities, "decoder_attentions.%d", (int)i);
-    b_output_optional(b, cross.probabilities, "cross_attentions.%d", (int)i);
+    b_output_optional(b, self.probabilities, "%sattentions.%d", v->prefix, (int)i);
     b_output_optional(b, self.key, "past_key_values.%d.0", (int)i);
     b_output_optional(b, self.value, "past_key_values.%d.1", (int)i);
-    b_output_optional(b, cross.key, "past_key_values.%d.2", (int)i);
-    b_output_optional(b, cross.value, "past_key_values.%d.3", (int)i);
+    if (v->crosses) {
+        b_output_optional(b, cross.probabilities, "cross_attentions.%d", (int)i);
+        b_output_optional(b, cross.key, "past_key_values.%d.2", (int)i);
+        b_output_optional(b, cross.value, "past_key_values.%d.3", (int)i);
+    }
     return x;
 }
 
@@ -135,25 +155,32 @@ static int encode(struct assay_builder *b, const struct whisper *w, const char *
 }
 
 /* [batch, length, hidden] */
-static int decode(struct assay_builder *b, const struct whisper *w, const char *scope, int memory)
+static int decode(struct assay_builder *b, const struct whisper *w, int ids, const struct view *v)
 {
-    int ids = b_input(b, "decoder_input_ids", ASSAY_I64, "batch decoder_sequence");
-    int padding = b_input_optional(b, "decoder_attention_mask", false, ASSAY_I64, "batch decoder_sequence");
-    int positions = b_input_optional(b, "decoder_position_ids", false, ASSAY_I64, "batch decoder_sequence");
-    int length = b_size_scalar(b, ids, 1), mask = b_causal_mask(b, length, length, 0, padding);
-    b_enter(b, "%s", scope);
-    if (positions < 0)
-        positions = b_range(b, b_int(b, 0), length);
+    int length = b_size_scalar(b, ids, 1), mask = b_causal_mask(b, length, v->keys, 0, v->padding);
+    b_enter(b, "decoder");
+    int positions = v->positions >= 0 ? v->positions : b_range(b, b_int(b, 0), length);
     int x = b_embedding(b, ids, "embed_tokens", w->vocabulary, w->hidden);
     x = b_add(b, x, b_embedding(b, positions, "embed_positions", w->target_positions, w->hidden));
     for (int64_t i = 0; i < w->decoder.layers && !b->status; i++) {
-        b_output_optional(b, x, "decoder_hidden_states.%d", (int)i);
-        x = decoder_layer(b, w, x, memory, mask, i);
+        b_output_optional(b, x, "%shidden_states.%d", v->prefix, (int)i);
+        x = decoder_layer(b, w, v, x, mask, i);
     }
     x = b_layer_norm(b, x, "layer_norm", w->hidden, eps);
-    b_output_optional(b, x, "decoder_hidden_states.%d", (int)w->decoder.layers);
+    b_output_optional(b, x, "%shidden_states.%d", v->prefix, (int)w->decoder.layers);
     b_leave(b);
     return x;
+}
+
+/* The decoder behind the encoder. */
+static int decode_memory(struct assay_builder *b, const struct whisper *w, int memory)
+{
+    int ids = b_input(b, "decoder_input_ids", ASSAY_I64, "batch decoder_sequence");
+    struct view v = {.prefix = "decoder_", .crosses = true, .memory = memory, .keys = b_size_scalar(b, ids, 1)};
+    v.padding = b_input_optional(b, "decoder_attention_mask", false, ASSAY_I64, "batch decoder_sequence");
+    /* One row of positions may stand for the whole batch. */
+    v.positions = b_input_optional(b, "decoder_position_ids", false, ASSAY_I64, "position_batch decoder_sequence");
+    return decode(b, w, ids, &v);
 }
 
 /* [batch, labels]: all layers weighted, or the last one, projected and averaged over time. */
@@ -173,45 +200,126 @@ static int classify(struct assay_builder *b, const struct whisper *w, int x, con
     return b_linear(b, x, "classifier", w->projection, labels, true);
 }
 
+/* ---- phases */
+
+static void build_encode(struct assay_builder *b, const struct whisper *w, int *states)
+{
+    int64_t h = w->hidden, heads = w->decoder.heads;
+    b_enter(b, "model");
+    int x = encode(b, w, "encoder", "encoder_", states);
+    for (int64_t i = 0; i < w->decoder.layers && !b->status; i++) {
+        b_enter(b, "decoder.layers.%d.encoder_attn", (int)i);
+        int k = b_linear(b, x, "k_proj", h, h, false), v = b_linear(b, x, "v_proj", h, h, true);
+        b_leave(b);
+        cross_give(b, i, heads, h / heads, k, v);
+    }
+    b_leave(b);
+    b_ignore(b, "model.decoder.*");
+    b_ignore(b, "proj_out.weight");
+}
+
+static int head(struct assay_builder *b, const struct whisper *w, int x)
+{
+    return b_linear(b, x, "proj_out", w->hidden, w->vocabulary, false);
+}
+
+static void build_decode(struct assay_builder *b, const struct whisper *w)
+{
+    int ids = b_input(b, "input_ids", ASSAY_I64, "batch sequence");
+    struct view v = {.prefix = "decoder_", .crosses = true, .memory = -1};
+    v.padding = b_input(b, "attention_mask", ASSAY_I64, "batch total_sequence");
+    v.positions = b_input(b, "position_ids", ASSAY_I64, "batch sequence");
+    v.keys = b_size_scalar(b, v.padding, 1);
+    b_enter(b, "model");
+    int x = decode(b, w, ids, &v);
+    b_leave(b);
+    b_output(b, head(b, w, b_slice(b, x, 1, -1, INT64_MAX)), "logits");
+    b_ignore(b, "model.encoder.*");
+    b_ignore(b, "*.encoder_attn.k_proj.weight");
+    b_ignore(b, "*.encoder_attn.v_proj.weight");
+    b_ignore(b, "*.encoder_attn.v_proj.bias");
+}
+
+/* ---- architectures */
+
+/* Text by the decoder alone, which may be given the states of an encoder. */
+static void build_decoder(struct assay_builder *b, const struct whisper *w)
+{
+    int ids = b_input(b, "input_ids", ASSAY_I64, "batch sequence");
+    struct view v = {.prefix = "", .keys = b_size_scalar(b, ids, 1), .positions = -1};
+    v.padding = b_input_optional(b, "attention_mask", true, ASSAY_I64, "batch sequence");
+    const char *dims = assay_arena_printf(&b->arena, "batch source_sequence %lld", (long long)w->hidden);
+    v.memory = b_input_optional(b, "encoder_outputs", true, ASSAY_F32, dims);
+    v.crosses = v.memory >= 0;
+    b_enter(b, "model");
+    int x = decode(b, w, ids, &v);
+    b_leave(b);
+    b_output(b, head(b, w, x), "logits");
+    if (!v.crosses)
+        b_ignore(b, "model.decoder.layers.*");
+}
+
+static void build_classifier(struct assay_builder *b, const struct whisper *w, int *states, int64_t labels)
+{
+    int x = encode(b, w, "encoder", "", states);
+    b_output(b, classify(b, w, x, states, labels), "logits");
+}
+
+static void build_both(struct assay_builder *b, const struct whisper *w, int *states, const char *scope, bool alone)
+{
+    b_enter(b, "%s", scope);
+    int memory = encode(b, w, "encoder", "encoder_", states);
+    b_output_optional(b, memory, "encoder_last_hidden_state");
+    int x = decode_memory(b, w, memory);
+    b_leave(b);
+    if (alone) {
+        b_ignore(b, "proj_out.weight");
+        b_output(b, x, "last_hidden_state");
+    } else {
+        b_output(b, head(b, w, x), "logits");
+    }
+}
+
 static bool is(const struct assay_architecture *a, const char *name) { return strcmp(a->name, name) == 0; }
 
 static void build(struct assay_builder *b, struct assay_config *c, const struct assay_architecture *a)
 {
     struct whisper w;
     read_config(&w, c);
-    bool alone = is(a, "WhisperModel"), classifies = is(a, "WhisperForAudioClassification");
+    bool alone = is(a, "WhisperModel");
     int64_t labels = c_labels(c, 2);
     if (assay_config_status(c))
         return;
     int *states = assay_arena_array(&b->arena, (size_t)w.encoder.layers + 1, sizeof *states);
-    if (classifies) {
-        int x = encode(b, &w, "encoder", "", states);
-        b_output(b, classify(b, &w, x, states, labels), "logits");
-        return;
-    }
     /* The checkpoints of OpenAI were converted with names of the whole; a model saved alone has no "model." */
     const char *scope = alone && !b_has(b, "model.encoder.conv1.weight", false) ? "" : "model", *dot = *scope ? "." : "";
     if (w.tied)
         b_tie(b, "proj_out.weight", assay_arena_printf(&b->arena, "%s%sdecoder.embed_tokens.weight", scope, dot));
-    b_enter(b, "%s", scope);
-    int memory = encode(b, &w, "encoder", "encoder_", states);
-    b_output_optional(b, memory, "encoder_last_hidden_state");
-    int x = decode(b, &w, "decoder", memory);
-    b_leave(b);
-    if (alone) {
-        b_ignore(b, "proj_out.weight");
-        b_output(b, x, "last_hidden_state");
-    } else {
-        b_output(b, b_linear(b, x, "proj_out", w.hidden, w.vocabulary, false), "logits");
-    }
+    if (b->options->phase == ASSAY_PHASE_ENCODE)
+        build_encode(b, &w, states);
+    else if (b->options->phase == ASSAY_PHASE_DECODE)
+        build_decode(b, &w);
+    else if (is(a, "WhisperForAudioClassification"))
+        build_classifier(b, &w, states, labels);
+    else if (is(a, "WhisperForCausalLM"))
+        build_decoder(b, &w);
+    else
+        build_both(b, &w, states, scope, alone);
 }
 
 static const struct assay_architecture architectures[] = {
     {"WhisperForAudioClassification", "whisper", "projector.weight"},
     {"WhisperForConditionalGeneration", "whisper", "model.encoder.conv1.weight"},
+    {"WhisperForCausalLM", "whisper", "model.decoder.embed_tokens.weight"},
     {"WhisperModel", "whisper", NULL},
     {NULL, NULL, NULL},
 };
 
-const struct assay_family assay_family_whisper = {
-    .name = "whisper", .modality = "audio", .architectures = architectures, .build = build};
+static const char *const generators[] = {"WhisperForConditionalGeneration", NULL};
+
+const struct assay_family assay_family_whisper = {.name = "whisper",
+                                                  .modality = "audio",
+                                                  .architectures = architectures,
+                                                  .generators = generators,
+                                                  .encodes = true,
+                                                  .build = build};
