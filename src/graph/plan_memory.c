@@ -359,3 +359,11 @@ void assay_memory_plan_release(struct assay_memory_plan *plan)
     free(plan->buffer_of);
     *plan = (struct assay_memory_plan){0};
 }
+
+int64_t assay_memory_place(struct assay_memory_buffer *buffers, int n, int64_t alignment)
+{
+    struct assay_memory_plan plan = {.buffers = buffers, .n_buffers = n};
+    struct planner p = {.plan = &plan, .alignment = alignment};
+    find_offsets(&p);
+    return plan.arena_bytes;
+}

@@ -40,6 +40,8 @@ struct assay_memory_plan_options {
  */
 void assay_graph_plan_memory(struct assay_memory_plan *plan, const struct assay_graph *graph,
                              const struct assay_memory_plan_options *options);
+/* Offsets alone, for buffers whose times and sizes the caller knows: sets each offset, returns the arena's bytes. */
+int64_t assay_memory_place(struct assay_memory_buffer *buffers, int n, int64_t alignment);
 void assay_memory_plan_release(struct assay_memory_plan *plan);
 
 #endif

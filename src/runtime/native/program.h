@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A compiled graph and its specialisations: see native.h. Filled by specialize.c, run by runtime_native.c. */
+#ifndef ASSAY_RUNTIME_NATIVE_PROGRAM_H
+#define ASSAY_RUNTIME_NATIVE_PROGRAM_H
+
+#include "base/arena.h"
+#include "runtime/native/native.h"
+
+enum { NATIVE_MAX_SPECIALS = 16 };
+
+enum native_place {
+    NATIVE_CONSTANT,
+    NATIVE_INPUT,     /* of the graph: where the caller or a state has it */
+    NATIVE_WORKSPACE, /* at an offset */
+    NATIVE_OWN,       /* allocated in each run: its size is not known before */
+    NATIVE_VIEW,      /* the bytes of another slot */
+};
+
+/* A value in one layout. */
+struct native_slot {
+    struct assay_tensor tensor; /* type: ONNX's dimensions; data: set when the specialisation is activated */
+    enum native_layout layout;
+    enum native_place place;
+    int value;       /* number in the graph; -1 = none */
+    int view_of;     /* slot */
+    int last_node;   /* of a slot that is no view: the last node that reads its bytes, through whatever view */
+    int first, last; /* steps that write and read its bytes */
+    int64_t offset;
+};
+
+struct native_step {
+    const struct assay_node *node; /* NULL: a reorder */
+    struct native_kernel kernel;
+    struct native_args args;
+    int *in_slots, *out_slots; /* -1 = none */
+    int n_in, n_out;
+};
+
+/* The program at given input dimensions. */
+struct native_special {
+    struct assay_arena arena;
+    struct assay_graph *graph; /* with these dimensions bound and inferred */
+    int64_t *dims;             /* of all inputs, one after another; -1 = any: it changes from run to run */
+    int n_dims;
+    struct native_slot *slots;
+    int n_slots, slot_room;
+    int (*slot_of)[2]; /* [n_values][layout]: slot, -1 = none */
+    struct native_step *steps;
+    int n_steps, step_room;
+    int *input_slots, *output_slots; /* of the graph; an input's is -1 if nobody reads it */
+    int64_t workspace_bytes, scratch_bytes;
+    uint64_t last_used;
+};
+
+struct native_pack {
+    int value;
+    const char *key;
+    void *bytes;
+    int64_t size_bytes;
+};
+
+struct native_program { /* what runtime.h calls a program */
+    struct assay_arena arena;
+    struct assay_graph *graph; /* after the passes; dimensions as declared */
+    struct native_pool *pool;
+    int n_threads;
+    enum native_isa isa;
+    bool profile;
+    struct native_pack *packs;
+    int n_packs, pack_room;
+    struct native_special *specials[NATIVE_MAX_SPECIALS];
+    int n_specials;
+    struct native_special *current;
+    struct assay_tensor *inputs;  /* [n_inputs], borrowing or, for states after a run, owning */
+    struct assay_tensor *outputs; /* [n_outputs], borrowing from the current specialisation or owning (states) */
+    unsigned char *workspace, *scratch;
+    int64_t workspace_bytes, scratch_bytes, packed_bytes;
+    bool has_run, stale; /* stale: states have other values, and perhaps shapes, than the specialisation was activated with */
+    uint64_t clock;
+    int n_runs;
+    struct assay_op_time *times;
+    int n_times, time_room;
+};
+
+/* Makes or finds the specialisation for the inputs' dimensions, and activates it. */
+enum assay_status native_specialize(struct native_program *program, struct assay_error *err);
+void native_special_close(struct native_special *special);
+
+#endif

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The native runtime: Assay's own, on the CPU, with oneDNN for products and convolutions and vector kernels of ours between them.
+ * Here is the life of a program (runtime.h); specialize.c makes the steps that a run walks through.
+ */
+#include "base/clock.h"
+#include "graph/infer.h"
+#include "runtime/native/program.h"
+
+#include <oneapi/dnnl/dnnl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FOLD_BYTES = 1 << 20 };
+
+struct assay_program {
+    struct native_program native;
+};
+
+static void list(struct assay_platform_list *platforms)
+{
+    const dnnl_version_t *v = dnnl_version();
+    assay_platform_add(platforms, &(struct assay_platform){
+                                      .name = "cpu/native",
+                                      .device = "cpu",
+                                      .runtime = "native",
+                                      .variant = "",
+                                      .version = assay_arena_printf(platforms->arena, "1 (oneDNN %d.%d.%d)", v->major, v->minor,
+                                                                    v->patch),
+                                      .available = true,
+                                      .reason = ""});
+}
+
+static enum assay_status supports(const struct assay_graph *graph, const struct assay_node *node, struct assay_error *err)
+{
+    (void)graph;
+    if (node->op)
+        return ASSAY_OK;
+    return assay_error_set(err, ASSAY_UNSUPPORTED, "there is no op %s%s%s (node '%s')", node->domain, *node->domain ? "." : "",
+                           node->type, node->name);
+}
+
+static enum assay_status supports_all(const struct assay_graph *graph, struct assay_error *err)
+{
+    for (int i = 0; i < graph->n_nodes; i++) {
+        const struct assay_node *node = graph->nodes[i];
+        enum assay_status st = supports(graph, node, err);
+        for (int k = 0; !st && k < node->n_attrs; k++)
+            if (node->attrs[k].kind == ASSAY_ATTR_GRAPH)
+                st = supports_all(node->attrs[k].graph, err);
+        if (st)
+            return st;
+    }
+    return ASSAY_OK;
+}
+
+static void release_tensors(struct assay_tensor *tensors, int n)
+{
+    for (int i = 0; tensors && i < n; i++)
+        assay_tensor_release(&tensors[i]);
+}
+
+static void release(struct assay_program *program)
+{
+    if (!program)
+        return;
+    struct native_program *p = &program->native;
+    for (int i = 0; i < p->n_specials; i++)
+        native_special_close(p->specials[i]);
+    for (int i = 0; i < p->n_packs; i++)
+        free(p->packs[i].bytes);
+    free(p->packs);
+    release_tensors(p->inputs, p->graph->n_inputs);
+    release_tensors(p->outputs, p->graph->n_outputs);
+    native_pool_close(p->pool);
+    assay_graph_close(p->graph);
+    free(p->workspace);
+    free(p->scratch);
+    free(p->times);
+    assay_arena_release(&p->arena);
+    free(program);
+}
+
+static enum assay_status compile(const struct assay_graph *graph, const struct assay_compile_options *options,
+                                 struct assay_program **program, struct assay_error *err)
+{
+    enum native_isa isa;
+    if (options->n_options)
+        return assay_error_set(err, ASSAY_INVALID, "the native runtime has no option '%s'", options->options[0].name);
+    enum assay_status st = native_isa_find(options->isa ? options->isa : "", &isa, err);
+    if (!st)
+        st = native_isa_limit(isa, err);
+    if (!st)
+        st = supports_all(graph, err);
+    if (st)
+        return st;
+    struct assay_program *result = assay_alloc(sizeof *result);
+    struct native_program *p = &result->native;
+    assay_arena_init(&p->arena);
+    p->n_threads = options->n_threads;
+    p->isa = isa;
+    p->profile = options->profile;
+    p->graph = assay_graph_clone(graph);
+    p->inputs = assay_arena_array(&p->arena, (size_t)graph->n_inputs, sizeof *p->inputs);
+    p->outputs = assay_arena_array(&p->arena, (size_t)graph->n_outputs, sizeof *p->outputs);
+    st = assay_graph_sort(p->graph, err);
+    if (!st)
+        st = assay_graph_infer(p->graph, err);
+    if (!st)
+        st = native_pool_open(p->n_threads, &p->pool, err);
+    if (st) {
+        release(result);
+        return st;
+    }
+    *program = result;
+    return ASSAY_OK;
+}
+
+/* ---- runs */
+
+static bool ends_a_state(const struct assay_graph *graph, int input)
+{
+    for (int i = 0; i < graph->n_states; i++)
+        if (graph->states[i].input == input)
+            return true;
+    return false;
+}
+
+static enum assay_status bind(struct assay_program *program, const struct assay_tensor *inputs, struct assay_error *err)
+{
+    struct native_program *p = &program->native;
+    for (int i = 0; i < p->graph->n_inputs; i++) {
+        const struct assay_value *v = &p->graph->values[p->graph->inputs[i]];
+        if (!inputs[i].data && ends_a_state(p->graph, i)) {
+            if (!p->inputs[i].data)
+                return assay_error_set(err, ASSAY_INVALID, "the state '%s' has no value yet that it could keep", v->name);
+            continue;
+        }
+        if (v->type.dtype != ASSAY_NO_DTYPE && v->type.dtype != inputs[i].type.dtype)
+            return assay_error_set(err, ASSAY_INVALID, "input '%s' is %s where the model takes %s", v->name,
+                                   assay_dtype_word(inputs[i].type.dtype), assay_dtype_word(v->type.dtype));
+        assay_tensor_release(&p->inputs[i]);
+        assay_tensor_borrow(&p->inputs[i], &inputs[i].type, inputs[i].data);
+    }
+    release_tensors(p->outputs, p->graph->n_outputs);
+    return native_specialize(p, err);
+}
+
+struct job {
+    const struct native_step *step;
+    int64_t scratch_bytes;
+};
+
+static void run_part(void *context, int part, int thread)
+{
+    const struct job *job = context;
+    const struct native_args *args = &job->step->args;
+    job->step->kernel.run(args, part, args->scratch ? args->scratch + job->scratch_bytes * thread : NULL);
+}
+
+static void record(struct native_program *p, const struct native_step *step, int64_t run_start_ns, int64_t start_ns)
+{
+    if (p->n_times == p->time_room) {
+        p->time_room = p->time_room ? 2 * p->time_room : 256;
+        p->times = assay_realloc(p->times, (size_t)p->time_room * sizeof *p->times);
+    }
+    p->times[p->n_times++] = (struct assay_op_time){
+        .run = p->n_runs,
+        .name = step->node ? step->node->name : step->kernel.name,
+        .type = step->node ? step->node->type : "Reorder",
+        .node = -1,
+        .start_ns = start_ns - run_start_ns,
+        .wall_ns = assay_clock_ns() - start_ns,
+    };
+}
+
+static enum assay_status run_steps(struct native_program *p, const struct native_special *s, struct assay_error *err)
+{
+    int64_t run_start_ns = p->profile ? assay_clock_ns() : 0;
+    for (int i = 0; i < s->n_steps; i++) {
+        const struct native_step *step = &s->steps[i];
+        if (step->kernel.is_view)
+            continue;
+        int64_t start_ns = p->profile ? assay_clock_ns() : 0;
+        if (step->kernel.run) {
+            struct job job = {step, s->scratch_bytes};
+            native_pool_run(p->pool, step->kernel.n_parts, run_part, &job);
+        } else {
+            enum assay_status st = step->kernel.run_whole(&step->args, p->pool, err);
+            if (st)
+                return st;
+        }
+        if (p->profile)
+            record(p, step, run_start_ns, start_ns);
+    }
+    return ASSAY_OK;
+}
+
+/* States stay with the program: the workspace is written over by the next run. */
+static enum assay_status keep_states(struct native_program *p, struct assay_error *err)
+{
+    const struct native_special *s = p->current;
+    for (int i = 0; i < p->graph->n_states; i++) {
+        const struct assay_state *state = &p->graph->states[i];
+        struct assay_tensor kept = {0};
+        const struct assay_tensor *made = &s->slots[s->output_slots[state->output]].tensor;
+        if (made->buffer) {
+            assay_tensor_share(&kept, made);
+        } else {
+            enum assay_status st = assay_tensor_copy(&kept, made, err);
+            if (st)
+                return st;
+        }
+        assay_tensor_release(&p->outputs[state->output]);
+        p->outputs[state->output] = kept;
+    }
+    for (int i = 0; i < p->graph->n_states; i++) {
+        const struct assay_state *state = &p->graph->states[i];
+        assay_tensor_release(&p->inputs[state->input]);
+        assay_tensor_share(&p->inputs[state->input], &p->outputs[state->output]);
+    }
+    p->stale = p->graph->n_states > 0;
+    return ASSAY_OK;
+}
+
+static enum assay_status run(struct assay_program *program, struct assay_error *err)
+{
+    struct native_program *p = &program->native;
+    enum assay_status st = ASSAY_OK;
+    if (p->stale || !p->current)
+        st = native_specialize(p, err);
+    p->stale = false;
+    p->has_run = false;
+    if (!st)
+        st = run_steps(p, p->current, err);
+    if (!st)
+        st = keep_states(p, err);
+    p->has_run = !st;
+    p->n_runs++;
+    return st;
+}
+
+static enum assay_status output(struct assay_program *program, int index, struct assay_tensor *tensor, struct assay_error *err)
+{
+    struct native_program *p = &program->native;
+    ASSAY_ASSERT(index >= 0 && index < p->graph->n_outputs);
+    if (!p->has_run)
+        return assay_error_set(err, ASSAY_INVALID, "output %d was asked for before a run", index);
+    const struct assay_tensor *t =
+        p->outputs[index].data ? &p->outputs[index] : &p->current->slots[p->current->output_slots[index]].tensor;
+    assay_tensor_borrow(tensor, &t->type, t->data);
+    return ASSAY_OK;
+}
+
+static enum assay_status profile(struct assay_program *program, const struct assay_op_time **times, int *n_times,
+                                 struct assay_error *err)
+{
+    (void)err;
+    *times = program->native.times;
+    *n_times = program->native.n_times;
+    return ASSAY_OK;
+}
+
+static void memory(struct assay_program *program, struct assay_runtime_memory *m)
+{
+    const struct native_program *p = &program->native;
+    m->weights_bytes = p->packed_bytes;
+    m->workspace_bytes = p->workspace_bytes + p->scratch_bytes;
+}
+
+const struct assay_runtime assay_runtime_native = {
+    .name = "native",
+    .list = list,
+    .supports = supports,
+    .compile = compile,
+    .bind = bind,
+    .run = run,
+    .output = output,
+    .profile = profile,
+    .memory = memory,
+    .release = release,
+};

@@ -1,0 +1,550 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From a graph to steps, at given input dimensions: types, a kernel for each node, layouts, memory.
+ *
+ * Dimensions that differ between two specialisations that are otherwise equal are taken to change from run to run (the length of
+ * a cache): the next one leaves them open, and nodes that depend on them run on kernels that look at the shapes when they run.
+ */
+#include "graph/infer.h"
+#include "graph/plan_memory.h"
+#include "runtime/native/program.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FOLD_BYTES = 1 << 16, ALIGNMENT = 64 };
+
+#define ASSAY_NATIVE_KERNELS(name) extern const struct native_maker native_makers_##name[];
+#include "runtime/native_table.def"
+#undef ASSAY_NATIVE_KERNELS
+static const struct native_maker *const tables[] = {
+#define ASSAY_NATIVE_KERNELS(name) native_makers_##name,
+#include "runtime/native_table.def"
+#undef ASSAY_NATIVE_KERNELS
+    NULL};
+
+/* ---- packed weights */
+
+/* Whether the input is a constant of the program, not one that only this specialisation's dimensions made. */
+static bool is_of_program(const struct native_build *build, int input)
+{
+    int value = build->node->inputs[input];
+    const struct assay_graph *graph = build->program->graph;
+    return value < graph->n_values && graph->values[value].constant.data == build->constants[input]->data;
+}
+
+const void *native_pack_find(struct native_build *build, int input, const char *key)
+{
+    const struct native_program *program = build->program;
+    int value = build->node->inputs[input];
+    for (int i = 0; is_of_program(build, input) && i < program->n_packs; i++)
+        if (program->packs[i].value == value && strcmp(program->packs[i].key, key) == 0)
+            return program->packs[i].bytes;
+    return NULL;
+}
+
+void *native_pack_add(struct native_build *build, int input, const char *key, int64_t size_bytes)
+{
+    struct native_program *program = build->program;
+    if (!is_of_program(build, input)) {
+        unsigned char *bytes = assay_arena_alloc(build->arena, (size_t)size_bytes + ALIGNMENT);
+        return bytes + (ALIGNMENT - (uintptr_t)bytes % ALIGNMENT) % ALIGNMENT;
+    }
+    void *bytes = aligned_alloc(ALIGNMENT, (size_t)(size_bytes + ALIGNMENT) / ALIGNMENT * ALIGNMENT);
+    if (!bytes)
+        return NULL;
+    if (program->n_packs == program->pack_room) {
+        program->pack_room = program->pack_room ? 2 * program->pack_room : 64;
+        program->packs = assay_realloc(program->packs, (size_t)program->pack_room * sizeof *program->packs);
+    }
+    program->packs[program->n_packs++] =
+        (struct native_pack){build->node->inputs[input], assay_arena_strdup(&program->arena, key), bytes, size_bytes};
+    program->packed_bytes += size_bytes;
+    return bytes;
+}
+
+/* ---- slots and steps */
+
+struct maker {
+    struct native_program *program;
+    struct native_special *s;
+    int *last_node; /* [n_values]: the last node that reads it, FOREVER for graph outputs, -1 if nobody does */
+};
+enum { FOREVER = 0x7fffffff };
+
+static int add_slot(struct maker *m, int value, const struct assay_type *type, enum native_layout layout, enum native_place place)
+{
+    struct native_special *s = m->s;
+    if (s->n_slots == s->slot_room) {
+        int room = s->slot_room ? 2 * s->slot_room : 256;
+        s->slots = assay_arena_grow(&s->arena, s->slots, (size_t)s->slot_room, (size_t)room, sizeof *s->slots);
+        s->slot_room = room;
+    }
+    struct native_slot *slot = &s->slots[s->n_slots];
+    *slot = (struct native_slot){.layout = layout, .place = place, .value = value, .view_of = -1};
+    slot->last_node = m->last_node[value];
+    slot->first = slot->last = s->n_steps;
+    slot->tensor.type = *type;
+    s->slot_of[value][layout] = s->n_slots;
+    return s->n_slots++;
+}
+
+static int root_of(const struct native_special *s, int slot)
+{
+    while (s->slots[slot].view_of >= 0)
+        slot = s->slots[slot].view_of;
+    return slot;
+}
+
+static void make_view(struct maker *m, int slot, int of)
+{
+    struct native_special *s = m->s;
+    int root = root_of(s, of);
+    s->slots[slot].place = NATIVE_VIEW;
+    s->slots[slot].view_of = root;
+    if (s->slots[root].last_node < m->last_node[s->slots[slot].value])
+        s->slots[root].last_node = m->last_node[s->slots[slot].value];
+}
+
+static struct native_step *add_step(struct maker *m, const struct assay_node *node, const struct native_kernel *kernel, int n_in,
+                                    int n_out)
+{
+    struct native_special *s = m->s;
+    if (s->n_steps == s->step_room) {
+        int room = s->step_room ? 2 * s->step_room : 256;
+        s->steps = assay_arena_grow(&s->arena, s->steps, (size_t)s->step_room, (size_t)room, sizeof *s->steps);
+        s->step_room = room;
+    }
+    struct native_step *step = &s->steps[s->n_steps++];
+    *step = (struct native_step){.node = node, .kernel = *kernel, .n_in = n_in, .n_out = n_out};
+    step->in_slots = assay_arena_array(&s->arena, (size_t)n_in, sizeof *step->in_slots);
+    step->out_slots = assay_arena_array(&s->arena, (size_t)n_out, sizeof *step->out_slots);
+    for (int k = 0; k < n_in; k++)
+        step->in_slots[k] = -1;
+    for (int k = 0; k < n_out; k++)
+        step->out_slots[k] = -1;
+    if (kernel->scratch_bytes > s->scratch_bytes)
+        s->scratch_bytes = kernel->scratch_bytes;
+    return step;
+}
+
+/* The slot of a value in a layout, reordered if it lies otherwise. */
+static int slot_for(struct maker *m, int value, enum native_layout layout)
+{
+    struct native_special *s = m->s;
+    int have = s->slot_of[value][layout], from = s->slot_of[value][!layout];
+    if (have >= 0)
+        return have;
+    ASSAY_ASSERT(from >= 0);
+    struct assay_type type = s->slots[from].tensor.type;
+    struct native_kernel kernel = native_reorder_kernel(&type, !layout, layout, m->program->n_threads, &s->arena);
+    int to = add_slot(m, value, &type, layout, NATIVE_WORKSPACE);
+    struct native_step *step = add_step(m, NULL, &kernel, 1, 1);
+    step->in_slots[0] = from;
+    step->out_slots[0] = to;
+    return to;
+}
+
+/* ---- a node's kernel */
+
+static bool offer(const struct native_maker *table, struct native_build *build)
+{
+    const struct assay_node *node = build->node;
+    for (const struct native_maker *k = table; k->type; k++)
+        if (strcmp(k->type, node->type) == 0 && strcmp(k->domain, node->domain) == 0 && k->make(build, NULL) == ASSAY_OK)
+            return true;
+    return false;
+}
+
+/* As if nothing had been answered: all plain, but inputs in the layout that they have. */
+static void clear_answer(struct maker *m, struct native_build *build)
+{
+    const struct assay_node *node = build->node;
+    build->kernel = (struct native_kernel){.n_parts = 1, .in_place = -1};
+    for (int k = 0; k < node->n_inputs; k++) {
+        int value = node->inputs[k];
+        build->in_layouts[k] = value >= 0 && m->s->slot_of[value][NATIVE_NHWC] >= 0 ? NATIVE_NHWC : NATIVE_PLAIN;
+        build->unneeded[k] = false;
+    }
+    for (int k = 0; k < node->n_outputs; k++)
+        build->out_layouts[k] = NATIVE_PLAIN;
+}
+
+static void choose_kernel(struct maker *m, struct native_build *build)
+{
+    const struct assay_node *node = build->node;
+    bool known = true;
+    for (int k = 0; k < node->n_inputs; k++)
+        known &= node->inputs[k] < 0 || assay_type_is_known(&build->inputs[k]);
+    for (int k = 0; k < node->n_outputs; k++)
+        known &= node->outputs[k] < 0 || assay_type_is_known(&build->outputs[k]);
+    for (int i = 0; known && tables[i]; i++) {
+        clear_answer(m, build);
+        if (offer(tables[i], build))
+            return;
+    }
+    clear_answer(m, build);
+    for (int k = 0; k < node->n_inputs; k++)
+        build->in_layouts[k] = NATIVE_PLAIN;
+    build->kernel = native_fallback_kernel(build);
+}
+
+static void prepare_build(struct maker *m, const struct assay_node *node, struct native_build *build)
+{
+    struct assay_arena *arena = &m->s->arena;
+    const struct assay_graph *graph = m->s->graph;
+    struct assay_type *in = assay_arena_array(arena, (size_t)node->n_inputs, sizeof *in),
+                      *out = assay_arena_array(arena, (size_t)node->n_outputs, sizeof *out);
+    const struct assay_tensor **constants = assay_arena_array(arena, (size_t)node->n_inputs, sizeof *constants);
+    for (int k = 0; k < node->n_inputs; k++) {
+        in[k].rank = -1;
+        if (node->inputs[k] < 0)
+            continue;
+        const struct assay_value *v = &graph->values[node->inputs[k]];
+        in[k] = v->type;
+        constants[k] = v->constant.data ? &v->constant : NULL;
+    }
+    for (int k = 0; k < node->n_outputs; k++) {
+        out[k].rank = -1;
+        if (node->outputs[k] >= 0)
+            out[k] = graph->values[node->outputs[k]].type;
+    }
+    *build = (struct native_build){
+        .program = m->program,
+        .graph = graph,
+        .node = node,
+        .n_inputs = node->n_inputs,
+        .n_outputs = node->n_outputs,
+        .inputs = in,
+        .outputs = out,
+        .constants = constants,
+        .in_layouts = assay_arena_array(arena, (size_t)node->n_inputs, sizeof *build->in_layouts),
+        .out_layouts = assay_arena_array(arena, (size_t)node->n_outputs, sizeof *build->out_layouts),
+        .unneeded = assay_arena_array(arena, (size_t)node->n_inputs, sizeof *build->unneeded),
+        .n_threads = m->program->n_threads,
+        .isa = m->program->isa,
+        .arena = arena,
+    };
+}
+
+/* Whether output 0 may take the bytes of an input: nobody else reads them, and both are as large. */
+static bool may_overwrite(const struct maker *m, const struct native_step *step, int input, const struct assay_type *type,
+                          int node)
+{
+    const struct native_special *s = m->s;
+    int slot = step->in_slots[input];
+    if (slot < 0)
+        return false;
+    int root = root_of(s, slot);
+    if (s->slots[root].place != NATIVE_WORKSPACE || s->slots[root].last_node != node ||
+        assay_type_bytes(&s->slots[slot].tensor.type) != assay_type_bytes(type))
+        return false;
+    for (int k = 0; k < step->n_in; k++)
+        if (k != input && step->in_slots[k] >= 0 && root_of(s, step->in_slots[k]) == root)
+            return false;
+    return true;
+}
+
+static void add_node(struct maker *m, int index)
+{
+    struct native_special *s = m->s;
+    const struct assay_node *node = s->graph->nodes[index];
+    struct native_build build;
+    prepare_build(m, node, &build);
+    choose_kernel(m, &build);
+    int *in = assay_arena_array(&s->arena, (size_t)node->n_inputs, sizeof *in);
+    for (int k = 0; k < node->n_inputs; k++)
+        in[k] = node->inputs[k] < 0 || build.unneeded[k] ? -1 : slot_for(m, node->inputs[k], build.in_layouts[k]);
+    struct native_step *step = add_step(m, node, &build.kernel, node->n_inputs, node->n_outputs);
+    int number = s->n_steps - 1;
+    memcpy(step->in_slots, in, (size_t)node->n_inputs * sizeof *in);
+    for (int k = 0; k < node->n_outputs; k++) {
+        if (node->outputs[k] < 0)
+            continue;
+        bool known = assay_type_is_known(&build.outputs[k]);
+        int slot = add_slot(m, node->outputs[k], &build.outputs[k], build.out_layouts[k], known ? NATIVE_WORKSPACE : NATIVE_OWN);
+        s->slots[slot].first = s->slots[slot].last = number;
+        step->out_slots[k] = slot;
+        if (k == 0 && build.kernel.is_view)
+            make_view(m, slot, step->in_slots[0]);
+        else if (k == 0 && build.kernel.in_place >= 0 && known &&
+                 may_overwrite(m, step, build.kernel.in_place, &build.outputs[0], index))
+            make_view(m, slot, step->in_slots[build.kernel.in_place]);
+    }
+}
+
+/* ---- memory */
+
+static void find_last_nodes(struct maker *m)
+{
+    const struct assay_graph *graph = m->s->graph;
+    for (int v = 0; v < graph->n_values; v++)
+        m->last_node[v] = -1;
+    for (int i = 0; i < graph->n_nodes; i++) {
+        const struct assay_node *node = graph->nodes[i];
+        for (int k = 0; k < node->n_inputs; k++)
+            if (node->inputs[k] >= 0)
+                m->last_node[node->inputs[k]] = i;
+        for (int k = 0; k < node->n_attrs; k++) {
+            const struct assay_graph *body = node->attrs[k].kind == ASSAY_ATTR_GRAPH ? node->attrs[k].graph : NULL;
+            for (int v = 0; body && v < body->n_values; v++)
+                if (body->values[v].outer >= 0)
+                    m->last_node[body->values[v].outer] = i;
+        }
+    }
+    for (int i = 0; i < graph->n_outputs; i++)
+        m->last_node[graph->outputs[i]] = FOREVER;
+}
+
+/* Which steps a slot must outlive, then an offset for each. */
+static void place_slots(struct native_special *s)
+{
+    for (int i = 0; i < s->n_steps; i++)
+        for (int k = 0; k < s->steps[i].n_in + s->steps[i].n_out; k++) {
+            const struct native_step *step = &s->steps[i];
+            int slot = k < step->n_in ? step->in_slots[k] : step->out_slots[k - step->n_in];
+            if (slot >= 0)
+                s->slots[root_of(s, slot)].last = i;
+        }
+    for (int i = 0; i < s->graph->n_outputs; i++)
+        s->slots[root_of(s, s->output_slots[i])].last = s->n_steps;
+    struct assay_memory_buffer *buffers = assay_alloc((size_t)s->n_slots * sizeof *buffers);
+    int n = 0;
+    for (int i = 0; i < s->n_slots; i++)
+        if (s->slots[i].place == NATIVE_WORKSPACE)
+            buffers[n++] = (struct assay_memory_buffer){.value = i,
+                                                        .first = s->slots[i].first,
+                                                        .last = s->slots[i].last,
+                                                        .size_bytes = assay_type_bytes(&s->slots[i].tensor.type)};
+    s->workspace_bytes = assay_memory_place(buffers, n, ALIGNMENT);
+    for (int i = 0; i < n; i++)
+        s->slots[buffers[i].value].offset = buffers[i].offset;
+    free(buffers);
+}
+
+static void link_args(struct native_special *s)
+{
+    for (int i = 0; i < s->n_steps; i++) {
+        struct native_step *step = &s->steps[i];
+        const struct assay_tensor **in = assay_arena_array(&s->arena, (size_t)step->n_in, sizeof *in);
+        struct assay_tensor **out = assay_arena_array(&s->arena, (size_t)step->n_out, sizeof *out);
+        for (int k = 0; k < step->n_in; k++)
+            in[k] = step->in_slots[k] >= 0 ? &s->slots[step->in_slots[k]].tensor : NULL;
+        for (int k = 0; k < step->n_out; k++)
+            out[k] = step->out_slots[k] >= 0 ? &s->slots[step->out_slots[k]].tensor : NULL;
+        step->args = (struct native_args){.kernel = &step->kernel, .in = in, .out = out};
+    }
+}
+
+/* ---- a specialisation */
+
+static void list_dims(const struct native_program *program, int64_t *dims)
+{
+    int n = 0;
+    for (int i = 0; i < program->graph->n_inputs; i++)
+        for (int d = 0; d < program->inputs[i].type.rank; d++)
+            dims[n++] = program->inputs[i].type.dims[d];
+}
+
+static int count_dims(const struct native_program *program)
+{
+    int n = 0;
+    for (int i = 0; i < program->graph->n_inputs; i++)
+        n += program->inputs[i].type.rank;
+    return n;
+}
+
+static enum assay_status bind_graph(struct native_special *s, const struct native_program *program, struct assay_error *err)
+{
+    struct assay_binding *bindings = assay_arena_array(&s->arena, (size_t)s->n_dims, sizeof *bindings);
+    size_t n_bindings = 0;
+    int n = 0;
+    for (int i = 0; i < program->graph->n_inputs; i++)
+        for (int d = 0; d < program->inputs[i].type.rank; d++, n++)
+            if (s->dims[n] >= 0)
+                bindings[n_bindings++] = (struct assay_binding){
+                    assay_arena_printf(&s->arena, "%s:%d", s->graph->values[s->graph->inputs[i]].name, d), s->dims[n]};
+    enum assay_status st = assay_graph_bind(s->graph, bindings, n_bindings, err);
+    if (!st)
+        st = assay_graph_infer(s->graph, err);
+    if (!st)
+        st = assay_graph_fold(s->graph, FOLD_BYTES, err);
+    return st ? st : assay_graph_infer(s->graph, err);
+}
+
+static void make_steps(struct native_special *s, struct native_program *program)
+{
+    struct assay_graph *graph = s->graph;
+    struct maker m = {program, s, assay_arena_array(&s->arena, (size_t)graph->n_values, sizeof *m.last_node)};
+    find_last_nodes(&m);
+    s->slot_of = assay_arena_array(&s->arena, (size_t)graph->n_values, sizeof *s->slot_of);
+    for (int v = 0; v < graph->n_values; v++) {
+        s->slot_of[v][NATIVE_PLAIN] = s->slot_of[v][NATIVE_NHWC] = -1;
+        if (graph->values[v].constant.data && !graph->values[v].is_inferred) {
+            int slot = add_slot(&m, v, &graph->values[v].type, NATIVE_PLAIN, NATIVE_CONSTANT);
+            s->slots[slot].tensor.data = graph->values[v].constant.data;
+            s->slots[slot].tensor.type = graph->values[v].constant.type;
+        }
+    }
+    s->input_slots = assay_arena_array(&s->arena, (size_t)graph->n_inputs, sizeof *s->input_slots);
+    s->output_slots = assay_arena_array(&s->arena, (size_t)graph->n_outputs, sizeof *s->output_slots);
+    for (int i = 0; i < graph->n_inputs; i++)
+        s->input_slots[i] =
+            add_slot(&m, graph->inputs[i], &graph->values[graph->inputs[i]].type, NATIVE_PLAIN, NATIVE_INPUT);
+    for (int i = 0; i < graph->n_nodes; i++)
+        add_node(&m, i);
+    for (int i = 0; i < graph->n_outputs; i++)
+        s->output_slots[i] = slot_for(&m, graph->outputs[i], NATIVE_PLAIN);
+    place_slots(s);
+    link_args(s);
+}
+
+void native_special_close(struct native_special *s)
+{
+    if (!s)
+        return;
+    for (int i = 0; i < s->n_steps; i++)
+        if (s->steps[i].kernel.release)
+            s->steps[i].kernel.release(s->steps[i].kernel.data);
+    for (int i = 0; i < s->n_slots; i++)
+        if (s->slots[i].place == NATIVE_OWN)
+            assay_tensor_release(&s->slots[i].tensor);
+    assay_graph_close(s->graph);
+    assay_arena_release(&s->arena);
+    free(s);
+}
+
+static enum assay_status open_special(struct native_program *program, const int64_t *dims, int n_dims,
+                                      struct native_special **result, struct assay_error *err)
+{
+    struct native_special *s = assay_alloc(sizeof *s);
+    assay_arena_init(&s->arena);
+    s->dims = assay_arena_memdup(&s->arena, dims, (size_t)n_dims * sizeof *dims);
+    s->n_dims = n_dims;
+    s->graph = assay_graph_clone(program->graph);
+    enum assay_status st = bind_graph(s, program, err);
+    if (st) {
+        native_special_close(s);
+        return st;
+    }
+    make_steps(s, program);
+    *result = s;
+    return ASSAY_OK;
+}
+
+/* Exactly these dimensions before those that leave some open. */
+static struct native_special *find_special(const struct native_program *program, const int64_t *dims, int n_dims)
+{
+    struct native_special *best = NULL;
+    for (int i = 0; i < program->n_specials; i++) {
+        struct native_special *s = program->specials[i];
+        bool fits = s->n_dims == n_dims, exact = true;
+        for (int d = 0; fits && d < n_dims; d++) {
+            fits = s->dims[d] < 0 || s->dims[d] == dims[d];
+            exact &= s->dims[d] == dims[d];
+        }
+        if (fits && exact)
+            return s;
+        if (fits)
+            best = s;
+    }
+    return best;
+}
+
+/* Opens dimensions in which one that was met before differs, if most are the same and the graph has states, whose shapes may grow
+ * from run to run. */
+static void open_dims(const struct native_program *program, int64_t *dims, int n_dims)
+{
+    for (int i = 0; program->graph->n_states && i < program->n_specials; i++) {
+        const struct native_special *s = program->specials[i];
+        int n_same = 0;
+        if (s->n_dims != n_dims)
+            continue;
+        bool grows = false;
+        int n = 0;
+        for (int k = 0; k < program->graph->n_inputs; k++)
+            for (int d = 0; d < program->inputs[k].type.rank; d++, n++) {
+                bool same = s->dims[n] < 0 || s->dims[n] == dims[n];
+                n_same += same;
+                for (int t = 0; !same && t < program->graph->n_states; t++)
+                    grows |= program->graph->states[t].input == k;
+            }
+        if (!grows || 2 * n_same <= n_dims)
+            continue;
+        for (int d = 0; d < n_dims; d++)
+            if (s->dims[d] != dims[d])
+                dims[d] = -1;
+        return;
+    }
+}
+
+static void forget_oldest(struct native_program *program)
+{
+    int oldest = 0;
+    for (int i = 1; i < program->n_specials; i++)
+        if (program->specials[i]->last_used < program->specials[oldest]->last_used)
+            oldest = i;
+    if (program->specials[oldest] == program->current)
+        program->current = NULL;
+    native_special_close(program->specials[oldest]);
+    program->specials[oldest] = program->specials[--program->n_specials];
+}
+
+static enum assay_status make_room(unsigned char **memory, int64_t *have, int64_t need, const char *what, struct assay_error *err)
+{
+    if (need <= *have)
+        return ASSAY_OK;
+    free(*memory);
+    *have = 0;
+    *memory = aligned_alloc(ALIGNMENT, (size_t)(need + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT);
+    if (!*memory)
+        return assay_error_set(err, ASSAY_NO_MEMORY, "there is no memory for %lld bytes of %s", (long long)need, what);
+    *have = need;
+    return ASSAY_OK;
+}
+
+/* Where everything lies, now that the inputs are known. */
+static void resolve(struct native_program *program, struct native_special *s)
+{
+    for (int i = 0; i < program->graph->n_inputs; i++) {
+        s->slots[s->input_slots[i]].tensor.data = program->inputs[i].data;
+        s->slots[s->input_slots[i]].tensor.type = program->inputs[i].type;
+    }
+    for (int i = 0; i < s->n_slots; i++)
+        if (s->slots[i].place == NATIVE_WORKSPACE)
+            s->slots[i].tensor.data = program->workspace + s->slots[i].offset;
+    for (int i = 0; i < s->n_slots; i++)
+        if (s->slots[i].place == NATIVE_VIEW)
+            s->slots[i].tensor.data = s->slots[s->slots[i].view_of].tensor.data;
+    for (int i = 0; i < s->n_steps; i++)
+        s->steps[i].args.scratch = program->scratch;
+}
+
+enum assay_status native_specialize(struct native_program *program, struct assay_error *err)
+{
+    int n_dims = count_dims(program);
+    int64_t *dims = assay_alloc((size_t)n_dims * sizeof *dims);
+    list_dims(program, dims);
+    enum assay_status st = ASSAY_OK;
+    struct native_special *s = find_special(program, dims, n_dims);
+    if (!s) {
+        if (program->n_specials == NATIVE_MAX_SPECIALS)
+            forget_oldest(program);
+        open_dims(program, dims, n_dims);
+        st = open_special(program, dims, n_dims, &s, err);
+        if (!st)
+            program->specials[program->n_specials++] = s;
+    }
+    free(dims);
+    if (!st)
+        st = make_room(&program->workspace, &program->workspace_bytes, s->workspace_bytes, "activations", err);
+    if (!st)
+        st = make_room(&program->scratch, &program->scratch_bytes, s->scratch_bytes * program->n_threads, "scratch", err);
+    if (st)
+        return st;
+    s->last_used = ++program->clock;
+    program->current = s;
+    resolve(program, s);
+    return ASSAY_OK;
+}
