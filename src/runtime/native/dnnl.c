@@ -90,8 +90,8 @@ int64_t native_dnnl_scratch(const_dnnl_primitive_desc_t desc, struct native_dnnl
     return (bytes + 63) / 64 * 64;
 }
 
-enum assay_status native_dnnl_pack(const dnnl_memory_desc_t *from_desc, const void *from, const dnnl_memory_desc_t *to_desc, void *to,
-                                   struct assay_error *err)
+enum assay_status native_dnnl_pack(const dnnl_memory_desc_t *from_desc, const void *from, const dnnl_memory_desc_t *to_desc,
+                                   void *to, struct assay_error *err)
 {
     dnnl_memory_t a = NULL, b = NULL;
     dnnl_primitive_desc_t desc = NULL;

@@ -34,7 +34,7 @@ void native_dnnl_release(struct native_dnnl_part *part);
 /* Bytes of scratch that the primitive wants. */
 int64_t native_dnnl_scratch(const_dnnl_primitive_desc_t desc, struct native_dnnl_part *part);
 /* Reorders weights once into `desc` at `to`. */
-enum assay_status native_dnnl_pack(const dnnl_memory_desc_t *from_desc, const void *from, const dnnl_memory_desc_t *to_desc, void *to,
-                                   struct assay_error *err);
+enum assay_status native_dnnl_pack(const dnnl_memory_desc_t *from_desc, const void *from, const dnnl_memory_desc_t *to_desc,
+                                   void *to, struct assay_error *err);
 
 #endif

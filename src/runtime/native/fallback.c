@@ -9,9 +9,9 @@ struct fallback {
     const struct assay_node *node;
     const struct assay_op *op;
     int opset;
-    struct assay_type *types;          /* [n_inputs + n_outputs] */
-    const struct assay_tensor **data;  /* [n_inputs] */
-    struct assay_tensor *results;      /* [n_outputs] */
+    struct assay_type *types;         /* [n_inputs + n_outputs] */
+    const struct assay_tensor **data; /* [n_inputs] */
+    struct assay_tensor *results;     /* [n_outputs] */
 };
 
 static enum assay_status run(const struct native_args *args, struct native_pool *pool, struct assay_error *err)

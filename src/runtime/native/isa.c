@@ -46,12 +46,14 @@ enum assay_status native_isa_find(const char *word, enum native_isa *isa, struct
     for (int i = 0; i < NATIVE_N_ISAS; i++)
         if (strcmp(word, words[i]) == 0) {
             *isa = (enum native_isa)i;
-            return *isa <= best ? ASSAY_OK
-                                : assay_error_set(err, ASSAY_UNSUPPORTED, "this CPU has no %s, its best tier is %s", word,
-                                                  words[best]);
+            return *isa <= best
+                       ? ASSAY_OK
+                       : assay_error_set(err, ASSAY_UNSUPPORTED, "this CPU has no %s, its best tier is %s", word, words[best]);
         }
-    return assay_error_set(err, ASSAY_INVALID, "there is no instruction set tier '%s': it is one of sse4.1, avx2, avx512, "
-                           "avx512_vnni, avx512_bf16, amx", word);
+    return assay_error_set(err, ASSAY_INVALID,
+                           "there is no instruction set tier '%s': it is one of sse4.1, avx2, avx512, "
+                           "avx512_vnni, avx512_bf16, amx",
+                           word);
 }
 
 static dnnl_cpu_isa_t library_isa(enum native_isa isa)
@@ -79,7 +81,7 @@ enum assay_status native_isa_limit(enum native_isa isa, struct assay_error *err)
     dnnl_cpu_isa_t got = dnnl_get_effective_cpu_isa();
     if (wanted == dnnl_cpu_isa_all ? st == dnnl_success || got >= library_isa(isa) : got == wanted)
         return ASSAY_OK;
-    return assay_error_set(err, ASSAY_UNSUPPORTED,
-                           "oneDNN was told another instruction set tier than %s before in this process: run it in one of its own",
-                           words[isa]);
+    return assay_error_set(
+        err, ASSAY_UNSUPPORTED,
+        "oneDNN was told another instruction set tier than %s before in this process: run it in one of its own", words[isa]);
 }

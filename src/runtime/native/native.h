@@ -39,11 +39,11 @@ struct native_kernel {
     void (*run)(const struct native_args *args, int part, unsigned char *scratch);
     /* Or, instead of run: the whole, on the calling thread; may fail. A dynamic kernel sets its outputs' types and data. */
     enum assay_status (*run_whole)(const struct native_args *args, struct native_pool *pool, struct assay_error *err);
-    int n_parts;           /* ≥ 1 */
-    int64_t scratch_bytes; /* of a thread; 64-byte aligned */
-    int in_place;          /* output 0 may take the bytes of this input if nobody reads it later; -1 = none */
-    bool is_view;          /* does nothing: output 0 is input 0's bytes under another type */
-    void *data;            /* the maker's */
+    int n_parts;                 /* ≥ 1 */
+    int64_t scratch_bytes;       /* of a thread; 64-byte aligned */
+    int in_place;                /* output 0 may take the bytes of this input if nobody reads it later; -1 = none */
+    bool is_view;                /* does nothing: output 0 is input 0's bytes under another type */
+    void *data;                  /* the maker's */
     void (*release)(void *data); /* may be NULL */
 };
 
@@ -60,7 +60,7 @@ struct native_build {
     bool *unneeded;                               /* [n_inputs]: the maker has packed it, the kernel will not look */
     int n_threads;
     enum native_isa isa;
-    struct assay_arena *arena; /* lives as long as the kernel */
+    struct assay_arena *arena;   /* lives as long as the kernel */
     struct native_kernel kernel; /* the answer; zeroed but n_parts 1, in_place -1 */
 };
 

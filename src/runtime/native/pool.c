@@ -49,14 +49,12 @@ static inline void relax(void)
 #endif
 }
 
-static void sleep_while(atomic_uint *word, unsigned value)
-{
-    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
-}
+static void sleep_while(atomic_uint *word, unsigned value) { syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0); }
 
 static void wake_all(atomic_uint *word) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 0x7fffffff, NULL, NULL, 0); }
 
-/* OpenMP's number of threads is a property of the calling thread. libgomp comes with oneDNN; without it there is nothing to do. */
+/* OpenMP's number of threads is a property of the calling thread. libgomp comes with oneDNN; without it there is nothing to do.
+ */
 static void silence_openmp(void)
 {
     void (*set_num_threads)(int);

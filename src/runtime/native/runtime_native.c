@@ -21,15 +21,14 @@ struct assay_program {
 static void list(struct assay_platform_list *platforms)
 {
     const dnnl_version_t *v = dnnl_version();
-    assay_platform_add(platforms, &(struct assay_platform){
-                                      .name = "cpu/native",
-                                      .device = "cpu",
-                                      .runtime = "native",
-                                      .variant = "",
-                                      .version = assay_arena_printf(platforms->arena, "1 (oneDNN %d.%d.%d)", v->major, v->minor,
-                                                                    v->patch),
-                                      .available = true,
-                                      .reason = ""});
+    assay_platform_add(platforms, &(struct assay_platform){.name = "cpu/native",
+                                                           .device = "cpu",
+                                                           .runtime = "native",
+                                                           .variant = "",
+                                                           .version = assay_arena_printf(platforms->arena, "1 (oneDNN %d.%d.%d)",
+                                                                                         v->major, v->minor, v->patch),
+                                                           .available = true,
+                                                           .reason = ""});
 }
 
 static enum assay_status supports(const struct assay_graph *graph, const struct assay_node *node, struct assay_error *err)

@@ -390,8 +390,7 @@ static void make_steps(struct native_special *s, struct native_program *program)
     s->input_slots = assay_arena_array(&s->arena, (size_t)graph->n_inputs, sizeof *s->input_slots);
     s->output_slots = assay_arena_array(&s->arena, (size_t)graph->n_outputs, sizeof *s->output_slots);
     for (int i = 0; i < graph->n_inputs; i++)
-        s->input_slots[i] =
-            add_slot(&m, graph->inputs[i], &graph->values[graph->inputs[i]].type, NATIVE_PLAIN, NATIVE_INPUT);
+        s->input_slots[i] = add_slot(&m, graph->inputs[i], &graph->values[graph->inputs[i]].type, NATIVE_PLAIN, NATIVE_INPUT);
     for (int i = 0; i < graph->n_nodes; i++)
         add_node(&m, i);
     for (int i = 0; i < graph->n_outputs; i++)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Loops that the compiler vectorizes. Each file simd_*.c here is compiled once for each tier of instructions (CMakeLists.txt), with
- * the tier's flags and NATIVE_TIER as its name; what it defines are functions SIMD(name), listed below, which a table of the tier
- * gathers. Plain C with `#pragma omp simd`: so that the same text runs on SSE4.1, AVX2, AVX-512 and NEON. These files may contract
- * and reassociate float arithmetic (-ffp-contract=fast, omp simd reductions), but know infinities and NaN.
+ * Loops that the compiler vectorizes. Each file simd_*.c here is compiled once for each tier of instructions (CMakeLists.txt),
+ * with the tier's flags and NATIVE_TIER as its name; what it defines are functions SIMD(name), listed below, which a table of the
+ * tier gathers. Plain C with `#pragma omp simd`: so that the same text runs on SSE4.1, AVX2, AVX-512 and NEON. These files may
+ * contract and reassociate float arithmetic (-ffp-contract=fast, omp simd reductions), but know infinities and NaN.
  *
  * To add a function: its line in NATIVE_SIMD_FUNCTIONS, its text in a file here.
  */
@@ -21,11 +21,11 @@
     X(void, tanh, (float *y, const float *x, int64_t n))                                                                         \
     X(void, exp, (float *y, const float *x, int64_t n))                                                                          \
     X(void, erf, (float *y, const float *x, int64_t n))                                                                          \
-    X(void, gelu, (float *y, const float *x, int64_t n))      /* x Φ(x) */                                                       \
-    X(void, gelu_tanh, (float *y, const float *x, int64_t n)) /* its tanh approximation */                                       \
+    X(void, gelu, (float *y, const float *x, int64_t n))               /* x Φ(x) */                                             \
+    X(void, gelu_tanh, (float *y, const float *x, int64_t n))          /* its tanh approximation */                              \
     X(void, swish, (float *y, const float *x, float alpha, int64_t n)) /* x sigmoid(alpha x) */                                  \
     X(void, from_bf16, (float *y, const uint16_t *x, int64_t n))                                                                 \
-    X(void, to_bf16, (uint16_t *y, const float *x, int64_t n)) /* to nearest even; NaN stays NaN */
+    X(void, to_bf16, (uint16_t * y, const float *x, int64_t n)) /* to nearest even; NaN stays NaN */
 
 struct native_simd {
 #define X(type, name, arguments) type(*name) arguments;

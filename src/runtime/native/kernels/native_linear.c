@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Products with a constant weight: MatMul, Gemm and assay.Linear, y = activation(x W + bias + residual), on oneDNN's matmul.
+ *
+ * The weight is packed once, in panels of 64 columns where oneDNN likes them, so that any range of whole panels is a weight of
+ * its own: threads share the columns, or the rows of x, whichever makes them read less.
+ */
+#include "runtime/native/dnnl.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* What is asked for, whatever op asks. */
+struct product {
+    int64_t m, k, n;
+    int x, weight, bias, residual; /* inputs; -1 = none */
+    bool transposed;               /* the weight is [n, k] */
+    dnnl_data_type_t type, weight_type, out_type;
+    dnnl_alg_kind_t activation; /* dnnl_alg_kind_undef = none */
+    float alpha, beta;
+};
+
+struct piece {
+    struct native_dnnl_part part;
+    int64_t x_offset, y_offset; /* bytes */
+    int x, y, residual;         /* places among the arguments; -1 = none */
+};
+
+struct linear {
+    struct product p;
+    int n_pieces, n_primitives;
+    struct piece *pieces;
+    dnnl_primitive_t *primitives; /* [n_primitives], one a piece: oneDNN's cache shares what is equal */
+};
+
+static void run(const struct native_args *args, int part, unsigned char *scratch)
+{
+    const struct linear *l = args->kernel->data;
+    struct piece *piece = &l->pieces[part];
+    native_dnnl_set(&piece->part, piece->x, (const char *)args->in[l->p.x]->data + piece->x_offset);
+    native_dnnl_set(&piece->part, piece->y, (char *)args->out[0]->data + piece->y_offset);
+    if (piece->residual >= 0)
+        native_dnnl_set(&piece->part, piece->residual, (const char *)args->in[l->p.residual]->data + piece->y_offset);
+    native_dnnl_run(&piece->part, scratch);
+}
+
+static void release(void *data)
+{
+    struct linear *l = data;
+    for (int i = 0; i < l->n_pieces; i++)
+        native_dnnl_release(&l->pieces[i].part);
+    for (int i = 0; i < l->n_primitives; i++)
+        dnnl_primitive_destroy(l->primitives[i]);
+}
+
+/* ---- descriptors */
+
+static void matrix(dnnl_memory_desc_t *desc, int64_t rows, int64_t columns, dnnl_data_type_t type, int64_t row_stride,
+                   int64_t column_stride)
+{
+    dnnl_dims_t dims = {rows, columns}, strides = {row_stride, column_stride};
+    dnnl_memory_desc_init_by_strides(desc, 2, dims, type, strides);
+}
+
+/* m × n of the whole product; weights as `weight`, or as oneDNN likes them if NULL. */
+static dnnl_status_t describe(const struct product *p, int64_t m, int64_t n, const dnnl_memory_desc_t *weight,
+                              dnnl_primitive_desc_t *result)
+{
+    dnnl_memory_desc_t x, w, y, bias, none;
+    dnnl_dims_t dims = {p->k, n};
+    matrix(&x, m, p->k, p->type, p->k, 1);
+    matrix(&y, m, n, p->out_type, p->n, 1);
+    matrix(&bias, 1, n, dnnl_f32, n, 1);
+    memset(&none, 0, sizeof none);
+    if (weight)
+        w = *weight;
+    else
+        dnnl_memory_desc_init_by_tag(&w, 2, dims, p->weight_type, dnnl_format_tag_any);
+    dnnl_matmul_desc_t desc;
+    dnnl_status_t st = dnnl_matmul_desc_init(&desc, &x, &w, p->bias >= 0 ? &bias : &none, &y);
+    if (st)
+        return st;
+    dnnl_primitive_attr_t attr;
+    dnnl_post_ops_t post;
+    if (dnnl_primitive_attr_create(&attr))
+        return dnnl_out_of_memory;
+    dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user);
+    if (dnnl_post_ops_create(&post)) {
+        dnnl_primitive_attr_destroy(attr);
+        return dnnl_out_of_memory;
+    }
+    if (p->residual >= 0)
+        st = dnnl_post_ops_append_binary(post, dnnl_binary_add, &y);
+    if (!st && p->activation != dnnl_alg_kind_undef)
+        st = dnnl_post_ops_append_eltwise(post, 1, p->activation, p->alpha, p->beta);
+    if (!st)
+        st = dnnl_primitive_attr_set_post_ops(attr, post);
+    if (!st)
+        st = dnnl_primitive_desc_create(result, &desc, attr, native_dnnl_engine(), NULL);
+    dnnl_post_ops_destroy(post);
+    dnnl_primitive_attr_destroy(attr);
+    return st;
+}
+
+static const dnnl_memory_desc_t *weights_of(const_dnnl_primitive_desc_t desc)
+{
+    return dnnl_primitive_desc_query_md(desc, dnnl_query_weights_md, 0);
+}
+
+/* ---- the weight */
+
+/* Elements between two ranges of columns that begin `columns` apart, which must be whole panels; -1 if the form has none. */
+static int64_t columns_offset(const dnnl_memory_desc_t *w, int64_t columns)
+{
+    const dnnl_blocking_desc_t *b = &w->format_desc.blocking;
+    if (w->format_kind != dnnl_blocked)
+        return -1;
+    if (b->inner_nblks == 0)
+        return b->strides[1] * columns;
+    int64_t panel = 1;
+    for (int i = 0; i < b->inner_nblks; i++)
+        panel *= b->inner_idxs[i] == 1 ? b->inner_blks[i] : 1;
+    return columns % panel == 0 ? b->strides[1] * (columns / panel) : -1;
+}
+
+/* The first n columns of a packed weight, as a weight of their own. */
+static void narrow(dnnl_memory_desc_t *w, int64_t n)
+{
+    const dnnl_blocking_desc_t *b = &w->format_desc.blocking;
+    int64_t panel = 1;
+    for (int i = 0; i < b->inner_nblks; i++)
+        panel *= b->inner_idxs[i] == 1 ? b->inner_blks[i] : 1;
+    w->dims[1] = n;
+    w->padded_dims[1] = (n + panel - 1) / panel * panel;
+}
+
+static enum assay_status pack(struct native_build *b, const struct product *p, const dnnl_memory_desc_t *w, const void **packed,
+                              struct assay_error *err)
+{
+    char key[160];
+    const dnnl_blocking_desc_t *form = &w->format_desc.blocking;
+    int n = snprintf(key, sizeof key, "linear%d %d %lld %lld", p->transposed, (int)w->data_type, (long long)form->strides[0],
+                     (long long)form->strides[1]);
+    for (int i = 0; i < form->inner_nblks; i++)
+        n += snprintf(key + n, sizeof key - (size_t)n, " %d:%d", (int)form->inner_blks[i], (int)form->inner_idxs[i]);
+    *packed = native_pack_find(b, p->weight, key);
+    if (*packed)
+        return ASSAY_OK;
+    void *bytes = native_pack_add(b, p->weight, key, (int64_t)dnnl_memory_desc_get_size(w));
+    if (!bytes)
+        return assay_error_set(err, ASSAY_NO_MEMORY, "there is no memory for packed weights");
+    dnnl_memory_desc_t plain;
+    matrix(&plain, p->k, p->n, p->weight_type, p->transposed ? 1 : p->n, p->transposed ? p->k : 1);
+    *packed = bytes;
+    return native_dnnl_pack(&plain, b->constants[p->weight]->data, w, bytes, err);
+}
+
+/* ---- pieces */
+
+/* Threads over rows × over columns, so that what a thread reads (its rows of x, its columns of the weight) is least. */
+static void divide(const struct product *p, int n_threads, int *n_rows, int *n_columns)
+{
+    double best = INFINITY, work = 2.0 * (double)p->m * (double)p->k * (double)p->n;
+    int most = work < 2e5 ? 1 : n_threads; /* some microseconds */
+    *n_rows = *n_columns = 1;
+    for (int rows = 1; rows <= most; rows++) {
+        int columns = most / rows;
+        if (p->m < 4 * rows && rows > 1)
+            break;
+        while (columns > 1 && p->n < 64 * columns)
+            columns--;
+        double reads = (double)p->k * ((double)p->m / rows + (double)p->n / columns);
+        double waste = (double)most / (rows * columns);
+        if (reads * waste < best) {
+            best = reads * waste;
+            *n_rows = rows;
+            *n_columns = columns;
+        }
+    }
+}
+
+static enum assay_status fail(struct assay_error *err, dnnl_status_t st)
+{
+    return assay_error_set(err, ASSAY_UNSUPPORTED, "oneDNN has no such product (status %d)", (int)st);
+}
+
+static enum assay_status add_piece(struct native_build *b, struct linear *l, struct piece *piece, const dnnl_memory_desc_t *whole,
+                                   const void *packed, int64_t row, int64_t rows, int64_t column, int64_t columns,
+                                   struct assay_error *err)
+{
+    const struct product *p = &l->p;
+    dnnl_memory_desc_t w = *whole;
+    dnnl_primitive_desc_t desc = NULL;
+    narrow(&w, columns);
+    dnnl_status_t st = describe(p, rows, columns, &w, &desc);
+    if (st)
+        return fail(err, st);
+    dnnl_primitive_t primitive = NULL;
+    st = dnnl_primitive_create(&primitive, desc);
+    if (!st) {
+        piece->part.primitive = primitive;
+        l->primitives[l->n_primitives++] = primitive;
+        int64_t size = (int64_t)dnnl_data_type_size(p->type), out_size = (int64_t)dnnl_data_type_size(p->out_type);
+        const char *weights = (const char *)packed + columns_offset(whole, column) * (int64_t)dnnl_data_type_size(w.data_type);
+        piece->x_offset = row * p->k * size;
+        piece->y_offset = (row * p->n + column) * out_size;
+        piece->x = piece->part.n_args;
+        native_dnnl_add(&piece->part, DNNL_ARG_SRC, dnnl_primitive_desc_query_md(desc, dnnl_query_src_md, 0), NULL);
+        native_dnnl_add(&piece->part, DNNL_ARG_WEIGHTS, &w, weights);
+        piece->y = piece->part.n_args;
+        native_dnnl_add(&piece->part, DNNL_ARG_DST, dnnl_primitive_desc_query_md(desc, dnnl_query_dst_md, 0), NULL);
+        if (p->bias >= 0)
+            native_dnnl_add(&piece->part, DNNL_ARG_BIAS, dnnl_primitive_desc_query_md(desc, dnnl_query_weights_md, 1),
+                            (const float *)b->constants[p->bias]->data + column);
+        piece->residual = -1;
+        if (p->residual >= 0) {
+            piece->residual = piece->part.n_args;
+            native_dnnl_add(&piece->part, DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1,
+                            dnnl_primitive_desc_query_md(desc, dnnl_query_dst_md, 0), NULL);
+        }
+        int64_t scratch = native_dnnl_scratch(desc, &piece->part);
+        if (scratch > b->kernel.scratch_bytes)
+            b->kernel.scratch_bytes = scratch;
+        const char *info = NULL;
+        dnnl_primitive_desc_query(desc, dnnl_query_impl_info_str, 0, &info);
+        b->kernel.name = assay_arena_printf(b->arena, "oneDNN matmul %s", info ? info : "");
+    }
+    dnnl_primitive_desc_destroy(desc);
+    return st ? fail(err, st) : ASSAY_OK;
+}
+
+static enum assay_status make(struct native_build *b, const struct product *p, struct assay_error *err)
+{
+    int n_rows, n_columns;
+    dnnl_primitive_desc_t desc = NULL;
+    if (p->m < 1 || p->k < 1 || p->n < 1)
+        return assay_error_set(err, ASSAY_UNSUPPORTED, "it is empty");
+    dnnl_status_t st = describe(p, p->m, p->n, NULL, &desc);
+    if (st)
+        return fail(err, st);
+    dnnl_memory_desc_t w = *weights_of(desc);
+    dnnl_primitive_desc_destroy(desc);
+    divide(p, b->n_threads, &n_rows, &n_columns);
+    if (columns_offset(&w, 64) < 0)
+        n_columns = 1;
+    const void *packed;
+    enum assay_status status = pack(b, p, &w, &packed, err);
+    struct linear *l = assay_arena_alloc(b->arena, sizeof *l);
+    *l = (struct linear){.p = *p};
+    l->pieces = assay_arena_array(b->arena, (size_t)(n_rows * n_columns), sizeof *l->pieces);
+    l->primitives = assay_arena_array(b->arena, (size_t)(n_rows * n_columns), sizeof *l->primitives);
+    for (int i = 0; i < n_rows && !status; i++)
+        for (int j = 0; j < n_columns && !status; j++) {
+            int64_t row, row_end, column, column_end;
+            native_share(p->m, 1, i, n_rows, &row, &row_end);
+            native_share(p->n, 64, j, n_columns, &column, &column_end);
+            status = add_piece(b, l, &l->pieces[l->n_pieces++], &w, packed, row, row_end - row, column, column_end - column, err);
+        }
+    if (status) {
+        release(l);
+        return status;
+    }
+    b->unneeded[p->weight] = true;
+    if (p->bias >= 0)
+        b->unneeded[p->bias] = true;
+    b->kernel.run = run;
+    b->kernel.n_parts = l->n_pieces;
+    b->kernel.data = l;
+    b->kernel.release = release;
+    return ASSAY_OK;
+}
+
+/* ---- ops */
+
+static void want_plain(struct native_build *b)
+{
+    for (int k = 0; k < b->n_inputs; k++)
+        b->in_layouts[k] = NATIVE_PLAIN;
+}
+
+/* x [.., k], weight [k, n] or [n, k] constant, bias [n] constant f32. */
+static enum assay_status describe_op(struct native_build *b, struct product *p, struct assay_error *err)
+{
+    const struct assay_type *x = &b->inputs[p->x], *w = &b->inputs[p->weight], *y = &b->outputs[0];
+    if (!b->constants[p->weight] || w->rank != 2 || x->rank < 1)
+        return assay_error_set(err, ASSAY_UNSUPPORTED, "its right side is no constant matrix");
+    p->k = w->dims[p->transposed ? 1 : 0];
+    p->n = w->dims[p->transposed ? 0 : 1];
+    if (x->dims[x->rank - 1] != p->k || p->k < 1)
+        return assay_error_set(err, ASSAY_UNSUPPORTED, "its sides do not fit");
+    p->m = assay_type_count(x) / p->k;
+    p->type = native_dnnl_type(x->dtype);
+    p->weight_type = native_dnnl_type(w->dtype);
+    p->out_type = native_dnnl_type(y->dtype);
+    if ((x->dtype != ASSAY_F32 && x->dtype != ASSAY_BF16) || w->dtype != x->dtype || y->dtype != x->dtype)
+        return assay_error_set(err, ASSAY_UNSUPPORTED, "its types are not f32 or bf16");
+    if (p->bias >= 0) {
+        const struct assay_tensor *bias = b->constants[p->bias];
+        if (!bias || bias->type.dtype != ASSAY_F32 || assay_tensor_count(bias) != p->n)
+            return assay_error_set(err, ASSAY_UNSUPPORTED, "its bias is no constant of f32");
+    }
+    want_plain(b);
+    return ASSAY_OK;
+}
+
+static enum assay_status make_matmul(struct native_build *b, struct assay_error *err)
+{
+    struct product p = {.x = 0, .weight = 1, .bias = -1, .residual = -1, .activation = dnnl_alg_kind_undef};
+    enum assay_status st = describe_op(b, &p, err);
+    return st ? st : make(b, &p, err);
+}
+
+static enum assay_status make_gemm(struct native_build *b, struct assay_error *err)
+{
+    const struct assay_node *node = b->node;
+    struct product p = {.x = 0, .weight = 1, .bias = -1, .residual = -1, .activation = dnnl_alg_kind_undef};
+    bool biased = b->n_inputs > 2 && node->inputs[2] >= 0;
+    if (assay_node_int(node, "transA", 0) || assay_node_float(node, "alpha", 1) != 1 ||
+        (biased && assay_node_float(node, "beta", 1) != 1))
+        return assay_error_set(err, ASSAY_UNSUPPORTED, "transA, alpha and beta are not taken");
+    p.transposed = assay_node_int(node, "transB", 0) != 0;
+    p.bias = biased ? 2 : -1;
+    enum assay_status st = describe_op(b, &p, err);
+    return st ? st : make(b, &p, err);
+}
+
+const struct native_maker native_makers_linear[] = {
+    {"MatMul", "", make_matmul},
+    {"Gemm", "", make_gemm},
+    {NULL, NULL, NULL},
+};
