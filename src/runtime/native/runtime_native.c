@@ -4,15 +4,13 @@
  * Here is the life of a program (runtime.h); specialize.c makes the steps that a run walks through.
  */
 #include "base/clock.h"
-#include "graph/infer.h"
+#include "graph/pass.h"
 #include "runtime/native/program.h"
 
 #include <oneapi/dnnl/dnnl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { FOLD_BYTES = 1 << 20 };
 
 struct assay_program {
     struct native_program native;
@@ -103,9 +101,7 @@ static enum assay_status compile(const struct assay_graph *graph, const struct a
     p->graph = assay_graph_clone(graph);
     p->inputs = assay_arena_array(&p->arena, (size_t)graph->n_inputs, sizeof *p->inputs);
     p->outputs = assay_arena_array(&p->arena, (size_t)graph->n_outputs, sizeof *p->outputs);
-    st = assay_graph_sort(p->graph, err);
-    if (!st)
-        st = assay_graph_infer(p->graph, err);
+    st = assay_graph_optimize(p->graph, NULL, err);
     if (!st)
         st = native_pool_open(p->n_threads, &p->pool, err);
     if (st) {

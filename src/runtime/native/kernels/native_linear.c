@@ -325,7 +325,47 @@ static enum assay_status make_gemm(struct native_build *b, struct assay_error *e
     return st ? st : make(b, &p, err);
 }
 
+/* oneDNN's word for an activation of assay.Linear. */
+static bool find_activation(const struct assay_node *node, struct product *p)
+{
+    static const struct {
+        const char *name;
+        dnnl_alg_kind_t kind;
+    } known[] = {
+        {"", dnnl_alg_kind_undef},       {"Relu", dnnl_eltwise_relu},
+        {"Gelu", dnnl_eltwise_gelu_erf}, {"GeluTanh", dnnl_eltwise_gelu_tanh},
+        {"Swish", dnnl_eltwise_swish},   {"Sigmoid", dnnl_eltwise_logistic},
+        {"Tanh", dnnl_eltwise_tanh},     {"HardSwish", dnnl_eltwise_hardswish},
+        {"Clip", dnnl_eltwise_clip},     {"LeakyRelu", dnnl_eltwise_relu},
+    };
+    const char *name = assay_node_string(node, "activation", "");
+    for (size_t i = 0; i < ASSAY_COUNT(known); i++)
+        if (strcmp(known[i].name, name) == 0) {
+            p->activation = known[i].kind;
+            bool uses =
+                p->activation == dnnl_eltwise_swish || p->activation == dnnl_eltwise_clip || strcmp(name, "LeakyRelu") == 0;
+            p->alpha = uses ? assay_node_float(node, "alpha", 1) : 0;
+            p->beta = p->activation == dnnl_eltwise_clip ? assay_node_float(node, "beta", 0) : 0;
+            return true;
+        }
+    return false;
+}
+
+static enum assay_status make_linear(struct native_build *b, struct assay_error *err)
+{
+    const struct assay_node *node = b->node;
+    struct product p = {.x = 0, .weight = 1, .bias = -1, .residual = -1};
+    if (!find_activation(node, &p))
+        return assay_error_set(err, ASSAY_UNSUPPORTED, "its activation is not taken");
+    p.transposed = assay_node_int(node, "trans_weight", 0) != 0;
+    p.bias = b->n_inputs > 2 && node->inputs[2] >= 0 ? 2 : -1;
+    p.residual = b->n_inputs > 3 && node->inputs[3] >= 0 ? 3 : -1;
+    enum assay_status st = describe_op(b, &p, err);
+    return st ? st : make(b, &p, err);
+}
+
 const struct native_maker native_makers_linear[] = {
+    {"Linear", "assay", make_linear},
     {"MatMul", "", make_matmul},
     {"Gemm", "", make_gemm},
     {NULL, NULL, NULL},

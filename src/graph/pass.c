@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See pass.h: the table of passes, and the rounds in which they run. */
+#include "graph/pass.h"
+
+#include "graph/infer.h"
+
+#include <string.h>
+
+/* Fusing one thing can make room for another, but not for ever. */
+enum { MAX_ROUNDS = 4 };
+
+extern const struct assay_pass assay_pass_fold;
+extern const struct assay_pass assay_pass_linear;
+
+static const struct assay_pass *const passes[] = {
+    &assay_pass_fold,
+    &assay_pass_linear,
+};
+
+const struct assay_pass *assay_pass_at(int i) { return i >= 0 && i < (int)ASSAY_COUNT(passes) ? passes[i] : NULL; }
+
+static bool is_among(const char *const *names, const char *name)
+{
+    for (; names && *names; names++)
+        if (strcmp(*names, name) == 0)
+            return true;
+    return false;
+}
+
+static enum assay_status check_names(const char *const *names, struct assay_error *err)
+{
+    for (; names && *names; names++) {
+        bool found = false;
+        for (size_t i = 0; i < ASSAY_COUNT(passes) && !found; i++)
+            found = strcmp(passes[i]->name, *names) == 0;
+        if (!found)
+            return assay_error_set(err, ASSAY_INVALID, "there is no pass '%s'", *names);
+    }
+    return ASSAY_OK;
+}
+
+enum assay_status assay_graph_optimize(struct assay_graph *graph, const struct assay_pass_options *options,
+                                       struct assay_error *err)
+{
+    static const struct assay_pass_options usual = {0};
+    const struct assay_pass_options *o = options ? options : &usual;
+    enum assay_status st = check_names(o->only, err);
+    if (!st)
+        st = check_names(o->without, err);
+    if (!st)
+        st = assay_graph_sort(graph, err);
+    if (!st)
+        st = assay_graph_infer(graph, err);
+    for (int round = 0, changed = 1; !st && changed && round < MAX_ROUNDS; round++) {
+        changed = 0;
+        for (size_t i = 0; i < ASSAY_COUNT(passes) && !st; i++) {
+            int n = 0;
+            if ((o->only && !is_among(o->only, passes[i]->name)) || is_among(o->without, passes[i]->name))
+                continue;
+            st = passes[i]->run(graph, &n, err);
+            changed += n;
+            if (!st && o->on_pass)
+                o->on_pass(o->context, passes[i], graph, n);
+        }
+    }
+    return st;
+}
