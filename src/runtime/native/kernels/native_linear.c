@@ -25,6 +25,8 @@ struct piece {
     struct native_dnnl_part part;
     int64_t x_offset, y_offset; /* bytes */
     int x, y, residual;         /* places among the arguments; -1 = none */
+    int64_t rows, row_bytes;    /* of its columns of y; row_bytes 0 = they lie together already */
+    int64_t scratch_bytes;      /* of the primitive */
 };
 
 struct linear {
@@ -34,14 +36,40 @@ struct linear {
     dnnl_primitive_t *primitives; /* [n_primitives], one a piece: oneDNN's cache shares what is equal */
 };
 
+static void copy_rows(char *to, int64_t to_stride, const char *from, int64_t from_stride, int64_t rows, int64_t row_bytes)
+{
+    for (int64_t i = 0; i < rows; i++)
+        memcpy(to + i * to_stride, from + i * from_stride, (size_t)row_bytes);
+}
+
+/* oneDNN wants a matrix without gaps: columns of y that are not all of them are made beside it, then put in their places. */
+static void run_columns(const struct linear *l, struct piece *piece, char *y, const char *residual, unsigned char *scratch)
+{
+    int64_t stride = l->p.n * (int64_t)dnnl_data_type_size(l->p.out_type), size = piece->rows * piece->row_bytes;
+    char *made = (char *)scratch + piece->scratch_bytes, *added = made + (size + 63) / 64 * 64;
+    native_dnnl_set(&piece->part, piece->y, made);
+    if (residual) {
+        copy_rows(added, piece->row_bytes, residual, stride, piece->rows, piece->row_bytes);
+        native_dnnl_set(&piece->part, piece->residual, added);
+    }
+    native_dnnl_run(&piece->part, scratch);
+    copy_rows(y, stride, made, piece->row_bytes, piece->rows, piece->row_bytes);
+}
+
 static void run(const struct native_args *args, int part, unsigned char *scratch)
 {
     const struct linear *l = args->kernel->data;
     struct piece *piece = &l->pieces[part];
+    char *y = (char *)args->out[0]->data + piece->y_offset;
+    const char *residual = piece->residual >= 0 ? (const char *)args->in[l->p.residual]->data + piece->y_offset : NULL;
     native_dnnl_set(&piece->part, piece->x, (const char *)args->in[l->p.x]->data + piece->x_offset);
-    native_dnnl_set(&piece->part, piece->y, (char *)args->out[0]->data + piece->y_offset);
-    if (piece->residual >= 0)
-        native_dnnl_set(&piece->part, piece->residual, (const char *)args->in[l->p.residual]->data + piece->y_offset);
+    if (piece->row_bytes) {
+        run_columns(l, piece, y, residual, scratch);
+        return;
+    }
+    native_dnnl_set(&piece->part, piece->y, y);
+    if (residual)
+        native_dnnl_set(&piece->part, piece->residual, residual);
     native_dnnl_run(&piece->part, scratch);
 }
 
@@ -70,7 +98,7 @@ static dnnl_status_t describe(const struct product *p, int64_t m, int64_t n, con
     dnnl_memory_desc_t x, w, y, bias, none;
     dnnl_dims_t dims = {p->k, n};
     matrix(&x, m, p->k, p->type, p->k, 1);
-    matrix(&y, m, n, p->out_type, p->n, 1);
+    matrix(&y, m, n, p->out_type, n, 1);
     matrix(&bias, 1, n, dnnl_f32, n, 1);
     memset(&none, 0, sizeof none);
     if (weight)
@@ -158,6 +186,9 @@ static enum assay_status pack(struct native_build *b, const struct product *p, c
 
 /* ---- pieces */
 
+/* Columns are worth sharing where the weight is what is read; with many rows copying them costs more. */
+enum { MAX_COPIED_ROWS = 32 };
+
 /* Threads over rows × over columns, so that what a thread reads (its rows of x, its columns of the weight) is least. */
 static void divide(const struct product *p, int n_threads, int *n_rows, int *n_columns)
 {
@@ -168,7 +199,7 @@ static void divide(const struct product *p, int n_threads, int *n_rows, int *n_c
         int columns = most / rows;
         if (p->m < 4 * rows && rows > 1)
             break;
-        while (columns > 1 && p->n < 64 * columns)
+        while (columns > 1 && (p->n < 64 * columns || p->m / rows > MAX_COPIED_ROWS))
             columns--;
         double reads = (double)p->k * ((double)p->m / rows + (double)p->n / columns);
         double waste = (double)most / (rows * columns);
@@ -197,7 +228,12 @@ static enum assay_status add_piece(struct native_build *b, struct linear *l, str
     if (st)
         return fail(err, st);
     dnnl_primitive_t primitive = NULL;
-    st = dnnl_primitive_create(&primitive, desc);
+    const char *info = "";
+    dnnl_primitive_desc_query(desc, dnnl_query_impl_info_str, 0, &info);
+    if (strncmp(info, "ref", 3) == 0)
+        st = dnnl_unimplemented;
+    else
+        st = dnnl_primitive_create(&primitive, desc);
     if (!st) {
         piece->part.primitive = primitive;
         l->primitives[l->n_primitives++] = primitive;
@@ -219,12 +255,13 @@ static enum assay_status add_piece(struct native_build *b, struct linear *l, str
             native_dnnl_add(&piece->part, DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1,
                             dnnl_primitive_desc_query_md(desc, dnnl_query_dst_md, 0), NULL);
         }
-        int64_t scratch = native_dnnl_scratch(desc, &piece->part);
+        piece->scratch_bytes = native_dnnl_scratch(desc, &piece->part);
+        piece->rows = rows;
+        piece->row_bytes = rows > 1 && columns < p->n ? columns * out_size : 0;
+        int64_t scratch = piece->scratch_bytes + 2 * ((piece->rows * piece->row_bytes + 63) / 64 * 64);
         if (scratch > b->kernel.scratch_bytes)
             b->kernel.scratch_bytes = scratch;
-        const char *info = NULL;
-        dnnl_primitive_desc_query(desc, dnnl_query_impl_info_str, 0, &info);
-        b->kernel.name = assay_arena_printf(b->arena, "oneDNN matmul %s", info ? info : "");
+        b->kernel.name = assay_arena_printf(b->arena, "oneDNN matmul %s", info);
     }
     dnnl_primitive_desc_destroy(desc);
     return st ? fail(err, st) : ASSAY_OK;
