@@ -49,12 +49,14 @@ static void read_rope(struct decoder *d, struct assay_config *c)
 
 static void read_window(struct decoder *d, struct assay_config *c)
 {
-    bool used = c_bool(c, "use_sliding_window", false);
+    const json_t *given = c->object ? json_object_get(c->object, "sliding_window") : NULL;
     int64_t window = c_size(c, "sliding_window", 4096);
-    /* From which layer on flash attention does without the window; Transformers' plain attention has it in all. */
+    /* Whether flash attention has the window, and from which layer on it does without. Plain attention of Transformers 4.41
+     * always has it, in all layers. */
+    c_bool(c, "use_sliding_window", false);
     c_ignore(c, "max_window_layers", NULL);
-    /* Since 4.41 a query sees that many keys before itself, as flash attention counts. */
-    d->window = used ? window + 1 : 0;
+    /* A query sees that many keys before itself, as flash attention counts. */
+    d->window = json_is_null(given) ? 0 : window + 1;
 }
 
 static void check(const struct decoder *d, struct assay_config *c)

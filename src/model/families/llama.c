@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Llama and its like (TinyLlama, Llama 2 and 3): causal LM, sequence classification, the model alone. */
+/* Llama and its like (TinyLlama, Llama 2 and 3): causal LM, classification, question answering, the model alone. */
 #include "model/families/common_decoder.h"
 #include "model/families/common_causal.h"
 
@@ -12,8 +12,9 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
 
 static const struct assay_architecture architectures[] = {
     {"LlamaForCausalLM", "llama", "lm_head.weight"},
-    {"LlamaForSequenceClassification", "llama", "score.weight"},
     {"LlamaForTokenClassification", "llama", "score.bias"},
+    {"LlamaForSequenceClassification", "llama", "score.weight"},
+    {"LlamaForQuestionAnswering", "llama", "qa_outputs.weight"},
     {"LlamaForCausalLM", "llama", "model.embed_tokens.weight"}, /* tied: no head is stored */
     {"LlamaModel", "llama", NULL},
     {NULL, NULL, NULL},

@@ -10,6 +10,7 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
 }
 
 static const struct assay_architecture architectures[] = {
+    {"Qwen2ForTokenClassification", "qwen2", "score.bias"},
     {"Qwen2ForSequenceClassification", "qwen2", "score.weight"},
     {"Qwen2ForCausalLM", "qwen2", "model.embed_tokens.weight"},
     {"Qwen2Model", "qwen2", NULL},
