@@ -100,6 +100,8 @@ int b_lowest(struct assay_builder *b);
 
 /* ---- ops: any, and the common ones by name */
 int b_op(struct assay_builder *b, const char *type, int n_inputs, const int *inputs);
+/* One with several outputs, all of which are used: outputs[n_outputs] */
+void b_op_many(struct assay_builder *b, const char *type, int n_inputs, const int *inputs, int n_outputs, int *outputs);
 struct assay_node *
 b_last(struct assay_builder *b); /* the node that b_op made last, for attributes; a scratch one after an error */
 void b_set_int(struct assay_builder *b, const char *name, int64_t value); /* attributes of that node */

@@ -6,6 +6,7 @@
 #include "graph/onnx.h"
 #include "model/family.h"
 #include "model/generation_config.h"
+#include "model/plain.h"
 #include "model/presets.h"
 
 #include <stdio.h>
@@ -223,6 +224,11 @@ static enum assay_status open_folder(const char *path, const struct assay_model_
                        assay_fs_exists(assay_path_join(&arena, path, "pytorch_model.bin.index.json"));
         if (st == ASSAY_ABSENT && !pickled)
             st = ASSAY_OK;
+    }
+    json_t *plain = has_weights ? assay_plain_config(config, &checkpoint) : NULL;
+    if (plain) {
+        json_decref(config);
+        config = plain;
     }
     if (!st)
         st = build(config, where, path, has_weights ? &checkpoint : NULL, options, graph, info, err);
