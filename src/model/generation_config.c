@@ -102,7 +102,7 @@ enum assay_status assay_generation_read(const json_t *config, const char *where,
     if (st || !has_text)
         return st;
     const json_t *text = json_object_get(config, "text_config");
-    struct assay_model_generation inner;
+    struct assay_model_generation inner = {0};
     st = read_object(json_is_object(text) ? text : NULL, type_of(text, "llama"), where, &inner, err);
     if (st)
         return st;
