@@ -3,6 +3,7 @@
 #include "bench/conformance.h"
 
 #include "base/fs.h"
+#include "bench/plain_data.h"
 #include "graph/infer.h"
 #include "graph/onnx.h"
 #include "graph/op.h"
@@ -212,6 +213,7 @@ static enum assay_status load_safetensors(struct session *s, struct assay_error 
     if (!st)
         st = assay_safetensors_open(&s->out, assay_path_join(s->arena, s->folder, "outputs.safetensors"), err);
     if (!st && s->from_config) {
+        assay_plain_data(s->folder, &s->in, &s->out);
         st = take_inputs(s, err);
         take_outputs(s);
         return st;
@@ -443,6 +445,7 @@ static enum assay_status run_config(const char *folder, const struct assay_confo
     enum assay_status st = assay_safetensors_open(&in, assay_path_join(arena, folder, "inputs.safetensors"), err);
     if (st)
         return st;
+    assay_plain_data(folder, &in, NULL);
     const char **sets = assay_arena_array(arena, in.n + 1, sizeof *sets);
     size_t n_sets = 0;
     for (size_t i = 0; i < in.n; i++) {
