@@ -164,7 +164,7 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
 {
     struct mobilenet m;
     read_config(&m, c);
-    int64_t labels = c_labels(c, 2);
+    int64_t labels = c_labels_or_none(c, 2);
     if (assay_config_status(c))
         return;
     b_ignore(b, "*.num_batches_tracked");
@@ -185,7 +185,7 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
         b_output(b, wide, "last_hidden_state");
         b_output(b, pooled, "pooler_output");
     } else {
-        b_output(b, b_linear(b, pooled, "classifier", out, labels, true), "logits");
+        b_output(b, labels ? b_linear(b, pooled, "classifier", out, labels, true) : pooled, "logits");
     }
 }
 

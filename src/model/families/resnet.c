@@ -12,7 +12,7 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
     bool classifies = is(a, "ResNetForImageClassification"), is_backbone = is(a, "ResNetBackbone");
     int maps[RESNET_MAX_STAGES + 1], n_maps = 0;
     resnet_read(&r, c);
-    int64_t labels = c_labels(c, 2);
+    int64_t labels = c_labels_or_none(c, 2);
     uint64_t features = is_backbone ? resnet_features(&r, c) : 0;
     c_ignore(c, "out_features", "out_indices", NULL);
     if (assay_config_status(c))
@@ -32,7 +32,7 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
     int last = maps[r.n_stages], pooled = b_unary(b, "GlobalAveragePool", last);
     if (classifies) {
         int flat = b_reshape(b, pooled, B_LIST(0, r.widths[r.n_stages - 1]));
-        b_output(b, b_linear(b, flat, "classifier.1", r.widths[r.n_stages - 1], labels, true), "logits");
+        b_output(b, labels ? b_linear(b, flat, "classifier.1", r.widths[r.n_stages - 1], labels, true) : flat, "logits");
     } else {
         b_output(b, last, "last_hidden_state");
         b_output(b, pooled, "pooler_output");
