@@ -34,9 +34,11 @@ struct assay_analysis {
     struct assay_cost *node_costs; /* [n_nodes], of the main graph's nodes; zeros where not known */
     struct assay_op_count *ops;    /* histogram, most FLOPs first */
     int n_ops;
-    const char *precision;           /* "f32", "f16", "bf16", "int8", … by weights and quantized ops; NULL if nothing tells */
-    const char *family, *family_why; /* NULL if not recognised; why: one sentence, with how sure */
-    const char *modality, *modality_why; /* text, vision, audio, multimodal; NULL if not recognised */
+    const char *precision; /* "f32", "f16", "bf16", "int8", … by weights and quantized ops; NULL if nothing tells */
+    /* NULL if not recognised. sure: certain (the file says so), likely (all that the family is told by is there), perhaps
+     * (something usual is missing, or a name alone tells). why: one sentence that begins with it. */
+    const char *family, *family_sure, *family_why;
+    const char *modality, *modality_sure, *modality_why; /* text, vision, audio, multimodal */
 };
 
 void assay_analysis_init(struct assay_analysis *analysis, const struct assay_graph *graph);
