@@ -90,8 +90,10 @@ void decoder_read(struct decoder *d, struct assay_config *c, const char *model_t
         .factor = 1,
         .attention_factor = 1,
     };
-    /* In Llama's config class a missing number of key heads is that of the queries, in Qwen2's it is 32. */
-    d->kv_heads = c_size(c, "num_key_value_heads", qwen2 && !c_has(c, "num_key_value_heads") ? 32 : d->heads);
+    /* In Llama's config class a missing number of key heads is that of the queries, in Qwen2's it is 32; null means the former.
+     */
+    bool named = c->object && json_object_get(c->object, "num_key_value_heads");
+    d->kv_heads = c_size(c, "num_key_value_heads", qwen2 && !named ? 32 : d->heads);
     d->head_dim = c_size(c, "head_dim", d->hidden / d->heads > 0 ? d->hidden / d->heads : 1);
     if (!c_has(c, "head_dim") && d->hidden % d->heads != 0)
         assay_config_fail(c, ASSAY_INVALID, "\"hidden_size\" %lld is no multiple of \"num_attention_heads\" %lld",
