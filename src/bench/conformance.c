@@ -23,7 +23,7 @@ static const double BF16_UNIT = 1.0 / 128;
 struct session {
     const char *folder, *set; /* set: "" in the safetensors layout, the prefix of its tensors' names in Transformers' */
     const struct assay_conformance_folder *files; /* of Transformers' layout; else NULL */
-    const char *note;         /* of its inputs; "" if there is none */
+    const char *note;                             /* of its inputs; "" if there is none */
     const struct assay_conformance_options *options;
     struct assay_arena *arena;
     struct assay_conformance_result *result;
@@ -170,8 +170,7 @@ static void take_outputs(const struct session *s)
                 assay_tensor_borrow(&s->wanted[i], &entry->tensor.type, entry->tensor.data);
         }
         if (!found)
-            assay_conformance_skip(s->result, s->arena, s->set, name, &entry->tensor,
-                                   "not compared: the model does not give it");
+            assay_conformance_skip(s->result, s->arena, s->set, name, &entry->tensor, "not compared: the model does not give it");
     }
 }
 
@@ -277,11 +276,10 @@ void assay_conformance_skip(struct assay_conformance_result *result, struct assa
                             const struct assay_tensor *wanted, const char *note)
 {
     result->outputs = assay_arena_grow(arena, result->outputs, result->n_outputs, result->n_outputs + 1, sizeof *result->outputs);
-    result->outputs[result->n_outputs++] =
-        (struct assay_conformance_output){.set = assay_arena_strdup(arena, set),
-                                          .name = assay_arena_strdup(arena, name),
-                                          .n_elements = assay_tensor_count(wanted),
-                                          .note = note};
+    result->outputs[result->n_outputs++] = (struct assay_conformance_output){.set = assay_arena_strdup(arena, set),
+                                                                             .name = assay_arena_strdup(arena, name),
+                                                                             .n_elements = assay_tensor_count(wanted),
+                                                                             .note = note};
 }
 
 enum assay_status assay_conformance_compare(struct assay_conformance_result *result, struct assay_arena *arena,
@@ -419,8 +417,7 @@ static enum assay_status run_config_set(struct session *s, struct assay_error *e
 
 static enum assay_status generate_set(const struct session *s, struct assay_generator **generator, struct assay_error *err)
 {
-    enum assay_status st =
-        assay_conformance_generate(s->files, s->set, s->options, generator, s->arena, s->result, err);
+    enum assay_status st = assay_conformance_generate(s->files, s->set, s->options, generator, s->arena, s->result, err);
     if (*generator && s->result->n_ops == 0)
         note_ops(s->result, assay_generator_graph(*generator, ASSAY_PHASE_DECODE), s->arena);
     return st;
