@@ -17,6 +17,7 @@ static const struct {
 } classes[] = {
     {"gpt2", false, NONE, NONE, 50256},
     {"llama", false, NONE, NONE, 2},
+    {"mistral", false, NONE, NONE, 2},
     {"t5", true, NONE, 0, 1},
     {"whisper", true, 50257, 50256, 50256},
 };

@@ -10,8 +10,10 @@ static void read_text(struct llava *l, struct assay_config *c)
 {
     struct assay_config *text = c_sub(c, "text_config");
     const char *type = c_text(text, "model_type", "llama");
-    if (strcmp(type, "llama") != 0 && strcmp(type, "qwen2") != 0)
-        assay_config_fail(text, ASSAY_UNSUPPORTED, "\"model_type\" is \"%s\"; Assay builds llama and qwen2 here", type);
+    if (!decoder_is_known(type)) {
+        assay_config_fail(text, ASSAY_UNSUPPORTED, "\"model_type\" is \"%s\"; Assay builds llama, mistral and qwen2 here", type);
+        return;
+    }
     decoder_read(&l->text, text, type);
 }
 

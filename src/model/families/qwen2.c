@@ -5,7 +5,7 @@
 static void build(struct assay_builder *b, struct assay_config *c, const struct assay_architecture *architecture)
 {
     struct decoder d;
-    decoder_read(&d, c, "qwen2");
+    decoder_read(&d, c, architecture->model_type);
     causal_build(b, c, &d, architecture->name);
 }
 
