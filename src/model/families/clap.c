@@ -106,9 +106,10 @@ static void read_image(struct assay_config *c, struct audio *a)
     a->ratio = a->image < a->mels ? 1 : a->image / a->mels;
     a->bins = a->image / a->ratio;
     if (a->image < a->mels || a->bins * a->ratio != a->image || a->image > 8192)
-        assay_config_fail(c, ASSAY_UNSUPPORTED,
-                          "\"spec_size\" %lld must hold \"num_mel_bins\" %lld a whole number of times, and be at most 8192",
-                          (long long)a->image, (long long)a->mels);
+        assay_config_fail(
+            c, ASSAY_UNSUPPORTED,
+            "\"spec_size\" %lld, up to 8192, must be a multiple of the whole times that it holds \"num_mel_bins\" %lld",
+            (long long)a->image, (long long)a->mels);
     for (int i = 0; i < 2; i++) {
         a->pad[i] = a->patch[i] > a->stride[i] ? (a->patch[i] - a->stride[i]) / 2 : 0;
         a->grid[i] = a->image / a->stride[i];
@@ -186,20 +187,26 @@ static int positions_of(struct assay_builder *b, const struct text *t, int ids)
     return b_add(b, b_mul(b, counts, there), b_int(b, t->padding));
 }
 
-static int text_layer(struct assay_builder *b, const struct text *t, const char *prefix, int x, int mask, int64_t i)
+/* What the layers of a text have in common. */
+struct text_view {
+    const char *prefix; /* what names of outputs begin with */
+    int mask, rows;     /* of padding; of relative positions; -1 = none */
+};
+
+static int text_layer(struct assay_builder *b, const struct text *t, const struct text_view *v, int x, int64_t i)
 {
     int64_t h = t->hidden;
     b_enter(b, "encoder.layer.%d", (int)i);
     struct b_attention a = {.heads = t->heads, .head_dim = h / t->heads, B_ATTENTION_NONE};
-    a.mask = mask;
+    a.mask = v->mask;
     a.q = b_linear(b, x, "attention.self.query", h, h, true);
     a.k = b_linear(b, x, "attention.self.key", h, h, true);
     a.v = b_linear(b, x, "attention.self.value", h, h, true);
     if (t->relative.of_query) {
         b_enter(b, "attention.self");
-        int scores = relative_scores(b, &t->relative, &a);
+        int scores = relative_scores(b, &t->relative, &a, v->rows);
         b_leave(b);
-        a.mask = mask >= 0 ? b_add(b, scores, mask) : scores;
+        a.mask = a.mask >= 0 ? b_add(b, scores, a.mask) : scores;
     }
     int y = b_linear(b, b_attention(b, &a), "attention.output.dense", h, h, true);
     x = b_layer_norm(b, b_add(b, y, x), "attention.output.LayerNorm", h, t->eps);
@@ -207,8 +214,8 @@ static int text_layer(struct assay_builder *b, const struct text *t, const char 
     y = b_linear(b, y, "output.dense", t->inner, h, true);
     x = b_layer_norm(b, b_add(b, y, x), "output.LayerNorm", h, t->eps);
     b_leave(b);
-    b_output_optional(b, a.probabilities, "%sattentions.%d", prefix, (int)i);
-    b_output_optional(b, x, "%shidden_states.%d", prefix, (int)i + 1);
+    b_output_optional(b, a.probabilities, "%sattentions.%d", v->prefix, (int)i);
+    b_output_optional(b, x, "%shidden_states.%d", v->prefix, (int)i + 1);
     return x;
 }
 
@@ -244,10 +251,13 @@ static int embed_text(struct assay_builder *b, const struct text *t, const struc
 static int encode_text(struct assay_builder *b, const struct text *t, const struct text_inputs *in, const char *prefix,
                        int *last_state)
 {
-    int x = embed_text(b, t, in), added = in->mask >= 0 ? b_padding_mask(b, in->mask) : -1;
+    struct text_view v = {prefix, in->mask >= 0 ? b_padding_mask(b, in->mask) : -1, -1};
+    int x = embed_text(b, t, in);
+    if (t->relative.of_query)
+        v.rows = relative_rows(b, &t->relative, b_size_scalar(b, x, 1));
     b_output_optional(b, x, "%shidden_states.0", prefix);
     for (int64_t i = 0; i < t->layers && !b->status; i++)
-        x = text_layer(b, t, prefix, x, added, i);
+        x = text_layer(b, t, &v, x, i);
     *last_state = x;
     return b_unary(b, "Tanh", b_linear(b, b_take(b, x, 1, 0), "pooler.dense", t->hidden, t->hidden, true));
 }

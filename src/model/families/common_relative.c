@@ -27,12 +27,15 @@ static int times_tables(struct assay_builder *b, const struct b_attention *a, in
     return b_reshape_to(b, y, shape);
 }
 
-int relative_scores(struct assay_builder *b, const struct relative *r, const struct b_attention *a)
+int relative_rows(struct assay_builder *b, const struct relative *r, int length)
 {
-    int places = b_range(b, b_int(b, 0), b_size_scalar(b, a->q, 1));
-    int distances = b_sub(b, b_unsqueeze(b, places, B_LIST(1)), places); /* [query, key] */
-    int table = b_param(b, "distance_embedding.weight", B_LIST(2 * r->positions - 1, a->head_dim));
-    int tables = b_gather(b, table, 0, b_add(b, distances, b_int(b, r->positions - 1)));
+    int places = b_range(b, b_int(b, 0), length);
+    return b_add(b, b_sub(b, b_unsqueeze(b, places, B_LIST(1)), places), b_int(b, r->positions - 1));
+}
+
+int relative_scores(struct assay_builder *b, const struct relative *r, const struct b_attention *a, int rows)
+{
+    int tables = b_gather(b, b_param(b, "distance_embedding.weight", B_LIST(2 * r->positions - 1, a->head_dim)), 0, rows);
     int scores = b_transpose(b, times_tables(b, a, a->q, b_transpose(b, tables, B_LIST(0, 2, 1))), B_LIST(1, 2, 0, 3));
     if (r->of_key) {
         int of_keys = times_tables(b, a, a->k, b_transpose(b, tables, B_LIST(1, 2, 0)));
