@@ -2,6 +2,7 @@
 /* See analysis.h: costs, histogram and weights. Precision, family and modality are guessed in guess.c. */
 #include "model/analysis.h"
 
+#include "graph/plan_memory.h"
 #include "model/guess.h"
 #include "model/weights.h"
 
@@ -114,8 +115,7 @@ static struct choice choose_body(const struct assay_graph *graph, const struct a
 static bool is_known_before(const struct assay_graph *graph, const struct assay_node *node)
 {
     for (int i = 0; i < node->n_outputs; i++)
-        if (node->outputs[i] >= 0 && !graph->values[node->outputs[i]].constant.data &&
-            !assay_weights_constant(graph, node->outputs[i]))
+        if (node->outputs[i] >= 0 && !assay_graph_is_fixed(graph, node->outputs[i]))
             return false;
     return true;
 }

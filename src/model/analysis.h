@@ -10,8 +10,9 @@
  * the like are none. Parameters are their elements, without the running statistics of BatchNormalization.
  *
  * Costs are those of the ops (graph/op.h), node by node, without fusion: bytes are an upper bound of what a runtime must move. A
- * node whose results are known before the run costs nothing; an If whose condition is not known costs the dearer of its branches,
- * or the only one that the shapes allow; a Scan its body times the sequence's length; the cost of a Loop is not known.
+ * node whose results are known before the run (a transposed weight: assay_graph_is_fixed) costs nothing; an If whose condition is
+ * not known costs the dearer of its branches, or the only one that the shapes allow; a Scan its body times the sequence's length;
+ * the cost of a Loop is not known.
  */
 #ifndef ASSAY_MODEL_ANALYSIS_H
 #define ASSAY_MODEL_ANALYSIS_H
