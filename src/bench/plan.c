@@ -122,7 +122,7 @@ static enum assay_status make_inputs(struct assay_plan *plan, const struct assay
     struct assay_arena *arena = &plan->arena;
     c->n_inputs = (size_t)graph->n_inputs;
     c->inputs = assay_arena_array(arena, c->n_inputs, sizeof *c->inputs);
-    const struct assay_shape_request request = {spec->shapes, spec->dims, batch};
+    const struct assay_shape_request request = {spec->shapes, spec->dims, batch, graph};
     *has_batch = false;
     for (int i = 0; i < graph->n_inputs; i++) {
         const struct assay_value *v = &graph->values[graph->inputs[i]];

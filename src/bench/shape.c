@@ -107,7 +107,15 @@ enum assay_status assay_shape_check_dims(const struct assay_text_list *dims, con
     return ASSAY_OK;
 }
 
-/* What --shape leaves open: --dim, then the batch. */
+/* The size that the graph's metadata hints at; -1 if it doesn't. */
+static int64_t hinted(const struct assay_graph *graph, const char *name)
+{
+    const char *hint = graph && name ? assay_graph_metadata(graph, "assay.dim.", name) : NULL;
+    int64_t size = hint ? strtoll(hint, NULL, 10) : 0;
+    return size > 0 && size <= ASSAY_MAX_DIM ? size : -1;
+}
+
+/* What --shape leaves open: --dim, then the batch, then hints. */
 static enum assay_status bind_open(const struct assay_shape_request *request, const struct assay_value *input,
                                    struct assay_type *type, bool *follows_batch, struct assay_error *err)
 {
@@ -126,6 +134,8 @@ static enum assay_status bind_open(const struct assay_shape_request *request, co
         } else if (called_batch(name) || (d == 0 && type->rank > 1)) {
             type->dims[d] = request->batch;
             *follows_batch = true;
+        } else {
+            type->dims[d] = hinted(request->graph, name);
         }
     }
     return ASSAY_OK;

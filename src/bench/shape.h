@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Shapes from what a person says: "INPUT=1x3xNx640" (N is the batch) and "DIMENSION=128" over what a model leaves open. What
- * neither says: a first dimension of several, or one called like batch, is the batch.
+ * neither says: a first dimension of several, or one called like batch, is the batch; others take the size that the graph's
+ * metadata hints at ("assay.dim.NAME"), if it does.
  */
 #ifndef ASSAY_BENCH_SHAPE_H
 #define ASSAY_BENCH_SHAPE_H
@@ -22,6 +23,7 @@ struct assay_shape_request {
     struct assay_text_list shapes; /* "input=1x3xNx640"; a scalar is "input=" */
     struct assay_text_list dims;   /* "dimension=number" */
     int64_t batch;
+    const struct assay_graph *graph; /* whose hints count; NULL = none */
 };
 
 /* The type of a graph input under a request. Dimensions that stay open stay -1. *follows_batch is set if one is the batch, and

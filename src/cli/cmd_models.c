@@ -99,9 +99,10 @@ static void mark_used(const struct assay_text_list *entries, const char *name, b
 }
 
 /* Gives an input's free dimensions what the options say. */
-static enum assay_status bind_input(struct models *models, struct assay_value *input, struct assay_error *err)
+static enum assay_status bind_input(struct models *models, const struct assay_graph *graph, struct assay_value *input,
+                                    struct assay_error *err)
 {
-    struct assay_shape_request request = {.batch = assay_cli_int(models->cli, "batch", 1)};
+    struct assay_shape_request request = {.batch = assay_cli_int(models->cli, "batch", 1), .graph = graph};
     bool follows_batch = false;
     request.shapes.items = assay_cli_texts(models->cli, "shape", &request.shapes.n);
     request.dims.items = assay_cli_texts(models->cli, "dim", &request.dims.n);
@@ -212,7 +213,7 @@ static void read_model(struct models *models, struct model *model)
     model->opset = graph->opset;
     model->producer = assay_arena_strdup(arena, graph->producer);
     for (int i = 0; i < graph->n_inputs && !model->status; i++)
-        model->status = bind_input(models, &graph->values[graph->inputs[i]], &model->err);
+        model->status = bind_input(models, graph, &graph->values[graph->inputs[i]], &model->err);
     if (!model->status)
         model->status = assay_graph_bind(graph, NULL, 0, &model->err);
     if (!model->status)
@@ -424,14 +425,16 @@ static enum assay_status print_presets(enum assay_format format, struct assay_er
     assay_table_init(&table);
     assay_table_column(&table, "name", "name", false);
     assay_table_column(&table, "parameters", "parameters", true);
-    assay_table_column(&table, "published by", "source", false);
+    assay_table_column(&table, "published", "published", true);
+    assay_table_column(&table, "source; who counts", "source", false);
     for (int i = 0; assay_preset_at(i); i++) {
         const struct assay_preset *preset = assay_preset_at(i);
         assay_table_row(&table);
         assay_table_text(&table, 0, preset->name);
-        if (preset->parameters) /* else absent: the published number is not known here */
-            assay_table_int(&table, 1, preset->parameters);
-        assay_table_text(&table, 2, preset->source);
+        assay_table_int(&table, 1, preset->parameters);
+        if (*preset->published)
+            assay_table_text(&table, 2, preset->published);
+        assay_table_text(&table, 3, preset->source);
     }
     enum assay_status st = assay_table_print(&table, format, stdout, err);
     assay_table_release(&table);

@@ -66,6 +66,10 @@ void b_enter(struct assay_builder *b, const char *format, ...) ASSAY_PRINTF(2, 3
 void b_leave(struct assay_builder *b);
 
 /* ---- inputs and outputs */
+/* What an input holds where the user says nothing (a kind of bench/inputs.h), and how long a dimension is then: hints in the
+ * graph's metadata, "assay.input.NAME" and "assay.dim.NAME", for inputs that cannot be anything. */
+void b_hint_input(struct assay_builder *b, const char *name, const char *format, ...) ASSAY_PRINTF(3, 4);
+void b_hint_dim(struct assay_builder *b, const char *name, int64_t size);
 /* dims: "batch sequence 3 height": numbers and symbols. An input that is always there. */
 int b_input(struct assay_builder *b, const char *name, enum assay_dtype dtype, const char *dims);
 /* One that the caller's options choose; where they say nothing, `by_default`. -1 if not wanted. */

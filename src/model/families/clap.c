@@ -541,6 +541,8 @@ static struct audio_inputs audio_inputs(struct assay_builder *b, const struct au
     snprintf(dims, sizeof dims, "batch %d %s %d", (int)(a->has_fusion ? 4 : a->channels), a->bins == a->mels ? "frames" : frames,
              (int)a->mels);
     struct audio_inputs in = {.features = b_input(b, "input_features", ASSAY_F32, dims)};
+    b_hint_input(b, "input_features", "normal");
+    b_hint_dim(b, "frames", 1001); /* of ten seconds */
     in.is_longer = a->has_fusion ? b_input(b, "is_longer", ASSAY_BOOL, "batch 1")
                                  : b_input_optional(b, "is_longer", false, ASSAY_BOOL, "batch 1");
     return in;

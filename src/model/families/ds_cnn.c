@@ -76,6 +76,7 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
     b_ignore(b, "*.num_batches_tracked");
     int x = b_input(b, "x", ASSAY_F32,
                     assay_arena_printf(&b->arena, "batch 1 %lld %lld", (long long)frames, (long long)coefficients));
+    b_hint_input(b, "x", "normal");
     x = unit(b, &m, x, "stem",
              (struct b_conv){.in = 1,
                              .kernel = {m.kernel[0], m.kernel[1]},

@@ -44,6 +44,8 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
         return;
     b_ignore(b, "*.num_batches_tracked");
     int x = b_input(b, "x", ASSAY_F32, assay_arena_printf(&b->arena, "batch %lld height width", (long long)m.channels));
+    b_hint_dim(b, "height", 32);
+    b_hint_dim(b, "width", 32);
     x = b_unary(b, "Relu",
                 b_batch_norm(b, b_conv2d(b, x, "conv1", m.channels, width, 3, m.stem_stride, 1, false), "bn1", width, 1e-5));
     x = b_unary(b, "MaxPool", x);

@@ -19,6 +19,8 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
         return;
     const char *dims = assay_arena_printf(&b->arena, "batch %lld height width", (long long)r.channels);
     int pixels = b_input(b, "pixel_values", ASSAY_F32, dims);
+    b_hint_dim(b, "height", 224);
+    b_hint_dim(b, "width", 224);
     b_enter(b, "%s", classifies ? "resnet" : "");
     resnet_run(b, &r, pixels, maps);
     b_leave(b);

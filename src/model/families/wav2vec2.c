@@ -432,6 +432,8 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
     bool reads_mask = !is(a, "Wav2Vec2ForMaskedLM");
     int states[ASSAY_CONFIG_MAX_COUNT + 1], masked = -1;
     int samples = b_input(b, "input_values", ASSAY_F32, "batch samples");
+    b_hint_input(b, "input_values", "audio");
+    b_hint_dim(b, "samples", 16000);
     /* Models with the first norm per channel were trained without masks. */
     int sample_mask = b_input_optional(b, "attention_mask", w.per_step && reads_mask, ASSAY_I64, "batch samples");
     if (alone || pretrains)

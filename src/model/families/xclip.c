@@ -242,6 +242,7 @@ static void build_both(struct assay_builder *b, struct assay_config *c)
         return;
     char dims[128];
     snprintf(dims, sizeof dims, "batch %d %d %d %d", (int)m.frames, (int)m.channels, (int)m.image, (int)m.image);
+    b_hint_input(b, "pixel_values", "image");
     int last_of_texts, last_of_frames;
     int of_texts = encode_text(b, &m, "text_model_output.", &last_of_texts);
     int pixels = b_reshape(b, b_input(b, "pixel_values", ASSAY_F32, dims), B_LIST(-1, m.channels, m.image, m.image));
