@@ -111,6 +111,7 @@ struct mark {
     bool is_exact;                /* from integers and constants alone */
     bool reaches_angle;           /* read by Sin or Cos, through ops that would lose digits on the way */
     bool wants_low;               /* all readers would read it in the low precision */
+    bool must_fit;                /* read by arithmetic, or beside other values: where it matters whether it is unfit */
     int n_low, n_wide;            /* readers, once decided */
     int low, wide;                /* numbers of the two forms, -1 = none yet */
 };
@@ -277,6 +278,23 @@ static void mark_states(struct pass *p)
 
 /* ---- backward: wishes */
 
+static int n_floats(const struct pass *p, int i)
+{
+    int n = 0;
+    for (int k = 0; k < p->graph->nodes[i]->n_inputs; k++)
+        n += follower(p, i, k) != NULL;
+    return n;
+}
+
+/* An embedding: its table is a weight. */
+static bool is_lookup(const struct pass *p, int i)
+{
+    const struct assay_node *node = p->graph->nodes[i];
+    if (strcmp(node->type, "Gather") != 0 || node->n_inputs < 1 || node->inputs[0] < 0)
+        return false;
+    return p->marks[node->inputs[0]].is_constant && p->graph->values[node->inputs[0]].type.rank >= 2;
+}
+
 static void wish(struct pass *p)
 {
     bool *refused = assay_alloc((size_t)p->n_values), *asked = assay_alloc((size_t)p->n_values);
@@ -289,17 +307,20 @@ static void wish(struct pass *p)
         const struct step *step = &p->steps[i];
         bool follows = step->kind == MOVE || step->kind == CHEAP;
         bool low = follows || step->kind == COMPUTE;
+        bool must_fit = step->kind == CHEAP || n_floats(p, i) > 1;
         bool angle = strcmp(node->type, "Sin") == 0 || strcmp(node->type, "Cos") == 0;
         for (int k = 0; k < node->n_outputs; k++) {
             const struct mark *m = made(p, i, k);
             low &= !m || !follows || m->wants_low;
             angle |= m && step->kind != WIDE_KIND && m->reaches_angle;
+            must_fit |= m && m->must_fit;
         }
         for (int k = 0; k < node->n_inputs && step->kind != ANY_KIND; k++) {
             int v = node->inputs[k];
             if (v < 0 || p->marks[v].home == NO_HOME)
                 continue;
             p->marks[v].reaches_angle |= angle;
+            p->marks[v].must_fit |= follows && must_fit && !is_lookup(p, i);
             asked[v] = true;
             refused[v] |= !low || !follower(p, i, k);
             p->marks[v].wants_low = !refused[v];
@@ -314,7 +335,7 @@ static void wish(struct pass *p)
 static bool is_unfit(struct pass *p, int v)
 {
     struct mark *m = &p->marks[v];
-    if (m->is_constant && !m->is_checked)
+    if (m->is_constant && m->must_fit && !m->is_checked)
         m->unfit = !fits(p, &p->graph->values[v].constant);
     m->is_checked = true;
     return m->unfit;
@@ -347,15 +368,6 @@ static struct feed feed_of(struct pass *p, int i)
         feed.reaches_angle |= m && m->reaches_angle;
     }
     return feed;
-}
-
-/* An embedding: its table is a weight. */
-static bool is_lookup(const struct pass *p, int i)
-{
-    const struct assay_node *node = p->graph->nodes[i];
-    if (strcmp(node->type, "Gather") != 0 || node->n_inputs < 1 || node->inputs[0] < 0)
-        return false;
-    return p->marks[node->inputs[0]].is_constant && p->graph->values[node->inputs[0]].type.rank >= 2;
 }
 
 static enum home decide(struct pass *p, int i, const struct feed *feed)

@@ -10,7 +10,7 @@
 struct assay_checkpoint_file {
     const char *name;
     struct assay_safetensors *content; /* owned by `holder` */
-    struct assay_tensor holder;        /* its buffer keeps the map; each tensor that borrows it shares this buffer */
+    struct assay_tensor holder;        /* its buffer keeps the map; each tensor that borrows it has a share in this buffer */
 };
 
 static void release_content(void *context)
@@ -66,6 +66,12 @@ static const struct assay_checkpoint_file *find_file(const struct assay_checkpoi
     return NULL;
 }
 
+static bool has_suffix(const char *text, const char *suffix)
+{
+    size_t n = strlen(text), m = strlen(suffix);
+    return n > m && strcmp(text + n - m, suffix) == 0;
+}
+
 /* Each shard that the map names, once; and each tensor must be where the map says. */
 static enum assay_status open_shards(struct assay_checkpoint *c, const char *folder, const char *index_path, const json_t *map,
                                      struct assay_error *err)
@@ -79,6 +85,9 @@ static enum assay_status open_shards(struct assay_checkpoint *c, const char *fol
         const char *name = json_string_value(shard);
         if (!name)
             return assay_error_set(err, ASSAY_INVALID, "%s: the file of tensor '%s' is no text", index_path, tensor);
+        if (!has_suffix(name, ".safetensors"))
+            return assay_error_set(err, ASSAY_INVALID, "%s: tensor '%s' is said to be in '%s', which is no .safetensors file",
+                                   index_path, tensor, name);
         const struct assay_checkpoint_file *file = find_file(c, name);
         if (!file) {
             char *path;
@@ -174,6 +183,21 @@ static const struct assay_checkpoint_file *file_of(const struct assay_checkpoint
     return NULL;
 }
 
+/* A taken tensor: its pages are given back when nobody uses it, though others still use the map. */
+struct piece {
+    struct assay_tensor holder;
+    const void *data;
+    size_t size_bytes;
+};
+
+static void release_piece(void *context)
+{
+    struct piece *piece = context;
+    assay_map_forget(piece->data, piece->size_bytes);
+    assay_tensor_release(&piece->holder);
+    free(piece);
+}
+
 void assay_checkpoint_take(struct assay_checkpoint *c, int64_t index, struct assay_tensor *tensor)
 {
     const struct assay_safetensors_entry *entry = c->entries[index];
@@ -182,7 +206,9 @@ void assay_checkpoint_take(struct assay_checkpoint *c, int64_t index, struct ass
         assay_tensor_share(tensor, &entry->tensor);
         return;
     }
-    assay_tensor_share(tensor, &file_of(c, entry)->holder);
-    tensor->type = entry->tensor.type;
-    tensor->data = entry->tensor.data;
+    struct piece *piece = assay_alloc(sizeof *piece);
+    assay_tensor_share(&piece->holder, &file_of(c, entry)->holder);
+    piece->data = entry->tensor.data;
+    piece->size_bytes = (size_t)assay_tensor_bytes(&entry->tensor);
+    assay_tensor_adopt(tensor, &entry->tensor.type, entry->tensor.data, release_piece, piece);
 }
