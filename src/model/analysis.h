@@ -7,7 +7,9 @@
  *
  * Weights are constants (initializers, Constant nodes, in bodies too) that stand where an op takes weights, or that are of a
  * float type, have more than one element, and are used as an operand; scales and zero points of quantization, sizes, limits and
- * the like are none. Parameters are their elements, without the running statistics of BatchNormalization.
+ * the like are none. Parameters are their elements, without the running statistics of BatchNormalization; but where the graph's
+ * maker states their number (metadata "parameters", as Assay's own models do), that is it, since no rule tells all tables from
+ * weights.
  *
  * Costs are those of the ops (graph/op.h), node by node, without fusion: bytes are an upper bound of what a runtime must move. A
  * node whose results are known before the run (a transposed weight: assay_graph_is_fixed) costs nothing; an If whose condition is
@@ -29,6 +31,7 @@ struct assay_op_count {
 struct assay_analysis {
     struct assay_arena arena;
     int64_t parameters, weight_bytes;
+    const char *parameters_why;    /* "stated by the file" or "counted" */
     double flops, bytes;           /* of one run; NaN if no node's cost is known */
     int64_t n_nodes, n_unknown;    /* nodes; those whose cost is not known at these shapes (not in the sums) */
     const char *unknown_op;        /* the op of the first of them, NULL if there is none */

@@ -86,7 +86,9 @@ static enum assay_status choose(const json_t *config, const char *where, const s
     if (st)
         return assay_error_prefix(err, st, "%s", where);
     const json_t *list = json_object_get(config, "architectures");
-    if (!named && json_is_array(list) && json_array_size(list) > 0) {
+    if (!named && list && !json_is_null(list) && !json_is_array(list))
+        return assay_error_set(err, ASSAY_INVALID, "%s: \"architectures\" must be a list of texts", where);
+    if (!named && json_array_size(list) > 0) {
         named = json_string_value(json_array_get(list, 0));
         if (!named)
             return assay_error_set(err, ASSAY_INVALID, "%s: \"architectures\" must be a list of texts", where);
@@ -178,6 +180,7 @@ static enum assay_status build(const json_t *json, const char *where, const char
         assay_graph_add_metadata(*graph, "family", family->name);
         assay_graph_add_metadata(*graph, "architecture", architecture->name);
         assay_graph_add_metadata(*graph, "weights", weights);
+        assay_graph_add_metadata(*graph, "parameters", assay_arena_printf(&arena, "%lld", (long long)b.n_parameters));
     }
     if (info)
         *info = (struct assay_model_info){.family = family->name,
