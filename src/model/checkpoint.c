@@ -41,6 +41,23 @@ static int by_name(const void *a, const void *b)
                   (*(const struct assay_safetensors_entry *const *)b)->name);
 }
 
+static bool has_suffix(const char *text, const char *suffix)
+{
+    size_t n = strlen(text), m = strlen(suffix);
+    return n > m && strcmp(text + n - m, suffix) == 0;
+}
+
+/* Checkpoints that came from TensorFlow call scale and shift of a norm gamma and beta; Transformers reads them so, too. */
+static void rename_norms(struct assay_checkpoint *c, struct assay_safetensors_entry *entry)
+{
+    static const char *const names[][2] = {{".gamma", ".weight"}, {".beta", ".bias"}};
+    for (size_t i = 0; i < ASSAY_COUNT(names); i++)
+        if (has_suffix(entry->name, names[i][0])) {
+            int n = (int)(strlen(entry->name) - strlen(names[i][0]));
+            entry->name = assay_arena_printf(&c->arena, "%.*s%s", n, entry->name, names[i][1]);
+        }
+}
+
 static enum assay_status list_entries(struct assay_checkpoint *c, const char *folder, struct assay_error *err)
 {
     size_t n = 0;
@@ -49,12 +66,14 @@ static enum assay_status list_entries(struct assay_checkpoint *c, const char *fo
     c->entries = assay_arena_array(&c->arena, n + 1, sizeof *c->entries);
     c->used = assay_arena_array(&c->arena, n + 1, sizeof *c->used);
     for (size_t i = 0; i < c->n_files; i++)
-        for (size_t k = 0; k < c->files[i].content->n; k++)
+        for (size_t k = 0; k < c->files[i].content->n; k++) {
+            rename_norms(c, &c->files[i].content->entries[k]);
             c->entries[c->n++] = &c->files[i].content->entries[k];
+        }
     qsort(c->entries, c->n, sizeof *c->entries, by_name);
     for (size_t i = 1; i < c->n; i++)
         if (strcmp(c->entries[i - 1]->name, c->entries[i]->name) == 0)
-            return assay_error_set(err, ASSAY_INVALID, "%s: two of its files have a tensor '%s'", folder, c->entries[i]->name);
+            return assay_error_set(err, ASSAY_INVALID, "%s: its weights have the tensor '%s' twice", folder, c->entries[i]->name);
     return ASSAY_OK;
 }
 
@@ -64,12 +83,6 @@ static const struct assay_checkpoint_file *find_file(const struct assay_checkpoi
         if (strcmp(c->files[i].name, name) == 0)
             return &c->files[i];
     return NULL;
-}
-
-static bool has_suffix(const char *text, const char *suffix)
-{
-    size_t n = strlen(text), m = strlen(suffix);
-    return n > m && strcmp(text + n - m, suffix) == 0;
 }
 
 /* Each shard that the map names, once; and each tensor must be where the map says. */
