@@ -246,16 +246,21 @@ static void set_field(json_t *config, char *word)
     json_object_set_new(config, word, parsed ? parsed : json_string(value));
 }
 
+void assay_preset_set(json_t *config, const char *fields)
+{
+    char *words = assay_alloc(strlen(fields) + 1), *rest = NULL;
+    strcpy(words, fields);
+    for (char *word = strtok_r(words, " ", &rest); word; word = strtok_r(NULL, " ", &rest))
+        set_field(config, word);
+    free(words);
+}
+
 json_t *assay_preset_config(const struct assay_preset *preset)
 {
     const struct assay_architecture *architecture;
     ASSAY_ASSERT(assay_family_find(preset->architecture, &architecture));
     json_t *config = json_pack("{s:s, s:[s]}", "model_type", architecture->model_type, "architectures", preset->architecture);
-    char *words = assay_alloc(strlen(preset->fields) + 1), *rest = NULL;
-    strcpy(words, preset->fields);
-    for (char *word = strtok_r(words, " ", &rest); word; word = strtok_r(NULL, " ", &rest))
-        set_field(config, word);
-    free(words);
+    assay_preset_set(config, preset->fields);
     return config;
 }
 

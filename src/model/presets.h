@@ -26,6 +26,8 @@ const struct assay_preset *assay_preset_at(int i);
 const struct assay_preset *assay_preset_find(const char *name);
 /* Its config.json as an object: the caller's to json_decref. */
 json_t *assay_preset_config(const struct assay_preset *preset);
+/* Puts fields, written as in a preset, into a config. */
+void assay_preset_set(json_t *config, const char *fields);
 /* options may be NULL; weights AUTO are random. The graph is the caller's to close, info may be NULL. */
 enum assay_status assay_preset_open(const struct assay_preset *preset, const struct assay_model_options *options,
                                     struct assay_graph **graph, struct assay_model_info *info, struct assay_error *err);
