@@ -4,9 +4,9 @@
  * pre-training, masked and causal LM, next sentence, multiple choice, sequence and token classification, question answering.
  * BERT also with positions relative between query and key (Shaw et al. 2018), and as a decoder with cross-attention.
  */
+#include "model/families/common_relative.h"
 #include "model/family.h"
 
-#include <math.h>
 #include <string.h>
 
 /* What both models are, whatever their configs and modules call it. */
@@ -17,7 +17,7 @@ struct encoder {
     /* modules */
     const char *layer, *query, *key, *value, *output, *output_norm, *up, *down, *norm;
     bool is_distil, is_decoder, has_cross_attention;
-    bool key_relative, query_relative; /* scores by distance, of the query; also of the key */
+    struct relative relative;
 };
 
 /* What a forward pass is given; -1 = nothing. With `choices` all of [batch, choices, sequence], else [batch, sequence]. */
@@ -31,7 +31,7 @@ struct given {
 /* What all layers attend with. */
 struct context {
     int mask;        /* added to the scores */
-    int distances;   /* [query, key]: places in the tables of relative positions */
+    int rows;        /* of the table of relative positions */
     int memory_mask; /* added to those of the cross-attention */
 };
 
@@ -76,7 +76,7 @@ static int embed(struct assay_builder *b, const struct encoder *e, const struct 
     if (positions < 0) /* [1, sequence] from 0 */
         positions = b_unsqueeze(b, b_range(b, b_int(b, 0), b_size_scalar(b, x, 1)), B_LIST(0));
     int table = b_param(b, "position_embeddings.weight", B_LIST(e->positions, e->hidden));
-    if (!e->key_relative)
+    if (!e->relative.of_query)
         x = b_add(b, x, b_gather(b, table, 0, positions));
     x = b_layer_norm(b, x, "LayerNorm", e->hidden, e->eps);
     b_leave(b);
@@ -84,31 +84,6 @@ static int embed(struct assay_builder *b, const struct encoder *e, const struct 
 }
 
 /* ---- layers */
-
-/* Queries or keys x [batch, place, hidden] times what their places have of tables [place, head_dim, other place]: [place, batch,
- * head, other place]. */
-static int times_tables(struct assay_builder *b, const struct encoder *e, int x, int tables)
-{
-    int64_t d = e->hidden / e->heads;
-    int parts = b_transpose(b, b_reshape(b, x, B_LIST(0, 0, e->heads, d)), B_LIST(1, 0, 2, 3));
-    int y = b_matmul(b, b_reshape(b, parts, B_LIST(0, -1, d)), tables);
-    int shape = b_concat(b, 0, B_VALUES(b_size(b, y, 0), b_ints(b, B_LIST(-1, e->heads)), b_size(b, y, 2)));
-    return b_reshape_to(b, y, shape);
-}
-
-/* What distances add to the scores, scaled as these: [batch, head, query, key]. */
-static int relative_scores(struct assay_builder *b, const struct encoder *e, const struct b_attention *a, int distances)
-{
-    int64_t d = e->hidden / e->heads;
-    int tables =
-        b_gather(b, b_param(b, "attention.self.distance_embedding.weight", B_LIST(2 * e->positions - 1, d)), 0, distances);
-    int scores = b_transpose(b, times_tables(b, e, a->q, b_transpose(b, tables, B_LIST(0, 2, 1))), B_LIST(1, 2, 0, 3));
-    if (e->query_relative) {
-        int of_keys = times_tables(b, e, a->k, b_transpose(b, tables, B_LIST(1, 2, 0)));
-        scores = b_add(b, scores, b_transpose(b, of_keys, B_LIST(1, 2, 3, 0)));
-    }
-    return b_scale(b, scores, 1 / sqrt((double)d));
-}
 
 /* To the encoder's states. */
 static int look_back(struct assay_builder *b, const struct encoder *e, const struct given *g, const struct context *c, int x,
@@ -139,8 +114,10 @@ static int layer(struct assay_builder *b, const struct encoder *e, const struct 
     a.q = b_linear(b, x, e->query, h, h, true);
     a.k = b_linear(b, x, e->key, h, h, true);
     a.v = b_linear(b, x, e->value, h, h, true);
-    if (e->key_relative) {
-        int scores = relative_scores(b, e, &a, c->distances);
+    if (e->relative.of_query) {
+        b_enter(b, "attention.self");
+        int scores = relative_scores(b, &e->relative, &a, c->rows);
+        b_leave(b);
         a.mask = a.mask >= 0 ? b_add(b, scores, a.mask) : scores;
     }
     int y = b_linear(b, b_attention(b, &a), e->output, h, h, true);
@@ -175,10 +152,8 @@ static int encode(struct assay_builder *b, const struct encoder *e, const char *
         c.mask = b_padding_mask(b, g->mask);
     if (g->memory_mask >= 0)
         c.memory_mask = b_padding_mask(b, g->memory_mask);
-    if (e->key_relative) {
-        int places = b_range(b, b_int(b, 0), length);
-        c.distances = b_add(b, b_sub(b, b_unsqueeze(b, places, B_LIST(1)), places), b_int(b, e->positions - 1));
-    }
+    if (e->relative.of_query)
+        c.rows = relative_rows(b, &e->relative, length);
     b_output_optional(b, x, "hidden_states.0");
     for (int64_t i = 0; i < e->layers && !b->status; i++)
         x = layer(b, e, g, &c, x, (int)i);
@@ -243,18 +218,6 @@ static void read_decoder(struct encoder *e, struct assay_config *c)
         assay_config_fail(c, ASSAY_INVALID, "\"add_cross_attention\" is true, which needs \"is_decoder\" to be true");
 }
 
-static void read_positions(struct encoder *e, struct assay_config *c)
-{
-    const char *type = c_text(c, "position_embedding_type", "absolute");
-    e->query_relative = strcmp(type, "relative_key_query") == 0;
-    e->key_relative = e->query_relative || strcmp(type, "relative_key") == 0;
-    if (!e->key_relative && strcmp(type, "absolute") != 0)
-        assay_config_fail(c, ASSAY_UNSUPPORTED,
-                          "\"position_embedding_type\" is \"%s\"; BERT's is \"absolute\", \"relative_key\" or "
-                          "\"relative_key_query\"",
-                          type);
-}
-
 /* Start and end of an answer. */
 static void require_two(struct assay_config *c, int64_t labels)
 {
@@ -289,7 +252,8 @@ static void build_bert(struct assay_builder *b, struct assay_config *c, const st
     bool tied = c_bool(c, "tie_word_embeddings", true), alone = is(a, "BertModel");
     int64_t labels = c_labels(c, 2);
     read_decoder(&e, c);
-    read_positions(&e, c);
+    e.relative.positions = e.positions;
+    relative_read(&e.relative, c);
     if (is(a, "BertForQuestionAnswering"))
         require_two(c, labels);
     /* Fields of Google's first configs, which Transformers doesn't read. */
