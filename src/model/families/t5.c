@@ -57,7 +57,6 @@ static void read_config(struct t5 *t, struct assay_config *c, bool has_decoder)
         .eps = c_real(c, "layer_norm_epsilon", 1e-6),
         .tied = c_bool(c, "tie_word_embeddings", true),
         .start_token = c_int(c, "decoder_start_token_id", c_int(c, "pad_token_id", 0)),
-        .eos_token = c_int(c, "eos_token_id", 1),
     };
     t->decoder_layers = c_count(c, "num_decoder_layers", t->layers);
     read_activation(t, c);
@@ -336,6 +335,8 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
     bool sequence = is(a, "T5ForSequenceClassification"), token = is(a, "T5ForTokenClassification");
     bool answers = is(a, "T5ForQuestionAnswering"), encoder = is(a, "T5EncoderModel");
     read_config(&t, c, !encoder && !token);
+    if (sequence) /* the others generate, or don't need it: there may be several */
+        t.eos_token = c_int(c, "eos_token_id", 1);
     int64_t labels = c_labels(c, 2);
     if (answers && labels != 2)
         assay_config_fail(c, ASSAY_INVALID, "question answering has two labels, not %lld", (long long)labels);
