@@ -224,11 +224,12 @@ static json_t *nodes_to_json(const struct assay_graph *graph, const struct assay
 static const char *shape_text(const struct assay_graph *graph, struct assay_arena *arena)
 {
     const char *text = "";
-    for (int i = 0; i < graph->n_inputs && i < 4; i++) {
+    enum { MOST = 3 };
+    for (int i = 0; i < graph->n_inputs && i < MOST; i++) {
         const struct assay_value *value = &graph->values[graph->inputs[i]];
-        text = assay_arena_printf(arena, "%s%s%s %s", text, i ? ", " : "", value->name, assay_shape_hint(&value->type, arena));
+        text = assay_arena_printf(arena, "%s%s%.24s %s", text, i ? ", " : "", value->name, assay_shape_hint(&value->type, arena));
     }
-    return text;
+    return graph->n_inputs > MOST ? assay_arena_printf(arena, "%s, …", text) : text;
 }
 
 /* Binds and infers at a batch. `free_types`: the inputs as the model declares them. */

@@ -22,7 +22,8 @@ struct chart {
     const struct assay_models_item *item;
     struct assay_machine machine;
     struct assay_ceilings ceilings;
-    int n_threads; /* of the first roof */
+    int n_threads;  /* of the first roof */
+    double seconds; /* that the model takes under it, its nodes one after another */
     struct assay_roofline_roof roofs[2];
     size_t n_roofs;
     struct assay_roofline_point points[MAX_POINTS];
@@ -69,6 +70,20 @@ static bool add_roof(struct chart *c, int n_threads)
     return true;
 }
 
+static double number(const json_t *object, const char *name) { return json_number_value(json_object_get(object, name)); }
+
+static bool is_of(const json_t *node, const char *type)
+{
+    const char *own = json_string_value(json_object_get(node, "type"));
+    return own && strcmp(own, type) == 0;
+}
+
+/* Seconds that work takes under the first roof. */
+static double bound_s(const struct chart *c, double flops, double bytes)
+{
+    return fmax(flops / c->roofs[0].flops, bytes / c->roofs[0].bytes);
+}
+
 static enum assay_status set_roofs(struct chart *c, struct assay_error *err)
 {
     for (int i = 0; i < c->ceilings.n; i++)
@@ -79,6 +94,9 @@ static enum assay_status set_roofs(struct chart *c, struct assay_error *err)
                                precision_of(c), c->item->name);
     if (c->n_threads > 1)
         add_roof(c, 1);
+    const struct assay_analysis *a = &c->item->analysis;
+    for (int64_t i = 0; i < a->n_nodes; i++)
+        c->seconds += bound_s(c, a->node_costs[i].flops, a->node_costs[i].bytes_read + a->node_costs[i].bytes_written);
     return ASSAY_OK;
 }
 
@@ -98,19 +116,21 @@ static void add_ops(struct chart *c)
         const struct assay_op_count *op = &a->ops[i];
         if (!(op->flops > 0) || !(op->bytes > 0))
             continue;
+        double seconds = 0;
+        for (size_t k = 0; k < json_array_size(c->item->nodes); k++)
+            if (is_of(json_array_get(c->item->nodes, k), op->type))
+                seconds += bound_s(c, number(json_array_get(c->item->nodes, k), "flops"),
+                                   number(json_array_get(c->item->nodes, k), "bytes"));
         add_point(c, (struct assay_roofline_point){.kind = ASSAY_ROOFLINE_OP,
                                                    .label = op->type,
                                                    .intensity = op->flops / op->bytes,
                                                    .share = op->flops / a->flops,
+                                                   .time_share = seconds / c->seconds,
                                                    .colour = n});
-        size_t index;
-        json_t *node;
-        json_array_foreach(c->item->nodes, index, node)
-        {
-            double flops = json_number_value(json_object_get(node, "flops")),
-                   bytes = json_number_value(json_object_get(node, "bytes"));
-            const char *type = json_string_value(json_object_get(node, "type"));
-            if (type && strcmp(type, op->type) == 0 && flops > smallest && bytes > 0 && n_nodes++ < MAX_NODES)
+        for (size_t k = 0; k < json_array_size(c->item->nodes); k++) {
+            const json_t *node = json_array_get(c->item->nodes, k);
+            double flops = number(node, "flops"), bytes = number(node, "bytes");
+            if (is_of(node, op->type) && flops > smallest && bytes > 0 && n_nodes++ < MAX_NODES)
                 add_point(c, (struct assay_roofline_point){.kind = ASSAY_ROOFLINE_NODE, .intensity = flops / bytes, .colour = n});
         }
         n++;
@@ -121,12 +141,7 @@ static void add_ops(struct chart *c)
 static void add_model(struct chart *c)
 {
     const struct assay_analysis *a = &c->item->analysis;
-    const struct assay_roofline_roof *roof = &c->roofs[0];
-    double seconds = 0;
-    for (int64_t i = 0; i < a->n_nodes; i++)
-        seconds += fmax(a->node_costs[i].flops / roof->flops,
-                        (a->node_costs[i].bytes_read + a->node_costs[i].bytes_written) / roof->bytes);
-    double rate = a->flops / seconds;
+    double rate = a->flops / c->seconds;
     add_point(c, (struct assay_roofline_point){
                      .kind = ASSAY_ROOFLINE_MODEL,
                      .label = assay_arena_printf(c->arena, "whole model: at most %s", assay_text_si(c->arena, rate, "FLOP/s")),
@@ -166,9 +181,10 @@ static enum assay_status add_measured(struct chart *c, struct assay_error *err)
         seen[n++] = cells[0];
         add_point(c, (struct assay_roofline_point){
                          .kind = ASSAY_ROOFLINE_MEASURED,
-                         .label = assay_arena_printf(c->arena, "measured %s, %s thread%s, %s: %s", cells[0],
-                                                     cells[1] ? cells[1] : "?", cells[1] && strcmp(cells[1], "1") == 0 ? "" : "s",
-                                                     cells[4] ? cells[4] : "", assay_text_si(c->arena, achieved, "FLOP/s")),
+                         .label = assay_arena_printf(c->arena, "measured: %s", assay_text_si(c->arena, achieved, "FLOP/s")),
+                         .detail = assay_arena_printf(c->arena, "%s, %s thread%s", cells[0], cells[1] ? cells[1] : "?",
+                                                      cells[1] && strcmp(cells[1], "1") == 0 ? "" : "s"),
+                         .date = cells[4],
                          .intensity = a->flops / a->bytes,
                          .rate = achieved,
                      });
@@ -200,6 +216,7 @@ static const char *describe_rest(const struct chart *c)
 static enum assay_status draw(struct chart *c, const char *file, struct assay_error *err)
 {
     const struct assay_analysis *a = &c->item->analysis;
+    const char *phase = assay_cli_given(c->cli, "phase") ? assay_cli_text(c->cli, "phase", "") : "";
     char when[16] = "";
     time_t seconds = (time_t)(c->ceilings.measured_us / 1000000);
     struct tm utc;
@@ -208,13 +225,14 @@ static enum assay_status draw(struct chart *c, const char *file, struct assay_er
     const char *const notes[] = {
         assay_arena_printf(c->arena, "Roofs: %s (%s), measured %s by assay devices --ceilings: FMA loops, STREAM triad.",
                            c->machine.cpu_name, c->machine.host, when),
-        "Circles, dots and diamond are predicted bounds: counted work under measured roofs, ops one after another.",
+        "Circles, dots and diamond are predicted bounds: counted work under measured roofs; the model: its ops one after "
+        "another.",
         "Bytes as if every op read and wrote memory, unfused and uncached: a runtime that fuses or caches may lie above its "
         "bound.",
         describe_rest(c),
     };
     const struct assay_roofline roofline = {
-        .title = assay_arena_printf(c->arena, "Roofline of %s", c->item->name),
+        .title = assay_arena_printf(c->arena, "Roofline of %s%s%s", c->item->name, *phase ? ", " : "", phase),
         .subtitle = assay_arena_printf(c->arena, "%s · %s, %s, %s a run", c->item->shape_text, precision_of(c),
                                        assay_text_si(c->arena, a->flops, "FLOP"), assay_text_bytes(c->arena, a->bytes)),
         .notes = notes,

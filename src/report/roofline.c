@@ -10,10 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WIDTH = 900, HEIGHT = 620, LEFT = 84, RIGHT = 640, TOP = 64, BOTTOM = 508, LEGEND = 658, MAX_BOXES = 256, MAX_ROOFS = 4 };
+enum { WIDTH = 900, HEIGHT = 620, LEFT = 84, RIGHT = 640, TOP = 64, BOTTOM = 508, LEGEND = 654, MAX_BOXES = 256, MAX_ROOFS = 4 };
 
 static const char *const colours[] = {"#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c6d31", "#6a51a3"};
-static const char ink[] = "#222222", pale[] = "#d9d9d9", measured_colour[] = "#c00000";
+static const char ink[] = "#222222", pale[] = "#d9d9d9", grey[] = "#7a7a7a", measured_colour[] = "#c00000";
 
 struct box {
     double left, top, right, bottom;
@@ -177,38 +177,98 @@ static double text_width(const char *text, double size)
     return n * size * 0.6;
 }
 
-/* The slope, its label along it, the flat part and its label above it. */
-static void draw_roof(struct plot *p, const struct assay_roofline_roof *roof, bool is_first)
+static void draw_roof(const struct plot *p, const struct assay_roofline_roof *roof, bool is_first)
 {
-    double ridge = roof->flops / roof->bytes, low = pow(10, p->x_low), high = pow(10, p->x_high);
-    double bottom = pow(10, p->y_low), start = fmax(low, bottom / roof->bytes);
+    double ridge = roof->flops / roof->bytes, start = fmax(pow(10, p->x_low), pow(10, p->y_low) / roof->bytes);
+    double x = x_of(p, ridge), y = y_of(p, roof->flops);
+    fprintf(p->out, "<polyline points=\"%.1f,%.1f %.1f,%.1f %d,%.1f\" stroke=\"%s\" stroke-width=\"%s\" fill=\"none\"/>\n",
+            x_of(p, start), y_of(p, start * roof->bytes), x, y, RIGHT, y, is_first ? ink : grey, is_first ? "2.5" : "1.2");
+    if (is_first)
+        draw_line(p, x, y, x, BOTTOM, "stroke=\"#8a8a8a\" stroke-width=\"1\" stroke-dasharray=\"2 4\"");
+}
+
+static bool overlap(const struct box *a, const struct box *b)
+{
+    return a->left < b->right && b->left < a->right && a->top < b->bottom && b->top < a->bottom;
+}
+
+static int n_overlaps(const struct plot *p, const struct box *box)
+{
+    int n = 0;
+    for (int i = 0; i < p->n_boxes; i++)
+        n += overlap(&p->boxes[i], box);
+    return n;
+}
+
+/* On the flat part: where it covers least, close to the line before farther off, from its right end to the ridge. */
+static void label_flat(struct plot *p, const struct assay_roofline_roof *roof, const char *colour)
+{
+    static const double levels[] = {-6, 14, -22, 30, -38};
+    double width = text_width(roof->flops_label, 11), ridge = p->r->roofs[0].flops / p->r->roofs[0].bytes;
+    double left_end = fmin(x_of(p, ridge) + 8, RIGHT - 6 - width), y = y_of(p, roof->flops);
+    double best_x = RIGHT - 6 - width, best_y = y - 6;
+    int fewest = MAX_BOXES;
+    for (size_t level = 0; level < ASSAY_COUNT(levels); level++)
+        for (double x = RIGHT - 6 - width; x >= left_end; x -= 10) {
+            double at = y + levels[level];
+            int n = n_overlaps(p, &(struct box){x, at - 10, x + width, at + 3});
+            if (n >= fewest || at < TOP + 12)
+                continue;
+            fewest = n;
+            best_x = x;
+            best_y = at;
+        }
+    fprintf(p->out, "<text x=\"%.1f\" y=\"%.1f\" font-size=\"11\" fill=\"%s\">", best_x, best_y, colour);
+    write_text(p->out, roof->flops_label);
+    fputs("</text>\n", p->out);
+    reserve(p, (struct box){best_x - 3, best_y - 11, best_x + width + 3, best_y + 4});
+}
+
+/* Along the slope and above it: where it covers least, from the lower end up. Left out where the slope is too short. */
+static void label_slope(struct plot *p, const struct assay_roofline_roof *roof)
+{
+    double ridge = roof->flops / roof->bytes, start = fmax(pow(10, p->x_low), pow(10, p->y_low) / roof->bytes);
     double x1 = x_of(p, start), y1 = y_of(p, start * roof->bytes), x2 = x_of(p, ridge), y2 = y_of(p, roof->flops);
-    char attributes[160];
-    const char *colour = is_first ? ink : "#8a8a8a";
-    snprintf(attributes, sizeof attributes, "stroke=\"%s\" stroke-width=\"%s\" fill=\"none\"", colour, is_first ? "2.5" : "1.2");
-    fprintf(p->out, "<polyline points=\"%.1f,%.1f %.1f,%.1f %.1f,%.1f\" %s/>\n", x1, y1, x2, y2, x_of(p, high), y2, attributes);
-    snprintf(attributes, sizeof attributes, "text-anchor=\"end\" font-size=\"11\" fill=\"%s\"", colour);
-    write_label(p->out, RIGHT - 6, y2 - 6, attributes, roof->flops_label);
-    reserve(p, (struct box){RIGHT - 6 - text_width(roof->flops_label, 11), y2 - 17, RIGHT, y2 - 3});
-    double angle = atan2(y2 - y1, x2 - x1) * 180 / M_PI, length = text_width(roof->bytes_label, 11);
-    /* Above the slope, from its lower end. */
-    double ux = cos(angle * M_PI / 180), uy = sin(angle * M_PI / 180), tx = x1 + 14 * ux + 8 * uy, ty = y1 + 14 * uy - 8 * ux;
-    if (is_first && hypot(x2 - x1, y2 - y1) > length)
-        fprintf(p->out, "<text transform=\"translate(%.1f %.1f) rotate(%.2f)\" font-size=\"11\" fill=\"%s\">", tx, ty, angle,
-                colour);
-    if (is_first && hypot(x2 - x1, y2 - y1) > length) {
-        write_text(p->out, roof->bytes_label);
-        fputs("</text>\n", p->out);
-        for (double at = 0; at < length; at += 12)
-            reserve(p, (struct box){tx + at * ux - 6, ty + at * uy - 10, tx + at * ux + 14, ty + at * uy + 4});
+    double length = text_width(roof->bytes_label, 11), whole = hypot(x2 - x1, y2 - y1), best = -1;
+    double ux = (x2 - x1) / whole, uy = (y2 - y1) / whole;
+    int fewest = MAX_BOXES;
+    for (double at = 12; at + length < whole; at += 10) {
+        int n = 0;
+        for (double along = at; along < at + length; along += 10) {
+            double x = x1 + along * ux + 10 * uy, y = y1 + along * uy - 10 * ux;
+            n += n_overlaps(p, &(struct box){x - 7, y - 7, x + 7, y + 7});
+        }
+        if (n < fewest) {
+            fewest = n;
+            best = at;
+        }
     }
-    if (!is_first)
+    if (best < 0)
         return;
+    fprintf(p->out, "<text transform=\"translate(%.1f %.1f) rotate(%.2f)\" font-size=\"11\">", x1 + best * ux + 7 * uy,
+            y1 + best * uy - 7 * ux, atan2(uy, ux) * 180 / M_PI);
+    write_text(p->out, roof->bytes_label);
+    fputs("</text>\n", p->out);
+    for (double along = best; along < best + length; along += 8) {
+        double x = x1 + along * ux + 10 * uy, y = y1 + along * uy - 10 * ux;
+        reserve(p, (struct box){x - 7, y - 7, x + 7, y + 7});
+    }
+}
+
+static void label_roofs(struct plot *p)
+{
+    const struct assay_roofline_roof *roof = &p->r->roofs[0];
+    double x = x_of(p, roof->flops / roof->bytes);
     char text[64];
-    snprintf(text, sizeof text, "ridge %.3g FLOP/byte", ridge);
-    draw_line(p, x2, y2, x2, BOTTOM, "stroke=\"#8a8a8a\" stroke-width=\"1\" stroke-dasharray=\"2 4\"");
-    write_label(p->out, x2 + 5, BOTTOM - 8, "font-size=\"11\" fill=\"#555555\"", text);
-    reserve(p, (struct box){x2, BOTTOM - 20, x2 + 10 + text_width(text, 11), BOTTOM});
+    snprintf(text, sizeof text, "ridge: %.3g FLOP/byte", roof->flops / roof->bytes);
+    bool is_left = x + 10 + text_width(text, 11) > RIGHT;
+    write_label(p->out, is_left ? x - 5 : x + 5, BOTTOM - 8,
+                is_left ? "font-size=\"11\" fill=\"#555555\" text-anchor=\"end\"" : "font-size=\"11\" fill=\"#555555\"", text);
+    double left = is_left ? x - 10 - text_width(text, 11) : x;
+    reserve(p, (struct box){left, BOTTOM - 20, left + 10 + text_width(text, 11), BOTTOM});
+    for (size_t i = 0; i < p->r->n_roofs; i++)
+        label_flat(p, &p->r->roofs[i], i == 0 ? ink : grey);
+    label_slope(p, roof);
 }
 
 /* ---- points */
@@ -217,7 +277,7 @@ static double radius_of(const struct assay_roofline_point *point)
 {
     switch (point->kind) {
     case ASSAY_ROOFLINE_OP:
-        return 4 + 20 * sqrt(fmin(fmax(point->share, 0), 1));
+        return 4 + 16 * sqrt(fmin(fmax(point->share, 0), 1));
     case ASSAY_ROOFLINE_NODE:
         return 2.2;
     default:
@@ -253,11 +313,6 @@ static void draw_mark(const struct plot *p, const struct assay_roofline_point *p
     }
 }
 
-static bool overlap(const struct box *a, const struct box *b)
-{
-    return a->left < b->right && b->left < a->right && a->top < b->bottom && b->top < a->bottom;
-}
-
 /* Whether the first roof runs through a box: its curve is looked at every few pixels. */
 static bool crosses_roof(const struct plot *p, const struct box *box)
 {
@@ -275,10 +330,7 @@ static bool is_free(const struct plot *p, const struct box *box)
 {
     if (box->left < LEFT + 2 || box->right > RIGHT - 2 || box->top < TOP + 2 || box->bottom > BOTTOM - 2 || crosses_roof(p, box))
         return false;
-    for (int i = 0; i < p->n_boxes; i++)
-        if (overlap(&p->boxes[i], box))
-            return false;
-    return true;
+    return n_overlaps(p, box) == 0;
 }
 
 /* The nearest free place around a mark, below the roof before above it; the label is left out where there is none (the legend
@@ -308,6 +360,9 @@ static void draw_point_label(struct plot *p, const struct assay_roofline_point *
         }
 }
 
+/* Kinds of op that are neither much work nor much time are in the legend alone. */
+static bool is_heavy(const struct assay_roofline_point *point) { return point->share >= 0.01 || point->time_share >= 0.01; }
+
 static void draw_points(struct plot *p, enum assay_roofline_kind kind, bool labels)
 {
     for (size_t i = 0; i < p->r->n_points; i++) {
@@ -319,7 +374,7 @@ static void draw_points(struct plot *p, enum assay_roofline_kind kind, bool labe
             continue;
         if (!labels)
             draw_mark(p, point, x, y);
-        else if (point->label && *point->label)
+        else if (point->label && *point->label && (kind != ASSAY_ROOFLINE_OP || is_heavy(point)))
             draw_point_label(p, point, x, y);
         if (!labels)
             reserve(p, (struct box){x - r, y - r, x + r, y + r});
@@ -335,36 +390,72 @@ static double legend_row(const struct plot *p, const struct assay_roofline_point
     return y + 20;
 }
 
+static const char *percent(double share, char text[16])
+{
+    snprintf(text, 16, share < 0.001 ? "<0.1" : "%.1f", 100 * share);
+    return text;
+}
+
+static const double column_ends[] = {LEGEND + 158, LEGEND + 196, LEGEND + 240};
+
+/* Name, share of FLOPs, share of time, intensity: right-aligned numbers. */
+static void draw_op_row(const struct plot *p, const struct assay_roofline_point *point, double y)
+{
+    char name[24], cells[3][16];
+    struct assay_roofline_point small = *point;
+    small.share = 0.04;
+    draw_mark(p, &small, LEGEND + 8, y - 4);
+    snprintf(name, sizeof name, strlen(point->label) > 19 ? "%.17s…" : "%s", point->label);
+    write_label(p->out, LEGEND + 20, y, "font-size=\"10\"", name);
+    percent(point->share, cells[0]);
+    percent(point->time_share, cells[1]);
+    snprintf(cells[2], sizeof cells[2], "%.3g", point->intensity);
+    for (int i = 0; i < 3; i++)
+        write_label(p->out, column_ends[i], y, "font-size=\"11\" text-anchor=\"end\"", cells[i]);
+}
+
 static void draw_legend(const struct plot *p)
 {
-    static const struct assay_roofline_point model = {.kind = ASSAY_ROOFLINE_MODEL}, node = {.kind = ASSAY_ROOFLINE_NODE},
-                                             measured = {.kind = ASSAY_ROOFLINE_MEASURED};
-    double y = TOP + 12;
+    static const struct assay_roofline_point model = {.kind = ASSAY_ROOFLINE_MODEL}, node = {.kind = ASSAY_ROOFLINE_NODE};
+    static const char *const heads[] = {"FLOPs %", "time %", "FLOP/B"};
+    double y = legend_row(p, &model, TOP + 12, "whole model, predicted bound");
     bool has_measured = false, has_node = false;
-    char text[128];
     for (size_t i = 0; i < p->r->n_points; i++) {
-        has_measured |= p->r->points[i].kind == ASSAY_ROOFLINE_MEASURED && is_drawn(&p->r->points[i]);
-        has_node |= p->r->points[i].kind == ASSAY_ROOFLINE_NODE && is_drawn(&p->r->points[i]);
-    }
-    y = legend_row(p, &model, y, "whole model, predicted bound");
-    if (has_measured)
-        y = legend_row(p, &measured, y, "whole model, measured");
-    else
-        write_label(p->out, LEGEND + 24, y, "font-size=\"11\" fill=\"#555555\"", "not measured here yet"), y += 20;
-    if (has_node)
-        y = legend_row(p, &node, y, "a node, on the roof");
-    y += 10;
-    write_label(p->out, LEGEND, y, "font-size=\"11\" font-weight=\"bold\"", "Ops (circle: share of FLOPs)");
-    y += 22;
-    for (size_t i = 0; i < p->r->n_points && y < BOTTOM; i++) {
         const struct assay_roofline_point *point = &p->r->points[i];
-        if (point->kind != ASSAY_ROOFLINE_OP || !is_drawn(point))
+        has_node |= point->kind == ASSAY_ROOFLINE_NODE && is_drawn(point);
+        if (point->kind != ASSAY_ROOFLINE_MEASURED || !is_drawn(point))
             continue;
-        struct assay_roofline_point small = *point;
-        small.share = 0.04;
-        snprintf(text, sizeof text, "%.40s  %.1f %%, %.3g FLOP/byte", point->label, 100 * point->share, point->intensity);
-        y = legend_row(p, &small, y, text);
+        has_measured = true;
+        y = legend_row(p, point, y, point->detail ? point->detail : "measured");
+        if (point->date && *point->date) {
+            char text[64];
+            snprintf(text, sizeof text, "measured %s", point->date);
+            write_label(p->out, LEGEND + 24, y - 5, "font-size=\"10\" fill=\"#555555\"", text);
+            y += 12;
+        }
     }
+    if (!has_measured) {
+        write_label(p->out, LEGEND + 24, y, "font-size=\"11\" fill=\"#555555\"", "(no measured row of it here)");
+        y += 20;
+    }
+    if (has_node)
+        y = legend_row(p, &node, y, "a node of its op's colour");
+    y += 14;
+    write_label(p->out, LEGEND, y, "font-size=\"11\" font-weight=\"bold\"", "Ops, by predicted bound");
+    y += 18;
+    for (int i = 0; i < 3; i++)
+        write_label(p->out,
+                    LEGEND + 146 +
+                        (i == 1   ? 42
+                         : i == 2 ? 88
+                                  : 0),
+                    y, "font-size=\"10\" fill=\"#555555\" text-anchor=\"end\"", heads[i]);
+    y += 20;
+    for (size_t i = 0; i < p->r->n_points && y < BOTTOM; i++)
+        if (p->r->points[i].kind == ASSAY_ROOFLINE_OP && is_drawn(&p->r->points[i])) {
+            draw_op_row(p, &p->r->points[i], y);
+            y += 20;
+        }
 }
 
 char *assay_roofline_svg(const struct assay_roofline *roofline)
@@ -377,15 +468,13 @@ char *assay_roofline_svg(const struct assay_roofline *roofline)
     draw_frame(&p);
     for (size_t i = roofline->n_roofs; i-- > 0;)
         draw_roof(&p, &roofline->roofs[i], i == 0);
-    for (int labels = 0; labels < 2; labels++) {
-        if (!labels)
-            draw_points(&p, ASSAY_ROOFLINE_OP, false);
-        if (!labels)
-            draw_points(&p, ASSAY_ROOFLINE_NODE, false);
-        draw_points(&p, ASSAY_ROOFLINE_MEASURED, labels);
-        draw_points(&p, ASSAY_ROOFLINE_MODEL, labels);
-    }
-    draw_points(&p, ASSAY_ROOFLINE_OP, true);
+    static const enum assay_roofline_kind order[] = {ASSAY_ROOFLINE_OP, ASSAY_ROOFLINE_NODE, ASSAY_ROOFLINE_MEASURED,
+                                                     ASSAY_ROOFLINE_MODEL};
+    for (size_t i = 0; i < ASSAY_COUNT(order); i++)
+        draw_points(&p, order[i], false);
+    label_roofs(&p);
+    for (size_t i = ASSAY_COUNT(order); i-- > 0;)
+        draw_points(&p, order[i], true);
     draw_legend(&p);
     fputs("</svg>\n", p.out);
     ASSAY_ASSERT(fclose(p.out) == 0);

@@ -29,10 +29,12 @@ enum assay_roofline_kind {
 struct assay_roofline_point {
     enum assay_roofline_kind kind;
     const char *label;
-    double intensity; /* FLOP/byte, > 0 */
-    double rate;      /* FLOP/s, > 0; of OP and NODE ignored */
-    double share;     /* of the model's FLOPs, OP only */
-    int colour;       /* OP and NODE: those of one number look alike */
+    const char *detail, *date; /* of MEASURED: what the legend says of it, and when; may be NULL */
+    double intensity;          /* FLOP/byte, > 0 */
+    double rate;               /* FLOP/s, > 0; of OP and NODE ignored */
+    double share;              /* of the model's FLOPs, OP only */
+    double time_share;         /* of its time under the roof, OP only */
+    int colour;                /* OP and NODE: those of one number look alike */
 };
 
 struct assay_roofline {
