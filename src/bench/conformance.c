@@ -149,7 +149,14 @@ static enum assay_status take_inputs(const struct session *s, struct assay_error
         const struct assay_tensor *found = assay_safetensors_find(&s->files->in, full);
         if (!found)
             return assay_error_set(err, ASSAY_INVALID, "inputs.safetensors has no '%s', which the model needs", full);
+        enum assay_dtype given = found->type.dtype, declared = graph->values[graph->inputs[i]].type.dtype;
         assay_tensor_borrow(&s->inputs[i], &found->type, found->data);
+        /* PyTorch takes masks and token ids of any integer type, and of booleans. */
+        if (given != declared && !assay_dtype_is_float(given) && !assay_dtype_is_float(declared)) {
+            enum assay_status st = assay_tensor_convert(&s->inputs[i], found, declared, err);
+            if (st)
+                return st;
+        }
     }
     return ASSAY_OK;
 }
