@@ -79,14 +79,14 @@ static double rate_of(const struct plot *p, const struct assay_roofline_point *p
     return is_bound ? bound(&p->r->roofs[0], point->intensity) : point->rate;
 }
 
-/* From a decade below what matters to one above the ridge. */
+/* From a decade below what matters to room for labels above the ridge. */
 static void find_scales(struct plot *p)
 {
     double low = INFINITY, high = 0, y_low = INFINITY, y_high = 0;
     for (size_t i = 0; i < p->r->n_roofs; i++) {
         double ridge = p->r->roofs[i].flops / p->r->roofs[i].bytes;
         low = fmin(low, ridge / 10);
-        high = fmax(high, ridge * 10);
+        high = fmax(high, ridge * 30);
         y_high = fmax(y_high, p->r->roofs[i].flops);
     }
     for (size_t i = 0; i < p->r->n_points; i++) {
@@ -200,6 +200,19 @@ static int n_overlaps(const struct plot *p, const struct box *box)
     return n;
 }
 
+/* Whether a roof runs through a box: its curve is looked at every few pixels. */
+static bool crosses_roof(const struct plot *p, const struct box *box)
+{
+    for (size_t i = 0; i < p->r->n_roofs; i++)
+        for (double x = box->left; x <= box->right; x += 4) {
+            double intensity = pow(10, p->x_low + (x - LEFT) / (RIGHT - LEFT) * (p->x_high - p->x_low));
+            double y = y_of(p, bound(&p->r->roofs[i], intensity));
+            if (y > box->top - 2 && y < box->bottom + 2)
+                return true;
+        }
+    return false;
+}
+
 /* On the flat part: where it covers least, close to the line before farther off, from its right end to the ridge. */
 static void label_flat(struct plot *p, const struct assay_roofline_roof *roof, const char *colour)
 {
@@ -211,7 +224,8 @@ static void label_flat(struct plot *p, const struct assay_roofline_roof *roof, c
     for (size_t level = 0; level < ASSAY_COUNT(levels); level++)
         for (double x = RIGHT - 6 - width; x >= left_end; x -= 10) {
             double at = y + levels[level];
-            int n = n_overlaps(p, &(struct box){x, at - 10, x + width, at + 3});
+            struct box box = {x, at - 10, x + width, at + 3};
+            int n = n_overlaps(p, &box) + crosses_roof(p, &box);
             if (n >= fewest || at < TOP + 12)
                 continue;
             fewest = n;
@@ -313,19 +327,6 @@ static void draw_mark(const struct plot *p, const struct assay_roofline_point *p
     }
 }
 
-/* Whether the first roof runs through a box: its curve is looked at every few pixels. */
-static bool crosses_roof(const struct plot *p, const struct box *box)
-{
-    for (size_t i = 0; i < p->r->n_roofs; i++)
-        for (double x = box->left; x <= box->right; x += 4) {
-            double intensity = pow(10, p->x_low + (x - LEFT) / (RIGHT - LEFT) * (p->x_high - p->x_low));
-            double y = y_of(p, bound(&p->r->roofs[i], intensity));
-            if (y > box->top - 2 && y < box->bottom + 2)
-                return true;
-        }
-    return false;
-}
-
 static bool is_free(const struct plot *p, const struct box *box)
 {
     if (box->left < LEFT + 2 || box->right > RIGHT - 2 || box->top < TOP + 2 || box->bottom > BOTTOM - 2 || crosses_roof(p, box))
@@ -417,7 +418,7 @@ static void draw_op_row(const struct plot *p, const struct assay_roofline_point 
 static void draw_legend(const struct plot *p)
 {
     static const struct assay_roofline_point model = {.kind = ASSAY_ROOFLINE_MODEL}, node = {.kind = ASSAY_ROOFLINE_NODE};
-    static const char *const heads[] = {"FLOPs %", "time %", "FLOP/B"};
+    static const char *const heads[] = {"FLOP %", "time %", "FLOP/B"};
     double y = legend_row(p, &model, TOP + 12, "whole model, predicted bound");
     bool has_measured = false, has_node = false;
     for (size_t i = 0; i < p->r->n_points; i++) {
@@ -444,12 +445,7 @@ static void draw_legend(const struct plot *p)
     write_label(p->out, LEGEND, y, "font-size=\"11\" font-weight=\"bold\"", "Ops, by predicted bound");
     y += 18;
     for (int i = 0; i < 3; i++)
-        write_label(p->out,
-                    LEGEND + 146 +
-                        (i == 1   ? 42
-                         : i == 2 ? 88
-                                  : 0),
-                    y, "font-size=\"10\" fill=\"#555555\" text-anchor=\"end\"", heads[i]);
+        write_label(p->out, column_ends[i], y, "font-size=\"10\" fill=\"#555555\" text-anchor=\"end\"", heads[i]);
     y += 20;
     for (size_t i = 0; i < p->r->n_points && y < BOTTOM; i++)
         if (p->r->points[i].kind == ASSAY_ROOFLINE_OP && is_drawn(&p->r->points[i])) {
