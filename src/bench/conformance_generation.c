@@ -154,26 +154,36 @@ static int64_t beams_of(const struct assay_conformance_folder *folder, const cha
     return n > 0 ? n : USUAL_BEAMS;
 }
 
-static bool takes(const struct assay_generator *generator, const char *name)
+/* own: the inputs are the set's own, so that a decoder's prompt among them is meant. */
+static bool takes(const struct assay_generator *generator, const char *name, bool own)
 {
     const struct assay_graph *encode = assay_generator_graph(generator, ASSAY_PHASE_ENCODE);
     for (int i = 0; encode && i < encode->n_inputs; i++)
         if (strcmp(encode->values[encode->inputs[i]].name, name) == 0)
             return true;
+    if (assay_generator_info(generator)->generation.start_token >= 0)
+        return own && (strcmp(name, "decoder_input_ids") == 0 || strcmp(name, "decoder_attention_mask") == 0);
     return !encode && (strcmp(name, "input_ids") == 0 || strcmp(name, "attention_mask") == 0);
 }
 
-/* Inputs of another set are those of a run that need not be one of generation: what that does not take is left. */
+/* What generation does not take is left, and told in a note: position_ids follow from the mask, and another set's inputs are
+ * those of a run of the whole. */
 static struct assay_request_input *take_inputs(const struct assay_conformance_folder *folder, const char *set, bool own,
-                                               const struct assay_generator *generator, struct assay_arena *arena, size_t *n)
+                                               const struct assay_generator *generator, struct assay_arena *arena, size_t *n,
+                                               const char **note)
 {
     struct assay_request_input *inputs = assay_arena_array(arena, folder->in.n + 1, sizeof *inputs);
     *n = 0;
+    *note = "";
     for (size_t i = 0; i < folder->in.n; i++) {
         const struct assay_safetensors_entry *entry = &folder->in.entries[i];
         const char *name = assay_conformance_name_in(entry->name, set);
-        if (!assay_conformance_is_input_of(entry->name, set) || (!own && !takes(generator, name)))
+        if (!assay_conformance_is_input_of(entry->name, set))
             continue;
+        if (!takes(generator, name, own)) {
+            *note = assay_arena_printf(arena, "generation takes no '%s'", name);
+            continue;
+        }
         inputs[*n].name = name;
         assay_tensor_borrow(&inputs[(*n)++].tensor, &entry->tensor.type, entry->tensor.data);
     }
@@ -203,6 +213,7 @@ struct comparison {
     int64_t start_token, n_prompt;
     const struct assay_answer *answer;
     bool is_greedy;
+    const char *note; /* of its inputs; "" if there is none */
 };
 
 /* i64 [batch, prompt and new tokens]. */
@@ -261,7 +272,7 @@ static enum assay_status compare(const struct comparison *c, struct assay_error 
         const char *name = assay_conformance_name_in(entry->name, set);
         enum assay_status st = take_generated(c, name, &got, &local);
         if (!st && got.data)
-            st = assay_conformance_compare(c->result, c->arena, &measure, c->set, name, "", &got, &entry->tensor, &local);
+            st = assay_conformance_compare(c->result, c->arena, &measure, c->set, name, c->note, &got, &entry->tensor, &local);
         else if (!st)
             assay_conformance_skip(c->result, c->arena, c->set, name, &entry->tensor,
                                    "not compared: generation does not give it");
@@ -307,7 +318,7 @@ enum assay_status assay_conformance_generate(const struct assay_conformance_fold
     enum assay_status st = *generator ? ASSAY_OK : open_generator(folder->path, options, generator, err);
     if (st)
         return st;
-    request.inputs = take_inputs(folder, inputs, strcmp(inputs, set) == 0, *generator, arena, &request.n_inputs);
+    request.inputs = take_inputs(folder, inputs, strcmp(inputs, set) == 0, *generator, arena, &request.n_inputs, &c.note);
     request.beams = beams_of(folder, set, inputs);
     request.keep_logits = c.is_greedy = request.beams == 1;
     c.start_token = assay_generator_info(*generator)->generation.start_token;
