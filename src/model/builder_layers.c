@@ -234,7 +234,7 @@ static int grouped(struct assay_builder *b, struct b_attention *a)
 {
     int64_t per_group = a->heads / a->kv_heads, d = a->head_dim;
     int q = split_heads(b, a->q, a->kv_heads, per_group, d, B_LIST(0, 2, 3, 1, 4));
-    int k = b_unsqueeze(b, b_transpose(b, a->key, B_LIST(0, 1, 3, 2)), B_LIST(2)), v = b_unsqueeze(b, a->value, B_LIST(2));
+    int k = b_transpose(b, b_unsqueeze(b, a->key, B_LIST(2)), B_LIST(0, 1, 2, 4, 3)), v = b_unsqueeze(b, a->value, B_LIST(2));
     int scores = b_scale(b, b_matmul(b, q, k), a->scale);
     if (a->keep >= 0)
         scores = b_where(b, a->keep, scores, b_lowest(b));
