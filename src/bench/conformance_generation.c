@@ -172,7 +172,7 @@ static struct assay_request_input *take_inputs(const struct assay_conformance_fo
                                                const struct assay_generator *generator, struct assay_arena *arena, size_t *n,
                                                const char **note)
 {
-    struct assay_request_input *inputs = assay_arena_array(arena, folder->in.n + 1, sizeof *inputs);
+    struct assay_request_input *inputs = assay_arena_array(arena, folder->in.n + 2, sizeof *inputs);
     *n = 0;
     *note = "";
     for (size_t i = 0; i < folder->in.n; i++) {
@@ -188,6 +188,37 @@ static struct assay_request_input *take_inputs(const struct assay_conformance_fo
         assay_tensor_borrow(&inputs[(*n)++].tensor, &entry->tensor.type, entry->tensor.data);
     }
     return inputs;
+}
+
+static const struct assay_tensor *given(const struct assay_request_input *inputs, size_t n, const char *name)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(inputs[i].name, name) == 0)
+            return &inputs[i].tensor;
+    return NULL;
+}
+
+/* As Transformers does where no mask is given: tokens that are padding, and no end, are not looked at. `inputs` has room for one
+ * more; *mask is the caller's to release. */
+static enum assay_status mask_padding(const struct assay_generator *generator, struct assay_request_input *inputs, size_t *n,
+                                      struct assay_tensor *mask, struct assay_error *err)
+{
+    const struct assay_model_generation *generation = &assay_generator_info(generator)->generation;
+    const struct assay_tensor *ids = given(inputs, *n, "input_ids");
+    bool is_end = false;
+    for (int i = 0; i < generation->n_eos_tokens; i++)
+        is_end |= generation->eos_tokens[i] == generation->pad_token;
+    if (!ids || ids->type.dtype != ASSAY_I64 || is_end || generation->pad_token < 0 || given(inputs, *n, "attention_mask") ||
+        !takes(generator, "attention_mask", true))
+        return ASSAY_OK;
+    enum assay_status st = assay_tensor_alloc(mask, &ids->type, err);
+    if (st)
+        return st;
+    for (int64_t i = 0; i < assay_tensor_count(ids); i++)
+        ((int64_t *)mask->data)[i] = ((const int64_t *)ids->data)[i] != generation->pad_token;
+    inputs[*n].name = "attention_mask";
+    assay_tensor_borrow(&inputs[(*n)++].tensor, &mask->type, mask->data);
+    return ASSAY_OK;
 }
 
 static enum assay_status open_generator(const char *path, const struct assay_conformance_options *options,
@@ -290,9 +321,7 @@ static enum assay_status measure_prompt(struct comparison *c, const struct assay
                                         const struct assay_tensor *sequences, int64_t *n_new, struct assay_error *err)
 {
     const char *name = c->start_token < 0 ? "input_ids" : "decoder_input_ids";
-    for (size_t i = 0; i < request->n_inputs; i++)
-        if (strcmp(request->inputs[i].name, name) == 0)
-            c->prompt = &request->inputs[i].tensor;
+    c->prompt = given(request->inputs, request->n_inputs, name);
     if (c->prompt && (c->prompt->type.dtype != ASSAY_I64 || c->prompt->type.rank != 2))
         return assay_error_set(err, ASSAY_INVALID, "data set '%s': '%s' must be i64[batch,length]", c->set, name);
     c->n_prompt = c->prompt ? c->prompt->type.dims[1] : 1;
@@ -311,6 +340,7 @@ enum assay_status assay_conformance_generate(const struct assay_conformance_fold
 {
     const char *inputs = inputs_of(folder, set);
     struct assay_answer answer = {.batch = 0};
+    struct assay_tensor mask = {.data = NULL};
     struct comparison c = {.folder = folder, .set = set, .options = options, .arena = arena, .result = result, .answer = &answer};
     struct assay_request request = {.beams = 1};
     if (!inputs)
@@ -318,7 +348,9 @@ enum assay_status assay_conformance_generate(const struct assay_conformance_fold
     enum assay_status st = *generator ? ASSAY_OK : open_generator(folder->path, options, generator, err);
     if (st)
         return st;
-    request.inputs = take_inputs(folder, inputs, strcmp(inputs, set) == 0, *generator, arena, &request.n_inputs, &c.note);
+    struct assay_request_input *taken =
+        take_inputs(folder, inputs, strcmp(inputs, set) == 0, *generator, arena, &request.n_inputs, &c.note);
+    request.inputs = taken;
     request.beams = beams_of(folder, set, inputs);
     request.keep_logits = c.is_greedy = request.beams == 1;
     c.start_token = assay_generator_info(*generator)->generation.start_token;
@@ -328,9 +360,12 @@ enum assay_status assay_conformance_generate(const struct assay_conformance_fold
     if (request.beams > 1 && told > request.max_new_tokens && told <= MOST_NEW_TOKENS)
         request.max_new_tokens = told;
     if (!st)
+        st = mask_padding(*generator, taken, &request.n_inputs, &mask, err);
+    if (!st)
         st = assay_generator_run(*generator, &request, &answer, err);
     if (!st)
         st = compare(&c, err);
+    assay_tensor_release(&mask);
     assay_answer_release(&answer);
     return st;
 }
