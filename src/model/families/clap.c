@@ -147,9 +147,10 @@ static void read_audio(struct assay_config *c, struct audio *a)
     read_image(c, a);
     const char *fusion = c_text(c, "fusion_type", "");
     a->fusion_inner = a->first / c_size(c, "aff_block_r", 4);
-    /* Of the classifier and training, and what the outer config, the list of depths or its stages' sizes say. */
-    c_ignore(c, "hidden_size", "num_classes", "num_hidden_layers", "drop_path_rate", "projection_dim", "projection_hidden_act",
-             "tie_word_embeddings", NULL);
+    /* Of the classifier and training; what the outer config, the list of depths or its stages' sizes say; and of the first
+     * configs, what Transformers doesn't read. */
+    c_ignore(c, "enable_patch_fusion", "fusion_hidden_size", "fusion_num_hidden_layers", "hidden_size", "num_classes",
+             "num_hidden_layers", "drop_path_rate", "projection_dim", "projection_hidden_act", "tie_word_embeddings", NULL);
     if (a->mlp_ratio * (double)a->first < 1 || a->mlp_ratio > 1024)
         assay_config_fail(c, ASSAY_INVALID, "\"mlp_ratio\" is %g", a->mlp_ratio);
     if (a->has_fusion && strcmp(fusion, "channel_map") == 0)

@@ -123,8 +123,9 @@ static void read(struct assay_config *c, struct wav2vec2 *w, const struct assay_
     read_adapters(c, w, a);
     read_quantizer(c, w);
     read_tdnn(c, w, a);
-    /* Training, and the list's length again. */
-    c_ignore(c, "mask_time_length", "mask_time_min_masks", "mask_feature_length", "mask_feature_min_masks", "mask_channel_length",
+    /* Training, and the list's length again; and what the first configs have of fairseq. */
+    c_ignore(c, "freeze_feat_extract_train", "no_mask_channel_overlap", "no_mask_time_overlap", "mask_time_length",
+             "mask_time_min_masks", "mask_feature_length", "mask_feature_min_masks", "mask_channel_length",
              "mask_channel_min_space", "mask_channel_other", "mask_channel_prob", "mask_channel_selection", "mask_time_min_space",
              "mask_time_other", "mask_time_selection", "contrastive_logits_temperature", "diversity_loss_weight", "num_negatives",
              "ctc_loss_reduction", "ctc_zero_infinity", "num_feat_extract_layers", "tie_word_embeddings", NULL);
