@@ -463,6 +463,9 @@ static bool has_wide_inputs(const struct pass *p, int i)
     return true;
 }
 
+/* Probabilities may be smaller than any number of f16; their logits are cast as well as they. */
+static bool is_probability(const struct pass *p, int i) { return strcmp(p->graph->nodes[i]->type, "Sigmoid") == 0; }
+
 /* A Cast from bool or integer to f32 that is read low can make that at once. */
 static bool is_source(const struct pass *p, int i)
 {
@@ -484,7 +487,7 @@ static void correct(struct pass *p)
         if (p->steps[i].home == FLEXIBLE)
             move_home(p, i, is_read_only(p, i, LOW) ? LOW : WIDE);
         else if (p->steps[i].home == LOW && (kind == MOVE || kind == CHEAP) && !is_lookup(p, i) && is_read_only(p, i, WIDE) &&
-                 has_wide_inputs(p, i))
+                 (has_wide_inputs(p, i) || is_probability(p, i)))
             move_home(p, i, WIDE);
         else if (is_source(p, i) && is_read_only(p, i, LOW))
             move_home(p, i, LOW);

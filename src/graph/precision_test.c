@@ -255,6 +255,19 @@ ASSAY_TEST(an_epsilon_that_f16_does_not_have_stays_f32)
     assay_graph_close(graph);
 }
 
+ASSAY_TEST(probabilities_below_the_range_of_f16_are_told)
+{
+    struct assay_graph *graph = assay_graph_open("probabilities");
+    int x = testing_node(graph, "MatMul", NUMBERS(input(graph, "in"), matrix(graph, "w", -20, 0, 0, -20)), "x");
+    assay_graph_add_output(graph, testing_node(graph, "Sigmoid", NUMBERS(x), "y"));
+    set(graph, ASSAY_F16);
+    float inputs[1][4] = {{1, 1, 0, 1}}, result[4];
+    run(graph, 1, inputs, result);
+    CHECK_NEAR(result[0], 1 / (1 + exp(20)), 1e-14);
+    CHECK_INT(count(graph, "Cast"), 2);
+    assay_graph_close(graph);
+}
+
 ASSAY_TEST(a_weight_that_both_precisions_read_is_kept_in_both)
 {
     struct assay_graph *graph = assay_graph_open("tied");
@@ -531,6 +544,7 @@ ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(products_and_what_follows_run_low_and_the_inter
                 ASSAY_TEST_ENTRY(masks_make_no_nan_where_a_whole_row_is_masked),
                 ASSAY_TEST_ENTRY(weights_beyond_the_range_become_its_bounds_and_infinities_stay),
                 ASSAY_TEST_ENTRY(an_epsilon_that_f16_does_not_have_stays_f32),
+                ASSAY_TEST_ENTRY(probabilities_below_the_range_of_f16_are_told),
                 ASSAY_TEST_ENTRY(a_weight_that_both_precisions_read_is_kept_in_both),
                 ASSAY_TEST_ENTRY(an_embedding_is_stored_low_once_for_lookup_and_head),
                 ASSAY_TEST_ENTRY(angles_of_positions_are_computed_in_f32_and_their_tables_are_cast),
