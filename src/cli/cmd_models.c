@@ -94,6 +94,9 @@ static enum assay_status show(struct assay_cli *cli, const struct assay_models *
                                "the memory that %s needs is not known: give --shape INPUT=DIMS or --dim NAME=VALUE", only->name);
     if (assay_cli_flag(cli, "memory") && !only->status)
         return assay_models_print_memory(only, format, err);
+    bool is_readable = format == ASSAY_FORMAT_TABLE || format == ASSAY_FORMAT_MARKDOWN;
+    if (models->n == 1 && only->status && is_readable)
+        return ASSAY_OK; /* the sentence on stderr is all there is to say */
     return assay_models_print(models, err);
 }
 

@@ -121,18 +121,19 @@ static json_t *value_to_json(const struct assay_value *value)
 
 static void describe_interface(struct assay_models_item *model, const struct assay_graph *graph, struct assay_arena *arena)
 {
+    enum { MOST_INPUTS = 4 };
     model->inputs = json_array();
     model->outputs = json_array();
     model->inputs_text = "";
     for (int i = 0; i < graph->n_inputs; i++) {
         const struct assay_value *value = &graph->values[graph->inputs[i]];
         json_array_append_new(model->inputs, value_to_json(value));
-        if (i < 8)
+        if (i < MOST_INPUTS)
             model->inputs_text =
                 assay_arena_printf(arena, "%s%s%s %s", model->inputs_text, i ? ", " : "", value->name, type_text(value, arena));
     }
-    if (graph->n_inputs > 8)
-        model->inputs_text = assay_arena_printf(arena, "%s, and %d more", model->inputs_text, graph->n_inputs - 8);
+    if (graph->n_inputs > MOST_INPUTS)
+        model->inputs_text = assay_arena_printf(arena, "%s, and %d more", model->inputs_text, graph->n_inputs - MOST_INPUTS);
     for (int i = 0; i < graph->n_outputs; i++)
         json_array_append_new(model->outputs, value_to_json(&graph->values[graph->outputs[i]]));
 }
@@ -195,10 +196,7 @@ enum assay_status assay_models_open(const struct assay_cli *cli, const char *pat
         struct assay_error why = *err;
         return nearest ? assay_error_set(err, st, "%s (did you mean %s? --known lists all)", why.message, nearest) : st;
     }
-    if (how.phase != ASSAY_PHASE_WHOLE && !*info->family)
-        st = assay_error_set(err, ASSAY_INVALID,
-                             "%s is an ONNX file: it is what it is, and --phase is for models that Assay builds", path);
-    if (!st && precision && strcmp(precision, "f32") != 0)
+    if (precision && strcmp(precision, "f32") != 0)
         st = assay_graph_set_precision(*graph, assay_dtype_from_word(precision), err);
     if (st)
         assay_graph_close(*graph);

@@ -6,6 +6,7 @@
  */
 #include "model/guess.h"
 
+#include "model/family.h"
 #include "model/traits.h"
 #include "model/weights.h"
 
@@ -221,10 +222,25 @@ static void set_modality(struct assay_analysis *analysis, const char *modality, 
     analysis->modality_why = assay_arena_printf(&analysis->arena, "%s: %s", sure, why);
 }
 
-static void guess_modality(struct assay_analysis *analysis, const struct look *look)
+/* NULL if the name is none of ours. */
+static const struct assay_family *family_of(const char *name)
+{
+    for (int i = 0; name && assay_family_at(i); i++)
+        if (strcmp(assay_family_at(i)->name, name) == 0)
+            return assay_family_at(i);
+    return NULL;
+}
+
+static void guess_modality(struct assay_analysis *analysis, const struct look *look, const struct assay_graph *graph)
 {
     const struct assay_traits *t = &look->traits;
     struct assay_arena *arena = &analysis->arena;
+    const struct assay_family *stated = family_of(stated_family(graph));
+    if (stated) {
+        set_modality(analysis, stated->modality, "certain",
+                     assay_arena_printf(arena, "the file's metadata says that it is %s", stated->name));
+        return;
+    }
     bool text = t->bits & T(TOKENS), vision = t->bits & T(IMAGE), sound = t->sound_input || look->named_sound;
     sound |= !vision && t->bits & T(SPECTRAL);
     /* Speech recognition takes its own earlier words as tokens: what it is given is sound. */
@@ -260,5 +276,5 @@ void assay_guess(struct assay_analysis *analysis, const struct assay_graph *grap
     assay_weights_visit(graph, add_weight, &look);
     analysis->precision = guess_precision(&look, graph);
     guess_family(analysis, &look, graph);
-    guess_modality(analysis, &look);
+    guess_modality(analysis, &look, graph);
 }
