@@ -148,7 +148,7 @@ static void set_measuring(struct assay_case *c, const struct assay_spec *spec)
     c->warmup_time = or_default(spec->warmup_time, fmax(0.5, 0.25 * c->max_time));
     c->interval = or_default(spec->interval, 0.01);
     c->latency_bound = or_default(spec->latency_bound, 0);
-    c->time_limit = or_default(spec->time_limit, 60 + 4 * c->max_time);
+    c->time_limit = or_default(spec->time_limit, NAN); /* by the cost, where a person sets none */
     c->tolerance = or_default(spec->tolerance, 0);
     c->memory_limit = spec->memory_limit;
     c->check = !spec->no_check;
@@ -175,6 +175,14 @@ static enum assay_status set_options(struct assay_case *c, const struct assay_sp
     return ASSAY_OK;
 }
 
+/* Enough for what ends, by a wide margin: the reference, which the outputs are checked with, may need seconds for 1e9 FLOPs of
+ * decoding on a busy machine. */
+static double usual_time_limit(const struct assay_case *c)
+{
+    const double seconds_per_flop = 5e-9, day = 86400;
+    return fmin(day, 60 + 4 * c->max_time + (c->flops > 0 ? seconds_per_flop * c->flops : 0));
+}
+
 static void add_case(struct assay_plan *plan, const struct assay_case *c)
 {
     if (plan->n_cases == plan->room) {
@@ -182,7 +190,9 @@ static void add_case(struct assay_plan *plan, const struct assay_case *c)
         plan->cases = assay_arena_grow(&plan->arena, plan->cases, plan->n_cases, room, sizeof *plan->cases);
         plan->room = room;
     }
-    plan->cases[plan->n_cases++] = *c;
+    plan->cases[plan->n_cases] = *c;
+    plan->cases[plan->n_cases].time_limit = or_default(c->time_limit, usual_time_limit(c));
+    plan->n_cases++;
 }
 
 static const char *one_text[] = {""};
