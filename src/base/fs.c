@@ -75,6 +75,14 @@ void assay_map_release(struct assay_map *map)
     *map = (struct assay_map){0};
 }
 
+void assay_map_forget(const void *data, size_t size_bytes)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = ((uintptr_t)data + page - 1) / page * page;
+    uintptr_t end = ((uintptr_t)data + size_bytes) / page * page;
+    if (end > begin)
+        madvise((void *)begin, end - begin, MADV_DONTNEED);
+}
+
 enum assay_status assay_fs_read(const char *path, size_t limit_bytes, struct assay_arena *arena, char **text, size_t *size_bytes,
                                 struct assay_error *err)
 {

@@ -29,6 +29,8 @@ struct assay_map {
 };
 enum assay_status assay_map_open(struct assay_map *map, const char *path, struct assay_error *err);
 void assay_map_release(struct assay_map *map);
+/* These bytes of a map will hardly be read again: their pages leave this process, and come back from the file if they are. */
+void assay_map_forget(const void *data, size_t size_bytes);
 
 /* The whole file as text with a NUL after it, from the arena; ASSAY_INVALID above `limit_bytes`. Works on /proc and /sys too. */
 enum assay_status assay_fs_read(const char *path, size_t limit_bytes, struct assay_arena *arena, char **text, size_t *size_bytes,

@@ -18,7 +18,9 @@ enum assay_status assay_json_parse(const char *text, size_t size_bytes, const ch
         return ASSAY_OK;
     if (json_error_code(&error) == json_error_out_of_memory)
         return assay_error_set(err, ASSAY_NO_MEMORY, "%s: no memory to read this JSON", where);
-    return assay_error_set(err, ASSAY_INVALID, "%s: line %d, column %d: %s", where, error.line, error.column, error.text);
+    bool has_nul = json_error_code(&error) == json_error_null_character;
+    return assay_error_set(err, ASSAY_INVALID, "%s: line %d, column %d: %s", where, error.line, error.column,
+                           has_nul ? "a text holds the character \\u0000, which is not taken" : error.text);
 }
 
 enum assay_status assay_json_read(const char *path, json_t **value, struct assay_error *err)

@@ -121,6 +121,11 @@ enum assay_status assay_case_from_json(struct assay_case *c, const json_t *objec
     return st;
 }
 
+bool assay_case_converts(const struct assay_case *c)
+{
+    return c->precision && c->model_precision && strcmp(c->precision, c->model_precision) != 0;
+}
+
 /* ---- texts */
 
 static const char *dims_text(const struct assay_type *type, struct assay_arena *arena)
@@ -137,7 +142,7 @@ const char *assay_case_shape(const struct assay_case *c, struct assay_arena *are
     for (size_t i = 0; i < c->n_inputs; i++)
         text =
             assay_arena_printf(arena, "%s%s%s=%s", text, i ? " " : "", c->inputs[i].name, dims_text(&c->inputs[i].type, arena));
-    return text;
+    return c->new_tokens ? assay_arena_printf(arena, "%s new_tokens=%lld", text, (long long)c->new_tokens) : text;
 }
 
 const char *assay_case_inputs(const struct assay_case *c, struct assay_arena *arena)
@@ -205,6 +210,10 @@ const char *assay_case_command(const struct assay_case *c, struct assay_arena *a
         const char *kind = assay_arena_printf(arena, "%s=%s", in->name, in->kind);
         text = assay_arena_printf(arena, "%s --shape %s --input %s", text, quoted(arena, shape), quoted(arena, kind));
     }
+    if (assay_case_converts(c))
+        text = assay_arena_printf(arena, "%s --precision %s", text, c->precision);
+    if (c->new_tokens)
+        text = assay_arena_printf(arena, "%s --new-tokens %lld", text, (long long)c->new_tokens);
     if (c->isa && *c->isa)
         text = assay_arena_printf(arena, "%s --isa %s", text, quoted(arena, c->isa));
     if (c->ep_library)
@@ -227,8 +236,14 @@ const char *assay_case_command(const struct assay_case *c, struct assay_arena *a
 const char *assay_case_label(const struct assay_case *c, struct assay_arena *arena)
 {
     const char *scenario = strcmp(c->scenario, "single-stream") == 0 ? "" : c->scenario;
-    return assay_arena_printf(arena, "%s %s%s%s, batch %lld, %lld thread%s", c->model, c->platform, *scenario ? " " : "",
-                              scenario, (long long)c->batch, (long long)c->threads, c->threads == 1 ? "" : "s");
+    const char *text =
+        assay_arena_printf(arena, "%s %s%s%s, batch %lld, %lld thread%s", c->model, c->platform, *scenario ? " " : "", scenario,
+                           (long long)c->batch, (long long)c->threads, c->threads == 1 ? "" : "s");
+    if (assay_case_converts(c))
+        text = assay_arena_printf(arena, "%s, %s", text, c->precision);
+    if (c->new_tokens)
+        text = assay_arena_printf(arena, "%s, %lld new token%s", text, (long long)c->new_tokens, c->new_tokens == 1 ? "" : "s");
+    return text;
 }
 
 void assay_case_fill_row(const struct assay_case *c, const char *host, struct assay_row *row)
@@ -250,6 +265,8 @@ void assay_case_fill_row(const struct assay_case *c, const char *host, struct as
     assay_row_set_int(row, ASSAY_ROW_batch, c->batch);
     assay_row_set_text(row, ASSAY_ROW_shape, assay_case_shape(c, arena));
     assay_row_set_int(row, ASSAY_ROW_threads, c->threads);
+    if (c->new_tokens)
+        assay_row_set_int(row, ASSAY_ROW_new_tokens, c->new_tokens);
     assay_row_set_text(row, ASSAY_ROW_isa, c->isa && *c->isa ? c->isa : NULL);
     assay_row_set_text(row, ASSAY_ROW_suite, c->suite);
     assay_row_set_text(row, ASSAY_ROW_inputs, assay_case_inputs(c, arena));

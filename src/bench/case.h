@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A case: one model × platform × mode × scenario × precision × batch × shape × threads, and how it is to be measured. The plan
- * makes it, the parent sends it as JSON to a child process, the child measures it.
+ * A case: one model × platform × mode × scenario × precision × batch × shape × threads, and how it is to be measured: one forward
+ * pass a run, or, with new_tokens, one whole request that generates as many. The plan makes it, the parent sends it as JSON to a
+ * child process, the child measures it.
  *
  * ASSAY_CASE_FIELDS is the one list of its plain members: it makes the struct and both directions of the JSON.
  * Ownership: all of a case lives in the arena it was made with.
@@ -23,10 +24,16 @@
     X(TEXT, family)                                                                                                              \
     X(TEXT, modality)                                                                                                            \
     X(TEXT, weights)                                                                                                             \
+    X(TEXT, model_precision) /* the file's own; converted where `precision` is another */                                        \
     X(TEXT, precision)                                                                                                           \
     X(INT, parameters)                                                                                                           \
     X(REAL, flops)                                                                                                               \
     X(REAL, bytes)                                                                                                               \
+    /* generation: tokens of each answer (0 = one forward pass) and of the prompt (-1 = it has none of its own); bytes of        \
+     * weights and cache that a step reads, in the middle of the answer */                                                       \
+    X(INT, new_tokens)                                                                                                           \
+    X(INT, prompt_tokens)                                                                                                        \
+    X(REAL, step_bytes)                                                                                                          \
     /* where and how */                                                                                                          \
     X(TEXT, platform)                                                                                                            \
     X(TEXT, mode)                                                                                                                \
@@ -72,7 +79,11 @@ struct assay_case {
     size_t n_inputs;
     struct assay_option *options; /* for the runtime */
     size_t n_options;
+    const struct assay_platform *found; /* what the plan found under `platform`; NULL in the child, which looks itself */
 };
+
+/* Whether the model is converted to another precision than its own. */
+bool assay_case_converts(const struct assay_case *c);
 
 /* New reference. */
 json_t *assay_case_to_json(const struct assay_case *c);
@@ -80,7 +91,8 @@ json_t *assay_case_to_json(const struct assay_case *c);
 enum assay_status assay_case_from_json(struct assay_case *c, const json_t *object, struct assay_arena *arena,
                                        struct assay_error *err);
 
-/* "x=1x3x640x640 sr=" in the order of the inputs, and "x=image sr=constant:16000 seed=1 philox4x32-10". */
+/* "x=1x3x640x640 sr=" in the order of the inputs, " new_tokens=32" after those of a request, and "x=image sr=constant:16000
+ * seed=1 philox4x32-10". */
 const char *assay_case_shape(const struct assay_case *c, struct assay_arena *arena);
 const char *assay_case_inputs(const struct assay_case *c, struct assay_arena *arena);
 /* Hash of what makes two measurements repetitions of one another: all that is asked for, and `host`; not how long it is measured.
@@ -88,7 +100,8 @@ const char *assay_case_inputs(const struct assay_case *c, struct assay_arena *ar
 const char *assay_case_id(const struct assay_case *c, const char *host, struct assay_arena *arena);
 /* The shell command that repeats it: "assay bench FILE --platform … ". */
 const char *assay_case_command(const struct assay_case *c, struct assay_arena *arena);
-/* "ppocr-det cpu/onnxruntime batch 8, 2 threads": for a person. */
+/* "ppocr-det cpu/onnxruntime, batch 8, 2 threads", then ", bf16" if that is not the file's and ", 32 new tokens": for a person.
+ */
 const char *assay_case_label(const struct assay_case *c, struct assay_arena *arena);
 /* The cells that follow from the case alone. */
 void assay_case_fill_row(const struct assay_case *c, const char *host, struct assay_row *row);

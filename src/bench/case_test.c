@@ -18,10 +18,14 @@ static struct assay_case sample(void)
         .family = "resnet",
         .modality = "vision",
         .weights = "file",
+        .model_precision = "f32",
         .precision = "f32",
         .parameters = 1234567890123,
         .flops = 1.5e9,
         .bytes = NAN,
+        .new_tokens = 0,
+        .prompt_tokens = -1,
+        .step_bytes = 1e6,
         .platform = "cpu/onnxruntime",
         .mode = "inference",
         .scenario = "single-stream",
@@ -121,6 +125,11 @@ ASSAY_TEST(shape_and_inputs_say_what_the_row_needs)
     CHECK_TEXT(assay_case_shape(&c, &arena), "x=2x3x8x8 sr=");
     CHECK_TEXT(assay_case_inputs(&c, &arena), "x=image sr=constant:16000 seed=9007199254740993 philox4x32-10");
     CHECK_TEXT(assay_case_label(&c, &arena), "it's cpu/onnxruntime, batch 2, 4 threads");
+    c.precision = "bf16";
+    c.new_tokens = 32;
+    CHECK_TEXT(assay_case_shape(&c, &arena), "x=2x3x8x8 sr= new_tokens=32");
+    CHECK_TEXT(assay_case_label(&c, &arena), "it's cpu/onnxruntime, batch 2, 4 threads, bf16, 32 new tokens");
+    c = sample();
     c.scenario = "server";
     c.threads = 1;
     CHECK_TEXT(assay_case_label(&c, &arena), "it's cpu/onnxruntime server, batch 2, 1 thread");
@@ -152,6 +161,7 @@ ASSAY_TEST(the_id_tells_what_is_asked_apart_and_not_how_long_it_is_measured)
     DIFFERS(mode = "training");
     DIFFERS(scenario = "offline");
     DIFFERS(precision = "f16");
+    DIFFERS(new_tokens = 8);
     DIFFERS(isa = "avx2");
     DIFFERS(ep_library = "x.so");
     DIFFERS(batch = 3);
@@ -177,11 +187,13 @@ ASSAY_TEST(the_shell_reads_the_command_back_word_for_word)
     int n = 0;
     static const char *const wanted[] = {"assay", "bench", "/models/a b/it's.onnx", "--platform", "cpu/onnxruntime"};
     assay_arena_init(&arena);
+    c.precision = "f16";
+    c.new_tokens = 8;
     c.isa = "$(rm -rf x) `y` \"z\" *";
     const char *command = assay_arena_printf(&arena, "printf '%%s\\n' %s", assay_case_command(&c, &arena));
     FILE *shell = popen(command, "r");
     CHECK(shell);
-    bool isa = false, option = false, shape = false;
+    bool isa = false, option = false, shape = false, precision = false, tokens = false;
     while (fgets(line, sizeof line, shell)) {
         line[strcspn(line, "\n")] = 0;
         if (n < 5)
@@ -190,9 +202,11 @@ ASSAY_TEST(the_shell_reads_the_command_back_word_for_word)
         isa |= strcmp(line, c.isa) == 0;
         option |= strcmp(line, "ep.y=it's") == 0;
         shape |= strcmp(line, "x=2x3x8x8") == 0;
+        precision |= strcmp(line, "f16") == 0;
+        tokens |= strcmp(line, "8") == 0;
     }
     CHECK_INT(pclose(shell), 0);
-    CHECK(isa && option && shape);
+    CHECK(isa && option && shape && precision && tokens);
     assay_arena_release(&arena);
 }
 
@@ -209,6 +223,10 @@ ASSAY_TEST(the_row_gets_the_cells_of_the_case)
     CHECK_TEXT(assay_row_text(&row, ASSAY_ROW_shape, ""), "x=2x3x8x8 sr=");
     CHECK_TEXT(assay_row_text(&row, ASSAY_ROW_suite, ""), "first");
     CHECK(row.cells[ASSAY_ROW_repro_command].set);
+    CHECK(!row.cells[ASSAY_ROW_new_tokens].set); /* one forward pass */
+    c.new_tokens = 5;
+    assay_case_fill_row(&c, "host", &row);
+    CHECK_INT(assay_row_int(&row, ASSAY_ROW_new_tokens, 0), 5);
     assay_row_release(&row);
 }
 

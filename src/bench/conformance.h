@@ -8,6 +8,14 @@
  *   Transformers'  config.json, model.safetensors, inputs.safetensors, outputs.safetensors: further data sets of other lengths
  *                  stand beside under a prefix ("leftpad.input_ids"); outputs that the model doesn't give are noted
  *
+ * A data set of Transformers' layout whose outputs have "SET.sequences" is one of generation (generation.h): from its inputs, or
+ * where it has none those of the longest set that its name begins with ("generate_beam": "generate"), as many tokens are made as
+ * the sequences have behind their prompt. Compared are sequences (exactly; prompt, or start token, and new tokens), logits
+ * [batch, new tokens, vocabulary], and sequences_scores. A set with "beam" in its name is a beam search: of as many beams as
+ * meta.json says under info.SET.beams, the number behind that word ("generate_beam4"), info.INPUTS.beams, or 3; of
+ * info.INPUTS.new_tokens at most, if meta.json says it. One with sequences_scores is a beam search as well, any other is greedy.
+ * Where the inputs have no attention_mask, padding tokens that are no end are masked.
+ *
  * In the first two an element is right if |got - wanted| <= atol + rtol * |wanted|, as in ONNX's own backend test; what is no
  * float must be equal, and a bf16 may always be one unit in the last place off (rtol is at least 1/128 there). Outputs that
  * depend on random numbers are compared in dtype and shape only, and say so.

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/test.h"
+#include "bench/generation.h"
 #include "graph/onnx.h"
 #include "model/safetensors.h"
 #include "runtime/registry.h"
@@ -135,6 +136,141 @@ ASSAY_TEST(random_outputs_are_compared_in_type_alone)
     leave(&p);
 }
 
+/* ---- generation: a folder of Transformers' layout whose sequences were made by the generator itself, then falsified */
+
+static const char small_gpt2[] =
+    "{\"model_type\": \"gpt2\", \"architectures\": [\"GPT2LMHeadModel\"], \"vocab_size\": 17, \"n_embd\": 8, \"n_layer\": 1, "
+    "\"n_head\": 2, \"n_positions\": 32, \"eos_token_id\": null, \"bos_token_id\": null}";
+
+enum { PROMPT = 3, NEW = 4, VOCABULARY = 17 };
+
+static struct assay_tensor table(const int64_t *values, int64_t n)
+{
+    struct assay_type type = assay_type_make(ASSAY_I64, 2, (const int64_t[]){1, n});
+    struct assay_tensor tensor;
+    assay_tensor_borrow(&tensor, &type, values);
+    return tensor;
+}
+
+static const int64_t prompt[PROMPT] = {3, 1, 4};
+
+/* What the model of the folder generates. */
+static void generate(const struct place *p, const char *folder, int64_t beams, struct assay_answer *answer)
+{
+    struct assay_generator_options options = {
+        .runtime = p->options.runtime, .compile = {.platform = &p->platform, .n_threads = 1, .isa = "", .optimization = 3}};
+    struct assay_request_input input = {"input_ids", table(prompt, PROMPT)};
+    struct assay_request request = {.inputs = &input, .n_inputs = 1, .max_new_tokens = NEW, .keep_logits = true, .beams = beams};
+    struct assay_generator *generator;
+    CHECK_OK(assay_generator_open(folder, &options, &generator, &err), err);
+    CHECK_OK(assay_generator_run(generator, &request, answer, &err), err);
+    assay_generator_close(generator);
+}
+
+/* As fixtures have them: greedy and by three beams from one prompt; sequences end with what `change` adds to the last token. */
+static const char *make_generation(struct place *p, int64_t change, float more_score)
+{
+    const char *folder = assay_path_join(&p->arena, p->folder, "gpt2");
+    struct assay_answer greedy = {.batch = 0}, beam = {.batch = 0};
+    int64_t sequences[2][PROMPT + NEW];
+    CHECK_OK(assay_fs_make_folder(folder, &err), err);
+    CHECK_OK(assay_fs_write(assay_path_join(&p->arena, folder, "config.json"), small_gpt2, sizeof small_gpt2 - 1, &err), err);
+    generate(p, folder, 1, &greedy);
+    generate(p, folder, 3, &beam);
+    for (int i = 0; i < 2; i++) {
+        memcpy(sequences[i], prompt, sizeof prompt);
+        memcpy(sequences[i] + PROMPT, i ? beam.tokens : greedy.tokens, NEW * sizeof **sequences);
+    }
+    sequences[0][PROMPT + NEW - 1] += change;
+    float score = (float)beam.scores[0] + more_score;
+    struct assay_type type = assay_type_make(ASSAY_F32, 3, (const int64_t[]){1, NEW, VOCABULARY});
+    struct assay_tensor logits;
+    assay_tensor_borrow(&logits, &type, greedy.logits);
+    struct assay_safetensors_entry in_entries[] = {{"generate.input_ids", table(prompt, PROMPT)}},
+                                   out_entries[] = {{"generate.logits", logits},
+                                                    {"generate.sequences", table(sequences[0], PROMPT + NEW)},
+                                                    {"generate_beam.sequences", table(sequences[1], PROMPT + NEW)},
+                                                    {"generate_beam.sequences_scores", tensor_of(&score, 1)},
+                                                    {"generate_beam.beam_indices", tensor_of(&score, 1)},
+                                                    {"loss", tensor_of(&score, 1)}};
+    CHECK_OK(assay_safetensors_write(assay_path_join(&p->arena, folder, "inputs.safetensors"), in_entries, 1, NULL, 0, &err),
+             err);
+    CHECK_OK(assay_safetensors_write(assay_path_join(&p->arena, folder, "outputs.safetensors"), out_entries,
+                                     ASSAY_COUNT(out_entries), NULL, 0, &err),
+             err);
+    assay_answer_release(&greedy);
+    assay_answer_release(&beam);
+    return folder;
+}
+
+static const struct assay_conformance_output *output_named(const struct assay_conformance_result *result, const char *set,
+                                                           const char *name)
+{
+    for (size_t i = 0; i < result->n_outputs; i++)
+        if (strcmp(result->outputs[i].set, set) == 0 && strcmp(result->outputs[i].name, name) == 0)
+            return &result->outputs[i];
+    CHECK(!"there is such an output");
+    return NULL;
+}
+
+ASSAY_TEST(generated_sequences_logits_and_scores_are_compared)
+{
+    struct place p;
+    struct assay_conformance_result result;
+    enter(&p);
+    p.options.tolerance = 2e-5;
+    assay_conformance_run(make_generation(&p, 0, 0), &p.options, &p.arena, &result);
+    CHECK_TEXT(result.reason, "");
+    CHECK_INT(result.status, ASSAY_OK);
+    CHECK_INT(result.n_outputs, 6);
+    CHECK(result.n_ops > 5);
+    CHECK_TEXT(output_named(&result, "generate", "logits")->note, "");
+    CHECK_TEXT(output_named(&result, "generate_beam", "sequences")->note, "");
+    CHECK_TEXT(output_named(&result, "generate_beam", "sequences_scores")->note, "");
+    CHECK_CONTAINS(output_named(&result, "generate_beam", "beam_indices")->note, "not compared");
+    CHECK_CONTAINS(output_named(&result, "", "loss")->note, "no inputs");
+    leave(&p);
+}
+
+ASSAY_TEST(one_other_token_or_score_is_a_mismatch)
+{
+    struct place p;
+    struct assay_conformance_result result;
+    enter(&p);
+    p.options.tolerance = 2e-5;
+    const char *folder = make_generation(&p, 1, 0);
+    assay_conformance_run(folder, &p.options, &p.arena, &result);
+    CHECK_INT(result.status, ASSAY_MISMATCH);
+    CHECK_CONTAINS(result.reason, "'sequences': 1 of 7");
+    CHECK_INT(output_named(&result, "generate", "sequences")->n_wrong, 1);
+    CHECK_INT(output_named(&result, "generate", "logits")->n_wrong, 0);
+    make_generation(&p, 0, 0.01f);
+    assay_conformance_run(folder, &p.options, &p.arena, &result);
+    CHECK_INT(result.status, ASSAY_MISMATCH);
+    CHECK_CONTAINS(result.reason, "sequences_scores");
+    leave(&p);
+}
+
+ASSAY_TEST(sequences_that_nothing_was_made_of_are_invalid)
+{
+    struct place p;
+    struct assay_conformance_result result;
+    enter(&p);
+    const char *folder = make_generation(&p, 0, 0);
+    struct assay_safetensors_entry alone = {"generate.sequences", table(prompt, PROMPT)},
+                                   other = {"else.sequences", table(prompt, PROMPT)};
+    const char *file = assay_path_join(&p.arena, folder, "outputs.safetensors");
+    CHECK_OK(assay_safetensors_write(file, &alone, 1, NULL, 0, &err), err);
+    assay_conformance_run(folder, &p.options, &p.arena, &result);
+    CHECK_INT(result.status, ASSAY_INVALID);
+    CHECK_CONTAINS(result.reason, "longer than their prompt");
+    CHECK_OK(assay_safetensors_write(file, &other, 1, NULL, 0, &err), err);
+    assay_conformance_run(folder, &p.options, &p.arena, &result);
+    CHECK_INT(result.status, ASSAY_INVALID);
+    CHECK_CONTAINS(result.reason, "else.sequences");
+    leave(&p);
+}
+
 /* ---- the worker: a runtime that does what the model's first input value says */
 
 enum { CRASH = 1, HANG, EAT };
@@ -261,4 +397,7 @@ ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(right_close_and_wrong_outputs_are_told_apart),
                 ASSAY_TEST_ENTRY(a_tensor_that_the_model_does_not_have_is_invalid),
                 ASSAY_TEST_ENTRY(random_outputs_are_compared_in_type_alone),
                 ASSAY_TEST_ENTRY(a_test_that_crashes_hangs_or_eats_memory_costs_itself_alone),
-                ASSAY_TEST_ENTRY(results_come_through_the_worker_as_they_are), ASSAY_TEST_ENTRY(a_stop_ends_the_list))
+                ASSAY_TEST_ENTRY(results_come_through_the_worker_as_they_are), ASSAY_TEST_ENTRY(a_stop_ends_the_list),
+                ASSAY_TEST_ENTRY(generated_sequences_logits_and_scores_are_compared),
+                ASSAY_TEST_ENTRY(one_other_token_or_score_is_a_mismatch),
+                ASSAY_TEST_ENTRY(sequences_that_nothing_was_made_of_are_invalid))

@@ -2,8 +2,8 @@
 /*
  * Whether a run's outputs were right: compared with those of the reference runtime on the same inputs.
  *
- * The reference is slow, so its outputs are kept in the cache folder under a hash of model, input types and input bytes (and of
- * Assay's version); the oldest go when there is more than 1 GiB of them.
+ * A model converted to another precision is compared with the original, so that the error tells what the precision costs. The
+ * reference's outputs are kept (reference_cache.h) under a hash of model, input types and input bytes.
  */
 #ifndef ASSAY_BENCH_CORRECTNESS_H
 #define ASSAY_BENCH_CORRECTNESS_H
@@ -22,12 +22,17 @@ struct assay_correctness {
     const char *worst; /* output with the largest max_rel */
 };
 
-/* Compares program's outputs of its last run (of a graph with states: of a first run, made here). ASSAY_MISMATCH with the output,
- * place and size of the difference; ASSAY_OK otherwise, also where a comparison is impossible (the reference does not support the
- * model, random ops): then checked is false and note says why. */
+/* Why a case's outputs are not compared, whatever the model; NULL if they are. */
+const char *assay_correctness_excuse(const struct assay_case *c, const struct assay_runtime *runtime);
+
+/* Compares program's outputs of its last run (of a graph with states: of a first run, made here). original: what the reference
+ * runs where that is not `graph`, NULL otherwise. ASSAY_MISMATCH with the output, place and size of the difference; ASSAY_OK
+ * otherwise, also where a comparison is impossible (the reference does not support the model, random ops): then checked is false
+ * and note says why. */
 enum assay_status assay_correctness_check(const struct assay_case *c, const struct assay_graph *graph,
-                                          const struct assay_tensor *inputs, const struct assay_runtime *runtime,
-                                          struct assay_program *program, struct assay_arena *arena,
-                                          struct assay_correctness *correctness, struct assay_error *err);
+                                          const struct assay_graph *original, const struct assay_tensor *inputs,
+                                          const struct assay_runtime *runtime, struct assay_program *program,
+                                          struct assay_arena *arena, struct assay_correctness *correctness,
+                                          struct assay_error *err);
 
 #endif

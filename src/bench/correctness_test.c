@@ -38,7 +38,7 @@ static void setup(struct fixture *f, struct assay_graph *graph, const char *plat
 
 static enum assay_status check(struct fixture *f)
 {
-    return assay_correctness_check(&f->c, f->graph, f->inputs, f->runtime, f->program, &f->arena, &f->k, &f->err);
+    return assay_correctness_check(&f->c, f->graph, NULL, f->inputs, f->runtime, f->program, &f->arena, &f->k, &f->err);
 }
 
 static void teardown(struct fixture *f)

@@ -27,9 +27,12 @@ struct assay_generator_options {
 /* ASSAY_UNSUPPORTED: the model generates nothing, or the runtime cannot run it. */
 enum assay_status assay_generator_open(const char *path, const struct assay_generator_options *options,
                                        struct assay_generator **generator, struct assay_error *err);
+/* The same of graphs that are there: the generator's from now on, also when this fails. encode NULL = there is none. */
+enum assay_status assay_generator_open_graphs(struct assay_graph *encode, struct assay_graph *decode,
+                                              const struct assay_model_info *info, const struct assay_generator_options *options,
+                                              struct assay_generator **generator, struct assay_error *err);
 void assay_generator_close(struct assay_generator *generator);
-/* The graph that a request's inputs are named after: the encode graph, or, without one, the decode graph, of which input_ids and
- * attention_mask are the request's. Borrowed. */
+/* The graph of a phase; NULL if the model has none such. Borrowed. */
 const struct assay_graph *assay_generator_graph(const struct assay_generator *generator, enum assay_model_phase phase);
 const struct assay_model_info *assay_generator_info(const struct assay_generator *generator);
 
@@ -38,6 +41,9 @@ struct assay_request_input {
     struct assay_tensor tensor; /* borrowed */
 };
 
+/* Inputs are those of the encode graph, or, without one, the decode graph's input_ids and attention_mask [batch, prompt]. A model
+ * with a start token begins with it alone, or with decoder_input_ids (and decoder_attention_mask) where the request has them.
+ * Masks may be missing: all ones. */
 struct assay_request {
     const struct assay_request_input *inputs; /* attention_mask may be missing: all ones */
     size_t n_inputs;
@@ -47,16 +53,16 @@ struct assay_request {
     int64_t beams; /* 0 or 1 = greedy; more: beam search as Transformers' (length penalty 1, no early stopping) */
 };
 
-/* From malloc; assay_answer_clear keeps the room for the next. */
+/* From malloc. Zeroed before the first run; the next may be given the same, and uses its room again. */
 struct assay_answer {
     int64_t batch, n_tokens, vocabulary;
-    int64_t *tokens; /* [batch, n_tokens], new ones only */
+    int64_t *tokens; /* [batch, n_tokens], new ones only; n_tokens < max_new_tokens where all rows ended before */
     float *logits;   /* [batch, n_tokens, vocabulary], if kept (greedy only) */
     double *scores;  /* [batch], of beam search: mean log probability; NULL for greedy */
-    /* Times of the steps in ns: [0] from the request to its first token (encode, prompt, choice), then each token's. [n_tokens]
-     */
+    /* Times of the steps in ns: [0] from the request to its first token (encode, prompt, choice), then each token's. [n_tokens];
+     * a beam search may have taken more steps than its best text has tokens. */
     double *step_ns;
-    int64_t room, logits_room;
+    int64_t room, logits_room; /* elements of tokens and step_ns, and of logits */
 };
 void assay_answer_release(struct assay_answer *answer);
 

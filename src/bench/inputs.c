@@ -30,6 +30,9 @@ static int64_t table_rows(const struct assay_graph *graph, int value)
 const char *assay_input_guess(const struct assay_graph *graph, int value, struct assay_arena *arena)
 {
     const struct assay_value *v = &graph->values[value];
+    const char *hint = assay_graph_metadata(graph, "assay.input.", v->name);
+    if (hint && strncmp(hint, "file", 4) != 0) /* no model chooses which files are read */
+        return assay_arena_strdup(arena, hint);
     if (v->type.dtype == ASSAY_BOOL || name_has(v->name, "mask"))
         return "mask";
     bool is_picture =
@@ -60,6 +63,7 @@ struct maker {
     struct assay_rng rng;
     int64_t n, last; /* elements; length of the last dimension */
     double number;   /* after the colon of the kind */
+    double second;   /* after another colon */
 };
 
 static void make_normal(struct maker *m)
@@ -78,6 +82,14 @@ static void make_tokens(struct maker *m)
 {
     for (int64_t i = 0; i < m->n; i++)
         assay_tensor_set_real(m->tensor, i, (double)assay_rng_below(&m->rng, (uint64_t)m->number));
+}
+
+static void make_prompt(struct maker *m)
+{
+    for (int64_t i = 0; i < m->n; i++) {
+        double token = (double)assay_rng_below(&m->rng, (uint64_t)m->number - 1);
+        assay_tensor_set_real(m->tensor, i, i % m->last == 0 ? m->second : token + (token >= m->second));
+    }
 }
 
 static void make_constant(struct maker *m)
@@ -138,15 +150,14 @@ static void make_audio(struct maker *m)
 static const struct input_kind {
     const char *name;
     void (*make)(struct maker *);
-    bool has_number; /* "name:NUMBER" */
-    double number;   /* otherwise */
+    int n_numbers; /* "name:NUMBER", "name:NUMBER:NUMBER" */
+    double number; /* otherwise */
     bool floats_only;
 } kinds[] = {
-    {"normal", make_normal, false, 0, true},     {"uniform", make_uniform, false, 0, true},
-    {"image", make_image, false, 0, false},      {"audio", make_audio, false, 0, true},
-    {"tokens", make_tokens, true, 0, false},     {"mask", make_constant, false, 1, false},
-    {"zeros", make_constant, false, 0, false},   {"ones", make_constant, false, 1, false},
-    {"constant", make_constant, true, 0, false}, {"range", make_range, false, 0, false},
+    {"normal", make_normal, 0, 0, true},      {"uniform", make_uniform, 0, 0, true}, {"image", make_image, 0, 0, false},
+    {"audio", make_audio, 0, 0, true},        {"tokens", make_tokens, 1, 0, false},  {"prompt", make_prompt, 2, 0, false},
+    {"mask", make_constant, 0, 1, false},     {"zeros", make_constant, 0, 0, false}, {"ones", make_constant, 0, 1, false},
+    {"constant", make_constant, 1, 0, false}, {"range", make_range, 0, 0, false},
 };
 
 static enum assay_status from_file(const struct assay_case_input *input, const char *path, struct assay_tensor *tensor,
@@ -176,18 +187,23 @@ enum assay_status assay_input_make(const struct assay_case_input *input, uint64_
     for (size_t i = 0; i < ASSAY_COUNT(kinds); i++)
         if (strlen(kinds[i].name) == length && strncmp(kinds[i].name, input->kind, length) == 0)
             kind = &kinds[i];
-    if (!kind || kind->has_number != (colon != NULL))
+    if (!kind || (kind->n_numbers > 0) != (colon != NULL))
         return assay_error_set(err, ASSAY_INVALID,
-                               "input '%s': '%s' is no kind of input; there are normal, uniform, image, audio, tokens:N, mask, "
-                               "zeros, ones, constant:X, range and file:PATH",
+                               "input '%s': '%s' is no kind of input; there are normal, uniform, image, audio, tokens:N, "
+                               "prompt:N:I, mask, zeros, ones, constant:X, range and file:PATH",
                                input->name, input->kind);
     struct maker m = {
         .tensor = tensor, .number = kind->number, .last = input->type.rank ? input->type.dims[input->type.rank - 1] : 1};
     if (colon) {
         char *end;
         m.number = strtod(colon + 1, &end);
-        if (*end || end == colon + 1 || !isfinite(m.number) ||
-            (kind->make == make_tokens && !(m.number >= 1 && m.number <= 0x1p53)))
+        bool fine = end != colon + 1 && isfinite(m.number);
+        if (fine && kind->n_numbers == 2) {
+            const char *second = *end == ':' ? end + 1 : "";
+            m.second = strtod(second, &end);
+            fine = end != second && m.second >= 0 && m.second < m.number && m.number >= 2;
+        }
+        if (!fine || *end || ((kind->make == make_tokens || kind->make == make_prompt) && !(m.number >= 1 && m.number <= 0x1p53)))
             return assay_error_set(err, ASSAY_INVALID, "input '%s': '%s' is no number that %s takes", input->name, colon + 1,
                                    kind->name);
     }

@@ -268,6 +268,42 @@ ASSAY_TEST(token_ids_stay_within_the_table_that_they_look_up)
     assay_graph_close(graph);
 }
 
+ASSAY_TEST(a_prompt_begins_with_its_image_and_has_no_other)
+{
+    enum { ROWS = 50, LENGTH = 20, IMAGE = 3, VOCABULARY = 7 };
+    bool seen[VOCABULARY] = {0};
+    struct assay_tensor t = made("x", "prompt:7:3", ASSAY_I64, 2, (const int64_t[]){ROWS, LENGTH}, 1);
+    const int64_t *ids = t.data;
+    for (int i = 0; i < ROWS * LENGTH; i++) {
+        CHECK(ids[i] >= 0 && ids[i] < VOCABULARY);
+        CHECK((ids[i] == IMAGE) == (i % LENGTH == 0));
+        seen[ids[i]] = true;
+    }
+    for (int i = 0; i < VOCABULARY; i++)
+        CHECK(seen[i]);
+    assay_tensor_release(&t);
+    refused("prompt:7", ASSAY_I64, "no number");
+    refused("prompt:7:7", ASSAY_I64, "no number");
+    refused("prompt:7:3:1", ASSAY_I64, "no number");
+    refused("prompt", ASSAY_I64, "no kind");
+    refused("tokens:7:3", ASSAY_I64, "no number");
+}
+
+ASSAY_TEST(a_graphs_hint_wins_over_what_an_input_looks_like)
+{
+    struct assay_graph *graph = assay_graph_open("g");
+    struct assay_arena arena;
+    struct assay_type type = assay_type_make(ASSAY_I64, 2, (const int64_t[]){1, 2});
+    assay_arena_init(&arena);
+    int value = assay_graph_add_value(graph, "image_sizes", &type), other = assay_graph_add_value(graph, "mask", &type);
+    assay_graph_add_metadata(graph, "assay.input.image_sizes", "constant:672");
+    assay_graph_add_metadata(graph, "assay.input.mask", "file:/etc/passwd");
+    CHECK_TEXT(assay_input_guess(graph, value, &arena), "constant:672");
+    CHECK_TEXT(assay_input_guess(graph, other, &arena), "mask");
+    assay_arena_release(&arena);
+    assay_graph_close(graph);
+}
+
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(normal_has_the_moments_of_a_standard_normal),
                 ASSAY_TEST_ENTRY(uniform_is_philox_of_seed_and_name), ASSAY_TEST_ENTRY(tokens_are_uniform_over_the_vocabulary),
                 ASSAY_TEST_ENTRY(a_picture_is_smooth_within_its_range_and_its_planes_differ),
@@ -277,4 +313,6 @@ ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(normal_has_the_moments_of_a_standard_normal),
                 ASSAY_TEST_ENTRY(what_is_no_kind_is_refused_with_the_kinds_there_are),
                 ASSAY_TEST_ENTRY(a_tensor_too_large_for_memory_is_reported), ASSAY_TEST_ENTRY(a_file_is_taken_if_its_type_fits),
                 ASSAY_TEST_ENTRY(kinds_are_guessed_by_dtype_name_shape_and_use),
-                ASSAY_TEST_ENTRY(token_ids_stay_within_the_table_that_they_look_up))
+                ASSAY_TEST_ENTRY(token_ids_stay_within_the_table_that_they_look_up),
+                ASSAY_TEST_ENTRY(a_prompt_begins_with_its_image_and_has_no_other),
+                ASSAY_TEST_ENTRY(a_graphs_hint_wins_over_what_an_input_looks_like))

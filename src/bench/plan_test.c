@@ -73,7 +73,7 @@ ASSAY_TEST(the_defaults_make_one_case)
     CHECK(c->check);
     CHECK_NEAR(c->max_time, 10, 0);
     CHECK_NEAR(c->warmup_time, 2.5, 0);
-    CHECK_NEAR(c->time_limit, 100, 0);
+    CHECK_NEAR(c->time_limit, 100, 1e-3); /* and 5 s for 1e9 FLOPs, of which there are hardly any */
     CHECK(c->model_path[0] == '/');
     teardown(&f);
 }
@@ -115,15 +115,106 @@ ASSAY_TEST(what_cannot_be_is_left_out_with_its_reason)
     teardown(&f);
 }
 
-ASSAY_TEST(another_precision_than_the_files_is_left_out)
+ASSAY_TEST(a_lower_precision_has_the_same_flops_and_fewer_bytes)
 {
     struct fixture f;
     setup(&f);
     f.spec.precisions = TEXTS("bf16", "f32");
     CHECK_OK(assay_plan_add(&f.plan, &f.spec, &f.err), f.err);
+    CHECK_INT(f.plan.n_cases, 2);
+    CHECK_INT(f.plan.n_left_out, 0);
+    const struct assay_case *low = &f.plan.cases[0], *own = &f.plan.cases[1];
+    CHECK_TEXT(low->precision, "bf16");
+    CHECK(assay_case_converts(low) && !assay_case_converts(own));
+    CHECK_CONTAINS(assay_case_command(low, &f.arena), "--precision bf16");
+    CHECK(!strstr(assay_case_command(own, &f.arena), "--precision"));
+    CHECK_NEAR(low->flops, own->flops, 0);
+    CHECK_INT(low->parameters, own->parameters);
+    CHECK(low->bytes > 0 && isfinite(own->bytes));
+    teardown(&f);
+}
+
+ASSAY_TEST(what_cannot_be_converted_is_left_out)
+{
+    struct fixture f;
+    struct assay_tensor w;
+    struct assay_type type = assay_type_make(ASSAY_F16, 2, (const int64_t[]){4, 4});
+    struct assay_graph *graph = assay_graph_open("half");
+    setup(&f);
+    f.spec.precisions = TEXTS("int8", "f64");
+    CHECK_OK(assay_plan_add(&f.plan, &f.spec, &f.err), f.err);
+    CHECK_INT(f.plan.n_cases, 0);
+    CHECK_INT(f.plan.n_left_out, 2);
+    CHECK_CONTAINS(f.plan.left_out[0], "small in int8: the model is f32");
+    CHECK_OK(assay_tensor_alloc(&w, &type, &f.err), f.err);
+    memset(w.data, 0, 32);
+    int x = testing_input(graph, "x", ASSAY_F16, 2, (const int64_t[]){1, 4}), weights = assay_graph_add_constant(graph, "w", &w);
+    assay_tensor_release(&w);
+    assay_graph_add_output(graph, testing_node(graph, "MatMul", NUMBERS(x, weights), "y"));
+    f.small[0] = testing_save(&f.arena, f.folder, "half.onnx", graph);
+    f.spec.precisions = TEXTS("bf16", "f16");
+    CHECK_OK(assay_plan_add(&f.plan, &f.spec, &f.err), f.err);
     CHECK_INT(f.plan.n_cases, 1);
+    CHECK_TEXT(f.plan.cases[0].precision, "f16");
+    CHECK(!assay_case_converts(&f.plan.cases[0]));
+    CHECK_CONTAINS(f.plan.left_out[2], "half in bf16: the model is f16");
+    teardown(&f);
+}
+
+ASSAY_TEST(a_model_that_generates_is_asked_for_requests)
+{
+    struct fixture f;
+    setup(&f);
+    f.spec.models = TEXTS(testing_llama(&f.arena, f.folder), f.small[0]);
+    f.spec.new_tokens = INTS(0, 4);
+    f.spec.batches = INTS(3);
+    f.spec.dims = TEXTS("sequence=5");
+    refused(&f.spec, ASSAY_INVALID, "small"); /* which has no such dimension */
+    f.spec.models = TEXTS(testing_llama(&f.arena, f.folder));
+    CHECK_OK(assay_plan_add(&f.plan, &f.spec, &f.err), f.err);
+    CHECK_INT(f.plan.n_cases, 2);
+    const struct assay_case *pass = &f.plan.cases[0], *request = &f.plan.cases[1];
+    CHECK_INT(pass->new_tokens, 0);
+    CHECK_INT(request->new_tokens, 4);
+    CHECK_TEXT(assay_case_shape(request, &f.arena), "input_ids=3x5 attention_mask=3x5 new_tokens=4");
+    CHECK_TEXT(request->inputs[0].kind, "tokens:13");
+    CHECK_TEXT(request->inputs[1].kind, "mask");
+    CHECK_TEXT(request->model_id, pass->model_id);
+    CHECK_CONTAINS(assay_case_command(request, &f.arena), "--new-tokens 4");
+    CHECK_CONTAINS(assay_case_label(request, &f.arena), "4 new tokens");
+    CHECK(strcmp(assay_case_id(request, "h", &f.arena), assay_case_id(pass, "h", &f.arena)) != 0);
+    teardown(&f);
+}
+
+ASSAY_TEST(a_prompt_is_128_tokens_long_where_nobody_says_how_long)
+{
+    struct fixture f;
+    setup(&f);
+    f.spec.models = TEXTS(testing_llama(&f.arena, f.folder));
+    f.spec.new_tokens = INTS(1);
+    CHECK_OK(assay_plan_add(&f.plan, &f.spec, &f.err), f.err);
+    CHECK_TEXT(assay_case_shape(&f.plan.cases[0], &f.arena), "input_ids=1x128 attention_mask=1x128 new_tokens=1");
+    f.spec.shapes = TEXTS("input_ids=Nx7"); /* the mask is as long as what it masks */
+    CHECK_OK(assay_plan_add(&f.plan, &f.spec, &f.err), f.err);
+    CHECK_TEXT(assay_case_shape(&f.plan.cases[1], &f.arena), "input_ids=1x7 attention_mask=1x7 new_tokens=1");
+    f.spec.new_tokens = INTS(0); /* a forward pass is as long as one is told */
+    f.spec.shapes.n = 0;
+    refused(&f.spec, ASSAY_INVALID, "--shape input_ids=1x?");
+    f.spec.shapes = TEXTS("input_ids=Nx7");
+    CHECK_OK(assay_plan_add(&f.plan, &f.spec, &f.err), f.err);
+    CHECK_TEXT(assay_case_shape(&f.plan.cases[2], &f.arena), "input_ids=1x7 attention_mask=1x7");
+    teardown(&f);
+}
+
+ASSAY_TEST(a_model_that_generates_nothing_is_left_out_of_requests)
+{
+    struct fixture f;
+    setup(&f);
+    f.spec.new_tokens = INTS(8);
+    CHECK_OK(assay_plan_add(&f.plan, &f.spec, &f.err), f.err);
+    CHECK_INT(f.plan.n_cases, 0);
     CHECK_INT(f.plan.n_left_out, 1);
-    CHECK_CONTAINS(f.plan.left_out[0], "bf16");
+    CHECK_CONTAINS(f.plan.left_out[0], "small with new tokens: the model generates no text");
     teardown(&f);
 }
 
@@ -208,6 +299,9 @@ ASSAY_TEST(what_a_person_asks_wrongly_is_refused)
     REFUSED(batches = INTS(INT64_MAX), "batch 9223372036854775807");
     REFUSED(threads = INTS(-1), "-1");
     REFUSED(threads = INTS(5000), "5000");
+    REFUSED(new_tokens = INTS(-1), "--new-tokens -1");
+    REFUSED(new_tokens = INTS(INT64_MAX), "--new-tokens 9223372036854775807");
+    REFUSED(precisions = TEXTS("half"), "no precision 'half'");
     REFUSED(dims = TEXTS("sequence=3"), "no dimension of that name");
     REFUSED(dims = TEXTS("batch=many"), "'many'");
     REFUSED(dims = TEXTS("batch=-1"), "'-1'");
@@ -229,18 +323,20 @@ ASSAY_TEST(what_a_person_asks_wrongly_is_refused)
     teardown(&f);
 }
 
-ASSAY_TEST(a_model_that_cannot_be_loaded_is_named)
+ASSAY_TEST(a_model_that_cannot_be_loaded_is_named_and_the_others_go_on)
 {
     struct fixture f;
     setup(&f);
-    f.spec.models = TEXTS(assay_path_join(&f.arena, f.folder, "none.onnx"));
-    refused(&f.spec, ASSAY_ABSENT, "none.onnx");
-    f.spec.models = TEXTS(testing_write(&f.arena, f.folder, "broken.onnx", "no model at all"));
-    refused(&f.spec, ASSAY_INVALID, "broken.onnx");
+    f.spec.models = TEXTS(assay_path_join(&f.arena, f.folder, "none.onnx"),
+                          testing_write(&f.arena, f.folder, "broken.onnx", "no model at all"), f.folder, f.small[0]);
+    CHECK_OK(assay_plan_add(&f.plan, &f.spec, &f.err), f.err);
+    CHECK_INT(f.plan.n_cases, 1);
+    CHECK_INT(f.plan.n_unreadable, 3);
+    CHECK_CONTAINS(f.plan.unreadable[0], "none.onnx");
+    CHECK_CONTAINS(f.plan.unreadable[1], "broken.onnx");
+    CHECK_CONTAINS(f.plan.unreadable[2], f.folder);
     f.spec.models = TEXTS(assay_path_join(&f.arena, f.folder, "\xff.onnx"));
     refused(&f.spec, ASSAY_INVALID, "UTF-8");
-    f.spec.models = TEXTS(f.folder);
-    refused(&f.spec, ASSAY_INVALID, f.folder);
     teardown(&f);
 }
 
@@ -294,9 +390,15 @@ ASSAY_TEST(the_plans_id_depends_on_its_cases_and_their_order)
 
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(the_defaults_make_one_case), ASSAY_TEST_ENTRY(cases_are_the_product_of_the_lists),
                 ASSAY_TEST_ENTRY(what_cannot_be_is_left_out_with_its_reason),
-                ASSAY_TEST_ENTRY(another_precision_than_the_files_is_left_out), ASSAY_TEST_ENTRY(shapes_bind_what_is_free),
+                ASSAY_TEST_ENTRY(a_lower_precision_has_the_same_flops_and_fewer_bytes),
+                ASSAY_TEST_ENTRY(what_cannot_be_converted_is_left_out),
+                ASSAY_TEST_ENTRY(a_model_that_generates_is_asked_for_requests),
+                ASSAY_TEST_ENTRY(a_prompt_is_128_tokens_long_where_nobody_says_how_long),
+                ASSAY_TEST_ENTRY(a_model_that_generates_nothing_is_left_out_of_requests),
+                ASSAY_TEST_ENTRY(shapes_bind_what_is_free),
                 ASSAY_TEST_ENTRY(a_shape_that_does_not_fit_is_refused_with_the_option),
                 ASSAY_TEST_ENTRY(a_dimension_that_stays_free_says_which_option_to_give),
-                ASSAY_TEST_ENTRY(what_a_person_asks_wrongly_is_refused), ASSAY_TEST_ENTRY(a_model_that_cannot_be_loaded_is_named),
+                ASSAY_TEST_ENTRY(what_a_person_asks_wrongly_is_refused),
+                ASSAY_TEST_ENTRY(a_model_that_cannot_be_loaded_is_named_and_the_others_go_on),
                 ASSAY_TEST_ENTRY(an_override_replaces_what_it_says_and_nothing_else),
                 ASSAY_TEST_ENTRY(the_plans_id_depends_on_its_cases_and_their_order))

@@ -8,7 +8,6 @@
 #include "base/subprocess.h"
 #include "base/version.h"
 #include "bench/environment.h"
-#include "runtime/registry.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -84,17 +83,15 @@ static void set_identity(const struct assay_run_options *options, const struct a
 
 static void set_platform(const struct assay_machine *machine, const struct assay_case *c, struct assay_row *row)
 {
-    struct assay_platform platform;
-    const struct assay_runtime *runtime = NULL;
-    struct assay_error ignored;
+    const struct assay_platform *platform = c->found;
     assay_row_set_text(row, ASSAY_ROW_platform, c->platform);
-    if (assay_platform_find(&row->arena, c->platform, &platform, &runtime, &ignored))
+    if (!platform)
         return;
-    assay_row_set_text(row, ASSAY_ROW_device, platform.device);
-    assay_row_set_text(row, ASSAY_ROW_runtime, platform.runtime);
-    assay_row_set_text(row, ASSAY_ROW_runtime_version, platform.version);
-    assay_row_set_text(row, ASSAY_ROW_variant, *platform.variant ? platform.variant : NULL);
-    set_device(machine, &platform, row);
+    assay_row_set_text(row, ASSAY_ROW_device, platform->device);
+    assay_row_set_text(row, ASSAY_ROW_runtime, platform->runtime);
+    assay_row_set_text(row, ASSAY_ROW_runtime_version, platform->version);
+    assay_row_set_text(row, ASSAY_ROW_variant, *platform->variant ? platform->variant : NULL);
+    set_device(machine, platform, row);
 }
 
 /* ---- one case */

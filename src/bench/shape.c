@@ -15,20 +15,31 @@ const char *assay_entry_find(const struct assay_text_list *entries, const char *
     return NULL;
 }
 
-enum assay_status assay_shape_check_inputs(const struct assay_text_list *inputs, const char *option,
-                                           const struct assay_graph *graph, struct assay_error *err)
+struct assay_open_inputs assay_shape_inputs(const struct assay_graph *graph, struct assay_arena *arena)
 {
-    for (size_t i = 0; i < inputs->n; i++) {
-        size_t length = strcspn(inputs->items[i], "=");
+    struct assay_open_inputs inputs = {assay_arena_array(arena, (size_t)graph->n_inputs, sizeof *inputs.items),
+                                       (size_t)graph->n_inputs, graph->name};
+    for (size_t i = 0; i < inputs.n; i++)
+        inputs.items[i] = (struct assay_open_input){graph, graph->inputs[i], &graph->values[graph->inputs[i]]};
+    return inputs;
+}
+
+static const char *input_name(const struct assay_open_input *input) { return input->graph->values[input->value].name; }
+
+enum assay_status assay_shape_check_inputs(const struct assay_text_list *entries, const char *option,
+                                           const struct assay_open_inputs *inputs, struct assay_error *err)
+{
+    for (size_t i = 0; i < entries->n; i++) {
+        size_t length = strcspn(entries->items[i], "=");
         bool found = false;
-        for (int k = 0; k < graph->n_inputs && !found; k++) {
-            const char *name = graph->values[graph->inputs[k]].name;
-            found = strlen(name) == length && strncmp(name, inputs->items[i], length) == 0;
+        for (size_t k = 0; k < inputs->n && !found; k++) {
+            const char *name = input_name(&inputs->items[k]);
+            found = strlen(name) == length && strncmp(name, entries->items[i], length) == 0;
         }
         if (!found)
             return assay_error_set(err, ASSAY_INVALID, "--%s '%s': model '%s' has no input '%.*s'; its first is '%s'", option,
-                                   inputs->items[i], graph->name, (int)length, inputs->items[i],
-                                   graph->n_inputs ? graph->values[graph->inputs[0]].name : "");
+                                   entries->items[i], inputs->model, (int)length, entries->items[i],
+                                   inputs->n ? input_name(&inputs->items[0]) : "");
     }
     return ASSAY_OK;
 }
@@ -87,27 +98,39 @@ static bool called_batch(const char *name)
     return name && (strcasestr(name, "batch") || strcmp(name, "N") == 0 || strcmp(name, "n") == 0);
 }
 
-enum assay_status assay_shape_check_dims(const struct assay_text_list *dims, const struct assay_graph *graph,
+/* The name of a dimension; NULL if it has none. */
+static const char *symbol(const struct assay_open_input *input, int d)
+{
+    return input->like->dim_names && d < input->like->type.rank ? input->like->dim_names[d] : NULL;
+}
+
+enum assay_status assay_shape_check_dims(const struct assay_text_list *dims, const struct assay_open_inputs *inputs,
                                          struct assay_error *err)
 {
     for (size_t i = 0; i < dims->n; i++) {
-        const char *value = strchr(dims->items[i], '=') + 1;
-        size_t length = (size_t)(value - 1 - dims->items[i]);
+        size_t length = strcspn(dims->items[i], "=");
         bool found = false;
-        for (int k = 0; k < graph->n_inputs; k++) {
-            const struct assay_value *v = &graph->values[graph->inputs[k]];
-            for (int d = 0; v->dim_names && d < v->type.rank; d++)
-                found |=
-                    v->dim_names[d] && strlen(v->dim_names[d]) == length && memcmp(v->dim_names[d], dims->items[i], length) == 0;
-        }
+        for (size_t k = 0; k < inputs->n && !found; k++)
+            for (int d = 0; d < inputs->items[k].like->type.rank && !found; d++) {
+                const char *name = symbol(&inputs->items[k], d);
+                found = name && strlen(name) == length && memcmp(name, dims->items[i], length) == 0;
+            }
         if (!found)
             return assay_error_set(err, ASSAY_INVALID, "--dim %s: model '%s' has no dimension of that name", dims->items[i],
-                                   graph->name);
+                                   inputs->model);
     }
     return ASSAY_OK;
 }
 
-/* What --shape leaves open: --dim, then the batch. */
+/* The size that the graph's metadata hints at; -1 if it doesn't. */
+static int64_t hinted(const struct assay_graph *graph, const char *name)
+{
+    const char *hint = graph && name ? assay_graph_metadata(graph, "assay.dim.", name) : NULL;
+    int64_t size = hint ? strtoll(hint, NULL, 10) : 0;
+    return size > 0 && size <= ASSAY_MAX_DIM ? size : -1;
+}
+
+/* What --shape leaves open: --dim, then the batch, then hints. */
 static enum assay_status bind_open(const struct assay_shape_request *request, const struct assay_value *input,
                                    struct assay_type *type, bool *follows_batch, struct assay_error *err)
 {
@@ -126,6 +149,8 @@ static enum assay_status bind_open(const struct assay_shape_request *request, co
         } else if (called_batch(name) || (d == 0 && type->rank > 1)) {
             type->dims[d] = request->batch;
             *follows_batch = true;
+        } else {
+            type->dims[d] = hinted(request->graph, name);
         }
     }
     return ASSAY_OK;
@@ -138,6 +163,43 @@ enum assay_status assay_shape_bind(const struct assay_shape_request *request, co
     *type = input->type;
     enum assay_status st = shape ? apply_shape(input->name, shape, request->batch, type, follows_batch, err) : ASSAY_OK;
     return st ? st : bind_open(request, input, type, follows_batch, err);
+}
+
+/* What another input says of the dimension `name`; -1 if none does. */
+static int64_t said_elsewhere(const struct assay_open_inputs *inputs, const struct assay_type *types, const char *name)
+{
+    for (size_t i = 0; i < inputs->n; i++)
+        for (int d = 0; d < types[i].rank; d++) {
+            const char *other = symbol(&inputs->items[i], d);
+            if (other && types[i].dims[d] >= 0 && strcmp(other, name) == 0)
+                return types[i].dims[d];
+        }
+    return -1;
+}
+
+enum assay_status assay_shape_bind_all(const struct assay_shape_request *request, const struct assay_open_inputs *inputs,
+                                       int64_t length, struct assay_type *types, bool *follows_batch, struct assay_error *err)
+{
+    struct assay_shape_request said = *request;
+    said.graph = NULL;
+    for (size_t i = 0; i < inputs->n; i++) {
+        const struct assay_open_input *input = &inputs->items[i];
+        enum assay_status st = assay_shape_bind(&said, &input->graph->values[input->value], &types[i], follows_batch, err);
+        if (st)
+            return st;
+    }
+    for (size_t i = 0; i < inputs->n; i++)
+        for (int d = 0; d < types[i].rank; d++) {
+            const char *name = symbol(&inputs->items[i], d);
+            if (types[i].dims[d] >= 0 || !name)
+                continue;
+            types[i].dims[d] = said_elsewhere(inputs, types, name);
+            if (types[i].dims[d] < 0)
+                types[i].dims[d] = hinted(inputs->items[i].graph, name);
+            if (types[i].dims[d] < 0 && length > 0 && strstr(name, "sequence"))
+                types[i].dims[d] = length;
+        }
+    return ASSAY_OK;
 }
 
 bool assay_shape_is_whole(const struct assay_type *type)

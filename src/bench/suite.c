@@ -19,8 +19,8 @@ struct raw_spec {
     char *name, *ep_library;
     char **model, **platform, **mode, **scenario, **precision, **isa, **shape, **dim, **input, **option;
     unsigned n_model, n_platform, n_mode, n_scenario, n_precision, n_isa, n_shape, n_dim, n_input, n_option;
-    int64_t *batch, *threads;
-    unsigned n_batch, n_threads;
+    int64_t *batch, *threads, *new_tokens;
+    unsigned n_batch, n_threads, n_new_tokens;
     int64_t *seed, *optimization, *memory_limit;
     double *min_time, *max_time, *warmup_time, *interval, *latency_bound, *time_limit, *tolerance;
     bool *check;
@@ -62,6 +62,7 @@ static const cyaml_schema_field_t spec_fields[] = {
     TEXTS("option", option),
     INTS("batch", batch),
     INTS("threads", threads),
+    INTS("new-tokens", new_tokens),
     INT("seed", seed),
     INT("optimization", optimization),
     INT("memory-limit", memory_limit),
@@ -147,6 +148,7 @@ static void copy_spec(struct assay_arena *arena, const struct raw_spec *raw, con
     spec->options = copy_texts(arena, raw->option, raw->n_option);
     spec->batches = copy_ints(arena, raw->batch, raw->n_batch);
     spec->threads = copy_ints(arena, raw->threads, raw->n_threads);
+    spec->new_tokens = copy_ints(arena, raw->new_tokens, raw->n_new_tokens);
     spec->seed = raw->seed ? *raw->seed : -1;
     spec->optimization = raw->optimization ? *raw->optimization : -1;
     spec->memory_limit = raw->memory_limit ? *raw->memory_limit : 0;

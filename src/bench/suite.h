@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Suites: YAML files that say which cases to run, read with libcyaml. Keys are the options of `assay bench` without the dashes;
- * each entry of `cases` is a spec (plan.h), over the `defaults`:
+ * each entry of `cases` is a spec (spec.h), over the `defaults`:
  *
  *     name: first
  *     about: real models on two runtimes
@@ -15,7 +15,7 @@
 #ifndef ASSAY_BENCH_SUITE_H
 #define ASSAY_BENCH_SUITE_H
 
-#include "bench/plan.h"
+#include "bench/spec.h"
 
 struct assay_suite {
     struct assay_arena arena;

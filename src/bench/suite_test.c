@@ -30,7 +30,8 @@ ASSAY_TEST(every_key_reaches_its_spec)
             &suite,
             "name: n\nabout: a\ncases:\n"
             "  - {name: m, model: [a.onnx, /b.onnx], platform: [p, q], mode: [inference], scenario: [server], precision: [f32],\n"
-            "     isa: [avx2], batch: [1, 8], threads: [2], shape: ['x=1'], dim: ['s=3'], input: ['x=ones'], option: ['k=v'],\n"
+            "     isa: [avx2], batch: [1, 8], threads: [2], new-tokens: [0, 32], shape: ['x=1'], dim: ['s=3'], input: "
+            "['x=ones'], option: ['k=v'],\n"
             "     ep-library: e.so, seed: 7, optimization: 1, memory-limit: 1000000, min-time: 0.5, max-time: 2,\n"
             "     warmup-time: 1.5, interval: 0.02, latency-bound: 0.1, time-limit: 30, tolerance: 0.001, check: false}\n",
             &err),
@@ -52,6 +53,8 @@ ASSAY_TEST(every_key_reaches_its_spec)
     CHECK_INT(s->batches.n, 2);
     CHECK_INT(s->batches.items[1], 8);
     CHECK_INT(s->threads.items[0], 2);
+    CHECK_INT(s->new_tokens.n, 2);
+    CHECK_INT(s->new_tokens.items[1], 32);
     CHECK_TEXT(s->shapes.items[0], "x=1");
     CHECK_TEXT(s->dims.items[0], "s=3");
     CHECK_TEXT(s->inputs.items[0], "x=ones");

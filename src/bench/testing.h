@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* For the tests of bench/ and runtime/: a small model as graph and as file, a folder of its own with an empty cache. */
+/* For the tests of bench/ and runtime/: a small model as graph and as file, one that generates, a folder of its own with an empty
+ * cache. */
 #ifndef ASSAY_BENCH_TESTING_H
 #define ASSAY_BENCH_TESTING_H
 
@@ -58,6 +59,19 @@ static inline const char *testing_write(struct assay_arena *arena, const char *f
     const char *path = assay_path_join(arena, folder, name);
     CHECK_OK(assay_fs_write(path, text, strlen(text), &err), err);
     return path;
+}
+
+/* A folder with a Llama that generates: 2 layers, 2 heads, 1 of keys and values, 13 tokens; weights are seeded. */
+static inline const char *testing_llama(struct assay_arena *arena, const char *folder)
+{
+    struct assay_error err;
+    const char *model = assay_path_join(arena, folder, "llama");
+    CHECK_OK(assay_fs_make_folder(model, &err), err);
+    testing_write(arena, model, "config.json",
+                  "{\"model_type\": \"llama\", \"architectures\": [\"LlamaForCausalLM\"], \"hidden_size\": 8, "
+                  "\"intermediate_size\": 12, \"num_hidden_layers\": 2, \"num_attention_heads\": 2, \"num_key_value_heads\": 1, "
+                  "\"max_position_embeddings\": 64, \"vocab_size\": 13}");
+    return model;
 }
 
 #endif

@@ -7,38 +7,22 @@
 #include <math.h>
 #include <string.h>
 
-/* The readable columns, in order; each is filled by the function of its place in fill_readable. */
-static const struct {
-    const char *header, *name;
-    bool right;
-} readable[] = {
-    {"model", "model", false},
-    {"platform", "platform", false},
-    {"scenario", "scenario", false},
-    {"batch", "batch", true},
-    {"threads", "threads", true},
-    {"status", "status", false},
-    {"median", "latency_median_ns", true},
-    {"95 % interval", "latency_interval", true},
-    {"p90", "latency_p90_ns", true},
-    {"p99", "latency_p99_ns", true},
-    {"n", "n_samples", true},
-    {"throughput", "throughput", true},
-    {"of peak", "peak_share", true},
-    {"memory", "peak_memory_bytes", true},
-    {"error", "error_max_rel", true},
-    {"noise", "noisy", false},
-};
+/* ---- the readable columns */
 
-static bool is_readable(enum assay_format format) { return format == ASSAY_FORMAT_TABLE || format == ASSAY_FORMAT_MARKDOWN; }
-
-void assay_bench_table_init(struct assay_table *table, enum assay_format format)
+static void fill_text(struct assay_table *t, int column, const struct assay_row *row, enum assay_column from)
 {
-    assay_table_init(table);
-    for (size_t i = 0; is_readable(format) && i < ASSAY_COUNT(readable); i++)
-        assay_table_column(table, readable[i].header, readable[i].name, readable[i].right);
-    for (int i = 0; !is_readable(format) && i < ASSAY_N_COLUMNS; i++)
-        assay_table_column(table, assay_columns[i].name, assay_columns[i].name, false);
+    assay_table_text(t, column, assay_row_text(row, from, ""));
+}
+
+static void fill_int(struct assay_table *t, int column, const struct assay_row *row, enum assay_column from)
+{
+    if (row->cells[from].set)
+        assay_table_int(t, column, assay_row_int(row, from, 0));
+}
+
+static void fill_ns(struct assay_table *t, int column, const struct assay_row *row, enum assay_column from)
+{
+    assay_table_ns(t, column, assay_row_real(row, from, NAN));
 }
 
 static const char *interval_text(const struct assay_row *row, struct assay_arena *arena)
@@ -50,41 +34,123 @@ static const char *interval_text(const struct assay_row *row, struct assay_arena
     return assay_arena_printf(arena, "-%.1f +%.1f %%", 100 * (median - low) / median, 100 * (high - median) / median);
 }
 
-static const char *noise_text(const struct assay_row *row, struct assay_arena *arena)
+static void fill_interval(struct assay_table *t, int column, const struct assay_row *row, enum assay_column from)
 {
-    if (!assay_row_int(row, ASSAY_ROW_noisy, 0))
-        return "";
-    return assay_arena_printf(arena, "steal %.0f %%, others %.0f %%", 100 * assay_row_real(row, ASSAY_ROW_noise_steal_share, 0),
-                              100 * assay_row_real(row, ASSAY_ROW_noise_other_cpu_share, 0));
+    (void)from;
+    assay_table_text(t, column, interval_text(row, &t->arena));
+}
+
+static void fill_metric(struct assay_table *t, int column, const struct assay_row *row, const char *name)
+{
+    const struct assay_map_entry *entry = assay_row_map_find(row, ASSAY_ROW_metrics, name);
+    assay_table_ns(t, column, entry ? entry->real : NAN);
+}
+
+static void fill_first_token(struct assay_table *t, int column, const struct assay_row *row, enum assay_column from)
+{
+    (void)from;
+    fill_metric(t, column, row, "time_to_first_token_median_ns");
+}
+
+static void fill_output_token(struct assay_table *t, int column, const struct assay_row *row, enum assay_column from)
+{
+    (void)from;
+    fill_metric(t, column, row, "time_per_output_token_median_ns");
+}
+
+static void fill_throughput(struct assay_table *t, int column, const struct assay_row *row, enum assay_column from)
+{
+    double value = assay_row_real(row, from, NAN);
+    if (isfinite(value))
+        assay_table_text(t, column, assay_text_si(&t->arena, value, assay_row_text(row, ASSAY_ROW_throughput_unit, "")));
+}
+
+static void fill_share(struct assay_table *t, int column, const struct assay_row *row, enum assay_column from)
+{
+    double value = assay_row_real(row, from, NAN);
+    if (isfinite(value))
+        assay_table_text(t, column, assay_arena_printf(&t->arena, "%.1f %%", 100 * value));
+}
+
+static void fill_bytes(struct assay_table *t, int column, const struct assay_row *row, enum assay_column from)
+{
+    if (row->cells[from].set)
+        assay_table_text(t, column, assay_text_bytes(&t->arena, (double)assay_row_int(row, from, 0)));
+}
+
+static void fill_error(struct assay_table *t, int column, const struct assay_row *row, enum assay_column from)
+{
+    assay_table_real(t, column, assay_row_real(row, from, NAN), 2);
+}
+
+static void fill_noise(struct assay_table *t, int column, const struct assay_row *row, enum assay_column from)
+{
+    if (assay_row_int(row, from, 0))
+        assay_table_text(t, column,
+                         assay_arena_printf(&t->arena, "steal %.0f %%, others %.0f %%",
+                                            100 * assay_row_real(row, ASSAY_ROW_noise_steal_share, 0),
+                                            100 * assay_row_real(row, ASSAY_ROW_noise_other_cpu_share, 0)));
+    else
+        assay_table_text(t, column, "");
+}
+
+enum when { ALWAYS, CONVERTED, GENERATED }; /* columns that only some cases fill are there if one of the plan's does */
+
+static const struct readable {
+    const char *header, *name;
+    bool right;
+    enum when when;
+    enum assay_column from;
+    void (*fill)(struct assay_table *t, int column, const struct assay_row *row, enum assay_column from);
+} readable[] = {
+    {"model", "model", false, ALWAYS, ASSAY_ROW_model, fill_text},
+    {"platform", "platform", false, ALWAYS, ASSAY_ROW_platform, fill_text},
+    {"precision", "precision", false, CONVERTED, ASSAY_ROW_precision, fill_text},
+    {"scenario", "scenario", false, ALWAYS, ASSAY_ROW_scenario, fill_text},
+    {"batch", "batch", true, ALWAYS, ASSAY_ROW_batch, fill_int},
+    {"new tokens", "new_tokens", true, GENERATED, ASSAY_ROW_new_tokens, fill_int},
+    {"threads", "threads", true, ALWAYS, ASSAY_ROW_threads, fill_int},
+    {"status", "status", false, ALWAYS, ASSAY_ROW_status, fill_text},
+    {"median", "latency_median_ns", true, ALWAYS, ASSAY_ROW_latency_median_ns, fill_ns},
+    {"95 % interval", "latency_interval", true, ALWAYS, ASSAY_ROW_latency_low_ns, fill_interval},
+    {"TTFT", "time_to_first_token_median_ns", true, GENERATED, ASSAY_ROW_metrics, fill_first_token},
+    {"TPOT", "time_per_output_token_median_ns", true, GENERATED, ASSAY_ROW_metrics, fill_output_token},
+    {"p90", "latency_p90_ns", true, ALWAYS, ASSAY_ROW_latency_p90_ns, fill_ns},
+    {"p99", "latency_p99_ns", true, ALWAYS, ASSAY_ROW_latency_p99_ns, fill_ns},
+    {"n", "n_samples", true, ALWAYS, ASSAY_ROW_n_samples, fill_int},
+    {"throughput", "throughput", true, ALWAYS, ASSAY_ROW_throughput, fill_throughput},
+    {"of peak", "peak_share", true, ALWAYS, ASSAY_ROW_peak_share, fill_share},
+    {"memory", "peak_memory_bytes", true, ALWAYS, ASSAY_ROW_peak_memory_bytes, fill_bytes},
+    {"error", "error_max_rel", true, ALWAYS, ASSAY_ROW_error_max_rel, fill_error},
+    {"noise", "noisy", false, ALWAYS, ASSAY_ROW_noisy, fill_noise},
+};
+
+static bool is_readable(enum assay_format format) { return format == ASSAY_FORMAT_TABLE || format == ASSAY_FORMAT_MARKDOWN; }
+
+static bool is_shown(const struct readable *column, const struct assay_plan *plan)
+{
+    for (size_t i = 0; i < plan->n_cases; i++)
+        if (column->when == ALWAYS || (column->when == CONVERTED && assay_case_converts(&plan->cases[i])) ||
+            (column->when == GENERATED && plan->cases[i].new_tokens))
+            return true;
+    return false;
+}
+
+void assay_bench_table_columns(struct assay_table *table, enum assay_format format, const struct assay_plan *plan)
+{
+    for (size_t i = 0; is_readable(format) && i < ASSAY_COUNT(readable); i++)
+        if (is_shown(&readable[i], plan))
+            assay_table_column(table, readable[i].header, readable[i].name, readable[i].right);
+    for (int i = 0; !is_readable(format) && i < ASSAY_N_COLUMNS; i++)
+        assay_table_column(table, assay_columns[i].name, assay_columns[i].name, false);
 }
 
 static void fill_readable(struct assay_table *t, const struct assay_row *row)
 {
-    static const enum assay_column times[] = {ASSAY_ROW_latency_median_ns, ASSAY_N_COLUMNS, ASSAY_ROW_latency_p90_ns,
-                                              ASSAY_ROW_latency_p99_ns};
-    struct assay_arena *arena = &t->arena;
-    double throughput = assay_row_real(row, ASSAY_ROW_throughput, NAN), share = assay_row_real(row, ASSAY_ROW_peak_share, NAN);
-    int64_t memory = assay_row_int(row, ASSAY_ROW_peak_memory_bytes, -1);
-    assay_table_text(t, 0, assay_row_text(row, ASSAY_ROW_model, ""));
-    assay_table_text(t, 1, assay_row_text(row, ASSAY_ROW_platform, ""));
-    assay_table_text(t, 2, assay_row_text(row, ASSAY_ROW_scenario, ""));
-    assay_table_int(t, 3, assay_row_int(row, ASSAY_ROW_batch, 0));
-    assay_table_int(t, 4, assay_row_int(row, ASSAY_ROW_threads, 0));
-    assay_table_text(t, 5, assay_row_text(row, ASSAY_ROW_status, ""));
-    for (size_t i = 0; i < ASSAY_COUNT(times); i++)
-        if (times[i] != ASSAY_N_COLUMNS)
-            assay_table_ns(t, 6 + (int)i, assay_row_real(row, times[i], NAN));
-    assay_table_text(t, 7, interval_text(row, arena));
-    if (row->cells[ASSAY_ROW_n_samples].set)
-        assay_table_int(t, 10, assay_row_int(row, ASSAY_ROW_n_samples, 0));
-    if (isfinite(throughput))
-        assay_table_text(t, 11, assay_text_si(arena, throughput, assay_row_text(row, ASSAY_ROW_throughput_unit, "")));
-    if (isfinite(share))
-        assay_table_text(t, 12, assay_arena_printf(arena, "%.1f %%", 100 * share));
-    if (memory >= 0)
-        assay_table_text(t, 13, assay_text_bytes(arena, (double)memory));
-    assay_table_real(t, 14, assay_row_real(row, ASSAY_ROW_error_max_rel, NAN), 2);
-    assay_table_text(t, 15, noise_text(row, arena));
+    int column = 0;
+    for (size_t i = 0; i < ASSAY_COUNT(readable); i++)
+        if (column < t->n_columns && strcmp(t->names[column], readable[i].name) == 0)
+            readable[i].fill(t, column++, row, readable[i].from);
 }
 
 void assay_bench_table_add(struct assay_table *table, const struct assay_row *row, enum assay_format format)
@@ -100,6 +166,21 @@ void assay_bench_table_add(struct assay_table *table, const struct assay_row *ro
     json_decref(object);
 }
 
+/* ---- a line for each finished case */
+
+/* ", first token 12 ms, then 1.2 ms each"; "" for what generates none. */
+static const char *token_text(const struct assay_row *row, struct assay_arena *arena)
+{
+    const struct assay_map_entry *first = assay_row_map_find(row, ASSAY_ROW_metrics, "time_to_first_token_median_ns"),
+                                 *each = assay_row_map_find(row, ASSAY_ROW_metrics, "time_per_output_token_median_ns");
+    char first_text[32], each_text[32];
+    if (!first || !each)
+        return "";
+    assay_clock_duration_text(first->real, first_text, sizeof first_text);
+    assay_clock_duration_text(each->real, each_text, sizeof each_text);
+    return assay_arena_printf(arena, ", first token %s, then %s each", first_text, each_text);
+}
+
 const char *assay_bench_line(const struct assay_case *c, const struct assay_row *row, struct assay_arena *arena)
 {
     const char *status = assay_row_text(row, ASSAY_ROW_status, ""), *label = assay_case_label(c, arena);
@@ -108,8 +189,8 @@ const char *assay_bench_line(const struct assay_case *c, const struct assay_row 
         return assay_arena_printf(arena, "%s  %s: %s", status, label, assay_row_text(row, ASSAY_ROW_reason, ""));
     assay_clock_duration_text(assay_row_real(row, ASSAY_ROW_latency_median_ns, 0), time, sizeof time);
     const char *interval = interval_text(row, arena);
-    return assay_arena_printf(arena, "ok  %s: %s%s%s%s", label, time, interval ? " " : "", interval ? interval : "",
-                              assay_row_int(row, ASSAY_ROW_noisy, 0) ? " (noisy)" : "");
+    return assay_arena_printf(arena, "ok  %s: %s%s%s%s%s", label, time, interval ? " " : "", interval ? interval : "",
+                              token_text(row, arena), assay_row_int(row, ASSAY_ROW_noisy, 0) ? " (noisy)" : "");
 }
 
 /* ---- profile */

@@ -3,11 +3,12 @@
 #ifndef ASSAY_CLI_BENCH_REPORT_H
 #define ASSAY_CLI_BENCH_REPORT_H
 
-#include "bench/case.h"
+#include "bench/plan.h"
 #include "report/table.h"
 
-/* For ASSAY_FORMAT_TABLE and _MARKDOWN a readable choice of columns; for JSON and CSV all of the row's. */
-void assay_bench_table_init(struct assay_table *table, enum assay_format format);
+/* For ASSAY_FORMAT_TABLE and _MARKDOWN a readable choice of columns, by what the plan's cases have; for JSON and CSV all of the
+ * row's. */
+void assay_bench_table_columns(struct assay_table *table, enum assay_format format, const struct assay_plan *plan);
 void assay_bench_table_add(struct assay_table *table, const struct assay_row *row, enum assay_format format);
 /* "ok  detect cpu/onnxruntime, batch 1, 2 threads: 47.1 ms ± 0.4 %". From the arena. */
 const char *assay_bench_line(const struct assay_case *c, const struct assay_row *row, struct assay_arena *arena);

@@ -85,7 +85,7 @@ int assay_cli_usage(const struct assay_cli *cli, const char *format, ...)
 
 /* ---- nearest name, for typing errors */
 
-static int edit_distance(const char *a, const char *b)
+int assay_cli_edit_distance(const char *a, const char *b)
 {
     enum { LONGEST = 40 };
     int row[LONGEST + 1];
@@ -114,7 +114,7 @@ static const char *nearest_option(const struct assay_verb *verb, const char *nam
     const struct assay_cli_option *const tables[] = {verb->options, assay_common_options};
     for (size_t t = 0; t < ASSAY_COUNT(tables); t++)
         for (const struct assay_cli_option *o = tables[t]; o->name; o++) {
-            int d = edit_distance(name, o->name);
+            int d = assay_cli_edit_distance(name, o->name);
             if (d < distance) {
                 distance = d;
                 best = o->name;
@@ -128,7 +128,7 @@ static const char *nearest_verb(const char *name)
     const char *best = NULL;
     int distance = 4;
     for (size_t i = 0; assay_verbs[i]; i++) {
-        int d = edit_distance(name, assay_verbs[i]->name);
+        int d = assay_cli_edit_distance(name, assay_verbs[i]->name);
         if (!assay_verbs[i]->hidden && d < distance) {
             distance = d;
             best = assay_verbs[i]->name;

@@ -90,6 +90,8 @@ void assay_cli_catch_signals(void);
 /* Prints the table to stdout in the asked --format and gives the exit code: 0, or 1 if stdout refuses. */
 int assay_cli_print(const struct assay_cli *cli, struct assay_table *table);
 
+/* How many letters to change, add or leave out between two names; INT_MAX where one is long. */
+int assay_cli_edit_distance(const char *a, const char *b);
 /* The verb of a name, or NULL after a usage error that names the nearest one. */
 const struct assay_verb *assay_cli_find_verb(const struct assay_cli *cli, const char *name);
 /* Options that every verb has, ended by a NULL name. */

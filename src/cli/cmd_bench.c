@@ -20,9 +20,17 @@ static const struct assay_cli_option options[] = {
     {"mode", ASSAY_OPTION_TEXTS, "LIST", "inference [inference].", NULL},
     {"scenario", ASSAY_OPTION_TEXTS, "LIST",
      "single-stream, multi-stream, offline or server, as MLPerf defines them [single-stream].", scenario_words},
-    {"precision", ASSAY_OPTION_TEXTS, "LIST", "Only models of these precisions: f32, f16, bf16, int8 [the file's own].", NULL},
+    {"precision", ASSAY_OPTION_TEXTS, "LIST",
+     "f32, f16, bf16, f64, int8: an f32 model is converted to f16 and bf16, and then compared with itself in f32; otherwise only "
+     "models that are so [the file's own].",
+     NULL},
     {"batch", ASSAY_OPTION_INTS, "LIST", "Samples in one run [1].", NULL},
     {"threads", ASSAY_OPTION_INTS, "LIST", "Threads of the runtime, pinned to as many CPUs [1].", NULL},
+    {"new-tokens", ASSAY_OPTION_INTS, "LIST",
+     "Let the model generate so many tokens for each sample, greedily and past its end token: a run is one whole request then; 0 "
+     "= "
+     "one forward pass [0]. Scenario server: requests per second.",
+     NULL},
     {"isa", ASSAY_OPTION_TEXTS, "LIST", "Instruction set tiers, for runtimes that have them [the best].", NULL},
     {"shape", ASSAY_OPTION_ENTRIES, "INPUT=DIMS", "Shape of an input, N being the batch: x=Nx3x640x640; once for each input.",
      NULL},
@@ -38,7 +46,8 @@ static const struct assay_cli_option options[] = {
     {"interval", ASSAY_OPTION_REAL, "SHARE",
      "Stop when the median's 95 % interval is within ± this share of it; 0 = run until max-time [0.01].", NULL},
     {"latency-bound", ASSAY_OPTION_REAL, "SECONDS", "Scenario server: what the p99 may be [10 times the median run].", NULL},
-    {"time-limit", ASSAY_OPTION_REAL, "SECONDS", "End a case's process after this long, as `timeout` [60 + 4 max-time].", NULL},
+    {"time-limit", ASSAY_OPTION_REAL, "SECONDS",
+     "End a case's process after this long, as `timeout` [60 + 4 max-time, and 5 for 1e9 FLOPs].", NULL},
     {"memory-limit", ASSAY_OPTION_BYTES, "SIZE", "End a case's process above this, as `no_memory` [90 % of the machine's].",
      NULL},
     {"tolerance", ASSAY_OPTION_REAL, "SHARE", "Largest error over a tensor's largest magnitude [by precision: f32 1e-4].", NULL},
@@ -90,6 +99,7 @@ static void read_spec(const struct assay_cli *cli, struct assay_spec *spec)
     spec->options = texts(cli, "option");
     spec->batches = ints(cli, "batch");
     spec->threads = ints(cli, "threads");
+    spec->new_tokens = ints(cli, "new-tokens");
     spec->seed = assay_cli_int(cli, "seed", -1);
     spec->optimization = assay_cli_int(cli, "optimization", -1);
     spec->memory_limit = assay_cli_int(cli, "memory-limit", 0);
@@ -341,7 +351,7 @@ static int run(struct assay_cli *cli)
         return assay_cli_usage(cli, "--rounds is at least 1");
     assay_plan_init(&plan);
     assay_arena_init(&b.arena);
-    assay_bench_table_init(&b.table, assay_cli_format(cli));
+    assay_table_init(&b.table);
     enum assay_status st = make_plan(cli, &plan, &suite, &err);
     if (!st)
         st = assay_lake_path(assay_cli_text(cli, "lake", NULL), &b.arena, &lake, &err);
@@ -352,11 +362,14 @@ static int run(struct assay_cli *cli)
     b.lake = lake;
     for (size_t i = 0; i < plan.n_left_out; i++)
         assay_log_line(&cli->log, ASSAY_LOG_INFO, "left out: %s", plan.left_out[i]);
+    for (size_t i = 0; i < plan.n_unreadable && (plan.n_cases || plan.n_unreadable > 1); i++)
+        assay_log_line(&cli->log, ASSAY_LOG_WARNING, "left out: %s", plan.unreadable[i]);
     if (plan.n_cases == 0) {
-        assay_error_set(&err, ASSAY_ABSENT, "no case is left to run");
+        assay_error_set(&err, ASSAY_ABSENT, "%s", plan.n_unreadable == 1 ? plan.unreadable[0] : "no case is left to run");
         code = assay_cli_fail(cli, &err);
         goto done;
     }
+    assay_bench_table_columns(&b.table, assay_cli_format(cli), &plan);
     st = assay_cli_flag(cli, "plan") ? print_plan(&plan, &b.arena, assay_cli_format(cli), &err) : run_plan(&b, &plan, &err);
     if (st) {
         code = assay_cli_fail(cli, &err);
@@ -365,7 +378,7 @@ static int run(struct assay_cli *cli)
     }
     if (!assay_cli_flag(cli, "plan") && print_results(&b, &err))
         code = assay_cli_fail(cli, &err);
-    if (!code && b.n_failed)
+    if (!code && (b.n_failed || plan.n_unreadable))
         code = ASSAY_EXIT_FAILED;
 done:
     assay_table_release(&b.table);
@@ -380,17 +393,20 @@ done:
 const struct assay_verb assay_verb_bench = {
     .name = "bench",
     .summary = "measure models on platforms, check their outputs, keep the rows",
-    .usage = "[MODEL.onnx ...] [--suite FILE] [OPTIONS]",
+    .usage = "[MODEL ...] [--suite FILE] [OPTIONS]",
     .description = "Measures every combination of the models and lists given: each case in a process of its own, warmed up until "
                    "steady, timed until its median is\n"
                    "known well enough, its outputs compared with the reference runtime's. Each result is one row of the lake, "
                    "with all samples and the command\n"
                    "that repeats it. Ctrl-C keeps what was measured. Exit code 1 if a case crashed, timed out, ran out of memory "
-                   "or gave wrong outputs.",
+                   "or gave wrong outputs, or a model could not be read.\n"
+                   "A model is an ONNX file, a folder with config.json, or a known name (assay models --known).",
     .examples = "  assay bench model.onnx\n"
                 "  assay bench model.onnx --platform cpu/onnxruntime --threads 1,2 --batch 1..8:x2 --shape x=Nx3x224x224\n"
                 "  assay bench model.onnx --platform cpu/onnxruntime --scenario server --latency-bound 0.05 --max-time 60\n"
                 "  assay bench model.onnx --platform cpu/onnxruntime --profile --trace trace.json\n"
+                "  assay bench bert-base-uncased --dim sequence=128 --precision f32,bf16\n"
+                "  assay bench Qwen2-0.5B --new-tokens 32 --shape input_ids=Nx128\n"
                 "  assay bench --suite suites/first.yaml --rounds 3 --resume\n",
     .options = options,
     .max_arguments = -1,

@@ -5,6 +5,7 @@
 #include "model/family.h"
 #include "runtime/registry.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static const struct assay_cli_option options[] = {
@@ -66,6 +67,7 @@ struct coverage {
     struct assay_platform_list platforms;
     struct group *groups;
     size_t n_groups, room;
+    struct words notes; /* sentences that cells of the matrix refer to, by number */
 };
 
 /* ---- the axes */
@@ -93,21 +95,26 @@ static bool fits(const char *pattern, const char *text)
     return *pattern == 0;
 }
 
+/* The index of a word, which is added if it is new. */
+static size_t index_of(struct words *words, const char *word, struct assay_arena *arena)
+{
+    for (size_t i = 0; i < words->n; i++)
+        if (strcmp(words->items[i], word) == 0)
+            return i;
+    if (words->n == words->room) {
+        size_t room = 2 * words->room + 16;
+        words->items = assay_arena_grow(arena, words->items, words->n, room, sizeof *words->items);
+        words->room = room;
+    }
+    words->items[words->n] = word;
+    return words->n++;
+}
+
 static void add_word(struct coverage *c, enum axis axis, const char *word)
 {
     const char *const patterns[N_AXES] = {c->filter.family, c->filter.platform, c->filter.mode, c->filter.precision};
-    struct words *words = &c->axes[axis];
-    if (patterns[axis] && !fits(patterns[axis], word))
-        return;
-    for (size_t i = 0; i < words->n; i++)
-        if (strcmp(words->items[i], word) == 0)
-            return;
-    if (words->n == words->room) {
-        size_t room = 2 * words->room + 16;
-        words->items = assay_arena_grow(c->arena, words->items, words->n, room, sizeof *words->items);
-        words->room = room;
-    }
-    words->items[words->n++] = word;
+    if (!patterns[axis] || fits(patterns[axis], word))
+        index_of(&c->axes[axis], word, c->arena);
 }
 
 /* What this program knows of; what only the lake has follows. */
@@ -191,6 +198,9 @@ static const char *state_of(const struct group *group)
     return "?";
 }
 
+/* Whether f32 models can be run in it. */
+static bool is_converted(const char *precision) { return strcmp(precision, "f16") == 0 || strcmp(precision, "bf16") == 0; }
+
 /* Why a cell has no row. */
 static const char *absent_reason(const struct coverage *c, const char *const *at)
 {
@@ -204,14 +214,25 @@ static const char *absent_reason(const struct coverage *c, const char *const *at
         return "this program has no such platform: its rows come from elsewhere";
     if (!platform->available)
         return assay_arena_printf(c->arena, "platform absent: %s", platform->reason);
-    if (strcmp(at[PRECISION], "f32") != 0)
-        return assay_arena_printf(c->arena, "no row in this lake, and nothing here converts models to %s", at[PRECISION]);
-    return c->is_filtered ? "no row in this lake passes the filters" : "no row in this lake";
+    if (strcmp(at[PRECISION], "int8") == 0)
+        return "no row in this lake, and models are not quantized here yet";
+    if (c->is_filtered)
+        return "no row in this lake passes the filters";
+    if (is_converted(at[PRECISION]))
+        return assay_arena_printf(c->arena, "no row in this lake: assay bench MODEL --precision %s makes one", at[PRECISION]);
+    return "no row in this lake";
 }
 
-/* "ok 1.50 ms (4 rows, measured)", "ok 1.50 ms, 1 mismatch (5 rows, measured)", "2 unsupported: SENTENCE (2 rows, measured)". */
-static const char *group_text(const struct group *group, struct assay_arena *arena)
+/* " [2]": the number of the note that says why. */
+static const char *note(struct coverage *c, const char *sentence)
 {
+    return assay_arena_printf(c->arena, " [%zu]", index_of(&c->notes, sentence, c->arena) + 1);
+}
+
+/* "ok 1.50 ms (4 rows, measured)", "ok 1.50 ms, 1 mismatch [1] (5 rows, measured)", "unsupported [2] (2 rows, measured)". */
+static const char *group_text(struct coverage *c, const struct group *group)
+{
+    struct assay_arena *arena = c->arena;
     const char *text = "", *reason = json_string_value(group->figures[REASON]);
     json_int_t n_reasons = json_integer_value(group->figures[N_REASONS]), n_rows = json_integer_value(group->figures[N_ROWS]);
     if (json_integer_value(group->figures[N_OK]) > 0) {
@@ -222,24 +243,24 @@ static const char *group_text(const struct group *group, struct assay_arena *are
     }
     for (size_t i = 0; i < ASSAY_COUNT(states); i++) {
         json_int_t n = json_integer_value(group->figures[states[i].count]);
-        if (n > 0 && states[i].count != N_OK)
+        if (n == n_rows && states[i].count != N_OK)
+            text = states[i].word;
+        else if (n > 0 && states[i].count != N_OK)
             text = assay_arena_printf(arena, "%s%s%lld %s", text, *text ? ", " : "", (long long)n, states[i].word);
     }
     if (reason && n_reasons > 1)
-        text = assay_arena_printf(arena, "%s: %s (and %lld more reasons)", text, reason, (long long)n_reasons - 1);
-    else if (reason)
-        text = assay_arena_printf(arena, "%s: %s", text, reason);
+        reason = assay_arena_printf(arena, "%s (and %lld more reasons)", reason, (long long)n_reasons - 1);
     const char *provenance = json_string_value(group->figures[PROVENANCE]);
-    return assay_arena_printf(arena, "%s (%lld row%s, %s)", text, (long long)n_rows, n_rows == 1 ? "" : "s",
-                              provenance ? provenance : "?");
+    return assay_arena_printf(arena, "%s%s (%lld row%s, %s)", text, reason ? note(c, reason) : "", (long long)n_rows,
+                              n_rows == 1 ? "" : "s", provenance ? provenance : "?");
 }
 
-static const char *cell_text(const struct coverage *c, const char *const *at)
+static const char *cell_text(struct coverage *c, const char *const *at)
 {
     const char *text = "";
     for (const struct group *group = next_group(c, at, NULL); group; group = next_group(c, at, group))
-        text = assay_arena_printf(c->arena, "%s%s%s", text, *text ? "; " : "", group_text(group, c->arena));
-    return *text ? text : assay_arena_printf(c->arena, "absent: %s", absent_reason(c, at));
+        text = assay_arena_printf(c->arena, "%s%s%s", text, *text ? "; " : "", group_text(c, group));
+    return *text ? text : assay_arena_printf(c->arena, "absent%s", note(c, absent_reason(c, at)));
 }
 
 /* ---- for people: a line for each family, mode and precision, a column for each platform */
@@ -267,7 +288,7 @@ static const char *left_out(const struct coverage *c, const char *platform)
     return assay_cli_flag(c->cli, "all") ? NULL : reason;
 }
 
-static void add_line(const struct coverage *c, const char **at, struct assay_table *table)
+static void add_line(struct coverage *c, const char **at, struct assay_table *table)
 {
     assay_table_row(table);
     assay_table_text(table, 0, at[FAMILY]);
@@ -279,7 +300,13 @@ static void add_line(const struct coverage *c, const char **at, struct assay_tab
     }
 }
 
-static int print_matrix(const struct coverage *c)
+static void print_notes(const struct coverage *c)
+{
+    for (size_t i = 0; i < c->notes.n; i++)
+        printf("%s[%zu] %s\n", i ? "" : "\n", i + 1, c->notes.items[i]);
+}
+
+static int print_matrix(struct coverage *c)
 {
     struct assay_table table;
     const char *at[N_AXES];
@@ -305,6 +332,7 @@ static int print_matrix(const struct coverage *c)
                     n_left_out++;
             }
     int code = assay_cli_print(c->cli, &table);
+    print_notes(c);
     for (size_t p = 0; p < c->axes[PLATFORM].n; p++) {
         const char *reason = left_out(c, c->axes[PLATFORM].items[p]);
         if (reason)
@@ -313,8 +341,8 @@ static int print_matrix(const struct coverage *c)
     }
     if (n_left_out)
         assay_log_line(&c->cli->log, ASSAY_LOG_INFO,
-                       "%zu lines without any row are left out (training is not built yet; nothing here converts models to other "
-                       "precisions): --all shows them",
+                       "%zu lines without any row are left out (training and int8 are not built yet; assay bench --precision "
+                       "f16,bf16 fills the others): --all shows them",
                        n_left_out);
     assay_table_release(&table);
     return code;
@@ -405,13 +433,15 @@ const struct assay_verb assay_verb_coverage = {
         "with rows has their median, statuses, number and provenance (figures of different provenance are never mixed; the "
         "median "
         "is that of the rows' medians, whatever their models and hosts); a cell without rows says why it is absent. In a table, "
+        "reasons are notes below it, by number, "
         "lines without any row are left out unless they are inference in f32, and so are platforms that are absent; json and csv "
         "have each cell as a row, with the "
         "state: ok, absent, or what went wrong in any of its rows.",
     .examples = "assay coverage\n"
                 "assay coverage --platform 'cpu/*' --latest\n"
                 "assay coverage --family 'llava*' --all --format markdown\n"
-                "assay bench --suite suites/families.yaml && assay coverage --suite families --format json\n",
+                "assay bench --suite suites/families.yaml && assay coverage --suite families --format json\n"
+                "assay bench bert-tiny --dim sequence=64 --precision f32,f16,bf16; assay coverage --family bert\n",
     .options = options,
     .max_arguments = 0,
     .run = run,

@@ -40,15 +40,54 @@ enum assay_dtype assay_dtype_from_word(const char *word);
 bool assay_dtype_is_float(enum assay_dtype dtype);   /* f16 bf16 f32 f64 */
 bool assay_dtype_is_integer(enum assay_dtype dtype); /* signed and unsigned, not bool */
 
-static inline float assay_bf16_to_f32(uint16_t bits)
+/* The conversions are inline, and without branches where that is possible, since whole weights go through them. */
+
+static inline uint32_t assay_f32_bits(float f)
 {
-    uint32_t wide = (uint32_t)bits << 16;
+    uint32_t bits;
+    memcpy(&bits, &f, sizeof bits);
+    return bits;
+}
+
+static inline float assay_f32_from_bits(uint32_t bits)
+{
     float f;
-    memcpy(&f, &wide, sizeof f);
+    memcpy(&f, &bits, sizeof f);
     return f;
 }
-uint16_t assay_f32_to_bf16(float f);
-float assay_f16_to_f32(uint16_t bits);
-uint16_t assay_f32_to_f16(float f);
+
+static inline float assay_bf16_to_f32(uint16_t bits) { return assay_f32_from_bits((uint32_t)bits << 16); }
+
+static inline uint16_t assay_f32_to_bf16(float f)
+{
+    uint32_t bits = assay_f32_bits(f);
+    bool is_nan = (bits & 0x7fffffffu) > 0x7f800000u;
+    /* A NaN is made quiet: rounding could carry it into an infinity. */
+    uint32_t rounded = is_nan ? bits | 0x400000u : bits + 0x7fffu + (bits >> 16 & 1);
+    return (uint16_t)(rounded >> 16);
+}
+
+static inline float assay_f16_to_f32(uint16_t bits)
+{
+    uint32_t sign = (uint32_t)(bits & 0x8000) << 16, exponent = bits >> 10 & 0x1f, fraction = bits & 0x3ff;
+    /* Subnormals: the fraction as the last bits of a float of [1/2^14, 1/2^13), less that float's first bit. */
+    uint32_t tiny = assay_f32_bits(assay_f32_from_bits(0x38800000u | fraction << 13) - 0x1p-14F);
+    uint32_t normal = (exponent + (exponent == 0x1f ? 224 : 112)) << 23 | fraction << 13;
+    return assay_f32_from_bits(sign | (exponent == 0 ? tiny : normal));
+}
+
+static inline uint16_t assay_f32_to_f16(float f)
+{
+    uint32_t bits = assay_f32_bits(f), sign = bits >> 16 & 0x8000;
+    bits &= 0x7fffffffu;
+    /* Below the smallest normal: adding 0.5 puts the last bit of a subnormal (2^-24) at the last bit of a float in [0.5, 1), so
+     * that the hardware rounds to nearest even. */
+    uint32_t tiny = assay_f32_bits(assay_f32_from_bits(bits < 0x38800000u ? bits : 0) + 0.5F) - 0x3f000000u;
+    uint32_t normal = (bits + 0xfffu + (bits >> 13 & 1) - 0x38000000u) >> 13;
+    uint32_t nan = 0x7e00 | (bits >> 13 & 0x1ff);
+    uint32_t found = bits < 0x38800000u ? tiny : normal;
+    found = bits >= 0x477ff000u ? 0x7c00 : found; /* 65520 and above round to infinity */
+    return (uint16_t)(sign | (bits > 0x7f800000u ? nan : found));
+}
 
 #endif

@@ -230,6 +230,15 @@ void assay_graph_add_metadata(struct assay_graph *graph, const char *name, const
     };
 }
 
+const char *assay_graph_metadata(const struct assay_graph *graph, const char *prefix, const char *name)
+{
+    size_t n = strlen(prefix);
+    for (int i = 0; i < graph->n_metadata; i++)
+        if (strncmp(graph->metadata[i].name, prefix, n) == 0 && strcmp(graph->metadata[i].name + n, name) == 0)
+            return graph->metadata[i].s;
+    return NULL;
+}
+
 static void replace_numbers(int *numbers, int n, int from, int to)
 {
     for (int i = 0; i < n; i++)

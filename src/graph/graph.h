@@ -124,6 +124,8 @@ void assay_graph_add_input(struct assay_graph *graph, int value);
 void assay_graph_add_output(struct assay_graph *graph, int value);
 void assay_graph_add_state(struct assay_graph *graph, int output, int input);
 void assay_graph_add_metadata(struct assay_graph *graph, const char *name, const char *value);
+/* The text under PREFIX + NAME; NULL if there is none. */
+const char *assay_graph_metadata(const struct assay_graph *graph, const char *prefix, const char *name);
 /* Takes a node out of the list: its place becomes NULL until assay_graph_sweep. */
 void assay_graph_drop_node(struct assay_graph *graph, int index);
 /* Makes each use of value `from` a use of value `to`, in nodes, bodies' captures and graph outputs. If `from` was a graph output

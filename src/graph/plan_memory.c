@@ -37,13 +37,49 @@ static int64_t size_of(const struct assay_type *type, int64_t float_bytes)
     return n;
 }
 
+/* ---- what is known before the run */
+
+static bool is_fixed(const struct assay_graph *graph, int value, int n_steps)
+{
+    enum { MOST_INPUTS = 4 };
+    while (value >= 0 && graph->values[value].outer >= 0) {
+        value = graph->values[value].outer;
+        graph = graph->outer;
+    }
+    if (value < 0 || graph->values[value].constant.data)
+        return true;
+    int producer = graph->values[value].producer;
+    if (producer < 0 || producer >= graph->n_nodes)
+        return false;
+    const struct assay_node *node = graph->nodes[producer];
+    bool is_op = node->op && !*node->domain && !assay_op_is_random(graph, node);
+    if (strcmp(node->type, "Constant") == 0 && is_op)
+        return true;
+    if (n_steps == 0 || !is_op || node->n_inputs < 1 || node->n_inputs > MOST_INPUTS ||
+        strcmp(node->type, "DequantizeLinear") == 0)
+        return false;
+    for (int i = 0; i < node->n_attrs; i++)
+        if (node->attrs[i].graph)
+            return false;
+    for (int i = 0; i < node->n_inputs; i++)
+        if (!is_fixed(graph, node->inputs[i], n_steps - 1))
+            return false;
+    return true;
+}
+
+bool assay_graph_is_fixed(const struct assay_graph *graph, int value)
+{
+    enum { MOST_STEPS = 3 };
+    return is_fixed(graph, value, MOST_STEPS);
+}
+
 /* ---- which buffers there are */
 
 struct planner {
     struct assay_memory_plan *plan;
     const struct assay_graph *graph;
     int64_t alignment, float_bytes;
-    bool in_place;
+    bool in_place, folds;
     int room;
 };
 
@@ -85,7 +121,7 @@ static void use_captures(struct planner *p, const struct assay_graph *body, int 
 /* One body of a node runs at a time. */
 static int64_t bodies_need(struct planner *p, const struct assay_node *node, int index)
 {
-    const struct assay_memory_plan_options options = {p->in_place, p->alignment, p->float_bytes};
+    const struct assay_memory_plan_options options = {p->folds, p->in_place, p->alignment, p->float_bytes};
     int64_t most = 0;
     for (int i = 0; i < node->n_attrs; i++) {
         const struct assay_graph *body = node->attrs[i].graph;
@@ -107,7 +143,7 @@ static void add_outputs(struct planner *p, const struct assay_node *node, int in
     bool is_constant = strcmp(node->type, "Constant") == 0 && !*node->domain;
     for (int k = 0; k < node->n_outputs; k++) {
         int value = node->outputs[k];
-        if (value < 0 || is_constant || graph->values[value].constant.data)
+        if (value < 0 || is_constant || graph->values[value].constant.data || (p->folds && assay_graph_is_fixed(graph, value)))
             continue;
         if (k == 0 && is_view(graph, node)) {
             p->plan->buffer_of[value] = p->plan->buffer_of[node->inputs[0]];
@@ -339,6 +375,7 @@ void assay_graph_plan_memory(struct assay_memory_plan *plan, const struct assay_
         .alignment = options && options->alignment ? options->alignment : ALIGNMENT,
         .float_bytes = options && options->float_bytes ? options->float_bytes : 4,
         .in_place = options && options->in_place,
+        .folds = options && options->folds,
     };
     *plan = (struct assay_memory_plan){.buffer_of = assay_alloc(((size_t)graph->n_values + 1) * sizeof *plan->buffer_of),
                                        .peak_node = -1};

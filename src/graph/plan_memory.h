@@ -30,12 +30,16 @@ struct assay_memory_plan {
 };
 
 struct assay_memory_plan_options {
+    bool folds; /* what assay_graph_is_fixed has no buffer: the runtime computes it once, before the first run */
     /* An elementwise op may write over an input of the same size that nobody needs after it. */
     bool in_place;
     int64_t alignment;   /* of offsets, a power of two; 0 = 64 */
     int64_t float_bytes; /* what an f32 element takes, to ask what another precision would need; 0 = 4 */
 };
 
+/* Whether a value follows from constants alone in few steps (three ops of up to four inputs each), such as a transposed weight;
+ * not by DequantizeLinear or a random op. */
+bool assay_graph_is_fixed(const struct assay_graph *graph, int value);
 /* Of a sorted graph whose types are inferred; options may be NULL. Never fails; a size beyond what an int64_t holds is not known.
  */
 void assay_graph_plan_memory(struct assay_memory_plan *plan, const struct assay_graph *graph,

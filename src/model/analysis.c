@@ -2,6 +2,7 @@
 /* See analysis.h: costs, histogram and weights. Precision, family and modality are guessed in guess.c. */
 #include "model/analysis.h"
 
+#include "graph/plan_memory.h"
 #include "model/guess.h"
 #include "model/weights.h"
 
@@ -114,8 +115,7 @@ static struct choice choose_body(const struct assay_graph *graph, const struct a
 static bool is_known_before(const struct assay_graph *graph, const struct assay_node *node)
 {
     for (int i = 0; i < node->n_outputs; i++)
-        if (node->outputs[i] >= 0 && !graph->values[node->outputs[i]].constant.data &&
-            !assay_weights_constant(graph, node->outputs[i]))
+        if (node->outputs[i] >= 0 && !assay_graph_is_fixed(graph, node->outputs[i]))
             return false;
     return true;
 }
@@ -275,6 +275,18 @@ static void add_weight(void *context, const struct assay_tensor *weight, bool is
     analysis->parameters += is_parameter ? assay_tensor_count(weight) : 0;
 }
 
+static void take_stated_parameters(struct assay_analysis *analysis, const struct assay_graph *graph)
+{
+    for (int i = 0; i < graph->n_metadata; i++) {
+        const char *text = graph->metadata[i].s;
+        size_t n = strspn(text, "0123456789");
+        if (strcmp(graph->metadata[i].name, "parameters") != 0 || n == 0 || n > 18 || text[n])
+            continue;
+        analysis->parameters = strtoll(text, NULL, 10);
+        analysis->parameters_why = "stated by the file";
+    }
+}
+
 /* The op of the first node whose cost is not known, in a body where that is the cause; NULL if all are known. */
 static const char *first_unknown(const struct assay_graph *graph, struct assay_arena *scratch)
 {
@@ -321,6 +333,8 @@ void assay_analysis_init(struct assay_analysis *analysis, const struct assay_gra
     sum_costs(analysis, graph, &scratch);
     make_histogram(analysis, graph, &scratch);
     assay_weights_visit(graph, add_weight, analysis);
+    analysis->parameters_why = "counted";
+    take_stated_parameters(analysis, graph);
     assay_guess(analysis, graph);
     assay_arena_release(&scratch);
 }

@@ -246,6 +246,22 @@ int b_input_optional(struct assay_builder *b, const char *name, bool by_default,
     return wanted ? add_input(b, name, dtype, dims) : -1;
 }
 
+void b_hint_input(struct assay_builder *b, const char *name, const char *format, ...)
+{
+    char kind[128];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(kind, sizeof kind, format, args);
+    va_end(args);
+    assay_graph_add_metadata(b->graph, assay_arena_printf(&b->arena, "assay.input.%s", name), kind);
+}
+
+void b_hint_dim(struct assay_builder *b, const char *name, int64_t size)
+{
+    const char *text = assay_arena_printf(&b->arena, "%lld", (long long)size);
+    assay_graph_add_metadata(b->graph, assay_arena_printf(&b->arena, "assay.dim.%s", name), text);
+}
+
 bool b_flag(const struct assay_builder *b, const char *name) { return is_listed(b->options->flags, b->options->n_flags, name); }
 
 /* ---- outputs */

@@ -66,6 +66,10 @@ void b_enter(struct assay_builder *b, const char *format, ...) ASSAY_PRINTF(2, 3
 void b_leave(struct assay_builder *b);
 
 /* ---- inputs and outputs */
+/* What an input holds where the user says nothing (a kind of bench/inputs.h), and how long a dimension is then: hints in the
+ * graph's metadata, "assay.input.NAME" and "assay.dim.NAME", for inputs that cannot be anything. */
+void b_hint_input(struct assay_builder *b, const char *name, const char *format, ...) ASSAY_PRINTF(3, 4);
+void b_hint_dim(struct assay_builder *b, const char *name, int64_t size);
 /* dims: "batch sequence 3 height": numbers and symbols. An input that is always there. */
 int b_input(struct assay_builder *b, const char *name, enum assay_dtype dtype, const char *dims);
 /* One that the caller's options choose; where they say nothing, `by_default`. -1 if not wanted. */
@@ -100,6 +104,8 @@ int b_lowest(struct assay_builder *b);
 
 /* ---- ops: any, and the common ones by name */
 int b_op(struct assay_builder *b, const char *type, int n_inputs, const int *inputs);
+/* One with several outputs, all of which are used: outputs[n_outputs] */
+void b_op_many(struct assay_builder *b, const char *type, int n_inputs, const int *inputs, int n_outputs, int *outputs);
 struct assay_node *
 b_last(struct assay_builder *b); /* the node that b_op made last, for attributes; a scratch one after an error */
 void b_set_int(struct assay_builder *b, const char *name, int64_t value); /* attributes of that node */

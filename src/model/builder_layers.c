@@ -134,6 +134,13 @@ static int relu_squared(struct assay_builder *b, int x)
     return b_mul(b, positive, positive);
 }
 
+/* Near relu²: the normal distribution of mean 1/sqrt(2) and variance 1/(4π) (Ma et al. 2022), by Transformers' digits. */
+static int laplace(struct assay_builder *b, int x)
+{
+    int z = b_div(b, b_sub(b, x, b_scalar(b, 0.707107)), b_scalar(b, 0.282095 * sqrt(2.0)));
+    return b_mul(b, b_add(b, b_unary(b, "Erf", z), b_scalar(b, 1)), b_scalar(b, 0.5));
+}
+
 int b_activation(struct assay_builder *b, int x, const char *word)
 {
     static const struct {
@@ -160,6 +167,8 @@ int b_activation(struct assay_builder *b, int x, const char *word)
         return clip(b, x, 0, 6);
     if (strcmp(word, "relu2") == 0)
         return relu_squared(b, x);
+    if (strcmp(word, "laplace") == 0)
+        return laplace(b, x);
     if (strcmp(word, "mish") == 0)
         return b_mul(b, x, b_unary(b, "Tanh", b_unary(b, "Softplus", x)));
     if (strcmp(word, "leaky_relu") == 0) {
@@ -225,7 +234,7 @@ static int grouped(struct assay_builder *b, struct b_attention *a)
 {
     int64_t per_group = a->heads / a->kv_heads, d = a->head_dim;
     int q = split_heads(b, a->q, a->kv_heads, per_group, d, B_LIST(0, 2, 3, 1, 4));
-    int k = b_unsqueeze(b, b_transpose(b, a->key, B_LIST(0, 1, 3, 2)), B_LIST(2)), v = b_unsqueeze(b, a->value, B_LIST(2));
+    int k = b_transpose(b, b_unsqueeze(b, a->key, B_LIST(2)), B_LIST(0, 1, 2, 4, 3)), v = b_unsqueeze(b, a->value, B_LIST(2));
     int scores = b_scale(b, b_matmul(b, q, k), a->scale);
     if (a->keep >= 0)
         scores = b_where(b, a->keep, scores, b_lowest(b));

@@ -114,6 +114,13 @@ int b_op(struct assay_builder *b, const char *type, int n_inputs, const int *inp
     return add_node(b, type, n_inputs, inputs, 1, &output);
 }
 
+void b_op_many(struct assay_builder *b, const char *type, int n_inputs, const int *inputs, int n_outputs, int *outputs)
+{
+    for (int i = 0; i < n_outputs; i++)
+        outputs[i] = -1;
+    add_node(b, type, n_inputs, inputs, n_outputs, outputs);
+}
+
 struct assay_node *b_last(struct assay_builder *b)
 {
     if (!b->status && b->graph->n_nodes > 0)

@@ -10,7 +10,7 @@
 struct assay_checkpoint_file {
     const char *name;
     struct assay_safetensors *content; /* owned by `holder` */
-    struct assay_tensor holder;        /* its buffer keeps the map; each tensor that borrows it shares this buffer */
+    struct assay_tensor holder;        /* its buffer keeps the map; each tensor that borrows it has a share in this buffer */
 };
 
 static void release_content(void *context)
@@ -41,6 +41,23 @@ static int by_name(const void *a, const void *b)
                   (*(const struct assay_safetensors_entry *const *)b)->name);
 }
 
+static bool has_suffix(const char *text, const char *suffix)
+{
+    size_t n = strlen(text), m = strlen(suffix);
+    return n > m && strcmp(text + n - m, suffix) == 0;
+}
+
+/* Checkpoints that came from TensorFlow call scale and shift of a norm gamma and beta; Transformers reads them so, too. */
+static void rename_norms(struct assay_checkpoint *c, struct assay_safetensors_entry *entry)
+{
+    static const char *const names[][2] = {{".gamma", ".weight"}, {".beta", ".bias"}};
+    for (size_t i = 0; i < ASSAY_COUNT(names); i++)
+        if (has_suffix(entry->name, names[i][0])) {
+            int n = (int)(strlen(entry->name) - strlen(names[i][0]));
+            entry->name = assay_arena_printf(&c->arena, "%.*s%s", n, entry->name, names[i][1]);
+        }
+}
+
 static enum assay_status list_entries(struct assay_checkpoint *c, const char *folder, struct assay_error *err)
 {
     size_t n = 0;
@@ -49,12 +66,14 @@ static enum assay_status list_entries(struct assay_checkpoint *c, const char *fo
     c->entries = assay_arena_array(&c->arena, n + 1, sizeof *c->entries);
     c->used = assay_arena_array(&c->arena, n + 1, sizeof *c->used);
     for (size_t i = 0; i < c->n_files; i++)
-        for (size_t k = 0; k < c->files[i].content->n; k++)
+        for (size_t k = 0; k < c->files[i].content->n; k++) {
+            rename_norms(c, &c->files[i].content->entries[k]);
             c->entries[c->n++] = &c->files[i].content->entries[k];
+        }
     qsort(c->entries, c->n, sizeof *c->entries, by_name);
     for (size_t i = 1; i < c->n; i++)
         if (strcmp(c->entries[i - 1]->name, c->entries[i]->name) == 0)
-            return assay_error_set(err, ASSAY_INVALID, "%s: two of its files have a tensor '%s'", folder, c->entries[i]->name);
+            return assay_error_set(err, ASSAY_INVALID, "%s: its weights have the tensor '%s' twice", folder, c->entries[i]->name);
     return ASSAY_OK;
 }
 
@@ -79,6 +98,9 @@ static enum assay_status open_shards(struct assay_checkpoint *c, const char *fol
         const char *name = json_string_value(shard);
         if (!name)
             return assay_error_set(err, ASSAY_INVALID, "%s: the file of tensor '%s' is no text", index_path, tensor);
+        if (!has_suffix(name, ".safetensors"))
+            return assay_error_set(err, ASSAY_INVALID, "%s: tensor '%s' is said to be in '%s', which is no .safetensors file",
+                                   index_path, tensor, name);
         const struct assay_checkpoint_file *file = find_file(c, name);
         if (!file) {
             char *path;
@@ -174,6 +196,21 @@ static const struct assay_checkpoint_file *file_of(const struct assay_checkpoint
     return NULL;
 }
 
+/* A taken tensor: its pages are given back when nobody uses it, though others still use the map. */
+struct piece {
+    struct assay_tensor holder;
+    const void *data;
+    size_t size_bytes;
+};
+
+static void release_piece(void *context)
+{
+    struct piece *piece = context;
+    assay_map_forget(piece->data, piece->size_bytes);
+    assay_tensor_release(&piece->holder);
+    free(piece);
+}
+
 void assay_checkpoint_take(struct assay_checkpoint *c, int64_t index, struct assay_tensor *tensor)
 {
     const struct assay_safetensors_entry *entry = c->entries[index];
@@ -182,7 +219,9 @@ void assay_checkpoint_take(struct assay_checkpoint *c, int64_t index, struct ass
         assay_tensor_share(tensor, &entry->tensor);
         return;
     }
-    assay_tensor_share(tensor, &file_of(c, entry)->holder);
-    tensor->type = entry->tensor.type;
-    tensor->data = entry->tensor.data;
+    struct piece *piece = assay_alloc(sizeof *piece);
+    assay_tensor_share(&piece->holder, &file_of(c, entry)->holder);
+    piece->data = entry->tensor.data;
+    piece->size_bytes = (size_t)assay_tensor_bytes(&entry->tensor);
+    assay_tensor_adopt(tensor, &entry->tensor.type, entry->tensor.data, release_piece, piece);
 }

@@ -2,6 +2,7 @@
 /*
  * The weights of a folder as Transformers stores them: model.safetensors, or shards with model.safetensors.index.json.
  *
+ * Norms' old names NAME.gamma and NAME.beta are read as NAME.weight and NAME.bias.
  * Files are mapped; a tensor that is taken shares the map, which goes with its last user, so a checkpoint may be closed before
  * the graph that uses it. An index that names a shard outside the folder, or a tensor that isn't in its shard, is ASSAY_INVALID.
  */

@@ -326,16 +326,20 @@ int c_ints(struct assay_config *config, const char *name, const int64_t *otherwi
     return (int)n;
 }
 
-int64_t c_labels(struct assay_config *config, int64_t otherwise)
+static int64_t labels(struct assay_config *config, int64_t otherwise, int64_t least)
 {
-    const json_t *labels = c_json(config, "id2label");
-    if (!labels)
-        return c_size(config, "num_labels", otherwise);
-    if (json_is_object(labels) && json_object_size(labels) > 0 && json_object_size(labels) <= ASSAY_CONFIG_MAX_SIZE)
-        return (int64_t)json_object_size(labels);
+    const json_t *object = c_json(config, "id2label");
+    if (!object)
+        return get_int(config, "num_labels", otherwise, least, ASSAY_CONFIG_MAX_SIZE);
+    if (json_is_object(object) && json_object_size(object) >= (size_t)least && json_object_size(object) <= ASSAY_CONFIG_MAX_SIZE)
+        return (int64_t)json_object_size(object);
     assay_config_fail(config, ASSAY_INVALID, "\"id2label\" must be an object with the classes");
     return otherwise;
 }
+
+int64_t c_labels(struct assay_config *config, int64_t otherwise) { return labels(config, otherwise, 1); }
+
+int64_t c_labels_or_none(struct assay_config *config, int64_t otherwise) { return labels(config, otherwise, 0); }
 
 /* ---- requirements */
 

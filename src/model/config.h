@@ -69,6 +69,8 @@ int c_ints(struct assay_config *config, const char *name, const int64_t *otherwi
 const json_t *c_json(struct assay_config *config, const char *name);
 /* Number of classes of a head: entries of id2label, else num_labels, else `otherwise`. */
 int64_t c_labels(struct assay_config *config, int64_t otherwise);
+/* The same of models that leave the head out where there are no classes: 0 then. */
+int64_t c_labels_or_none(struct assay_config *config, int64_t otherwise);
 
 /* The only value that Assay builds; another is ASSAY_UNSUPPORTED and named. A missing field is fine. */
 void c_require_bool(struct assay_config *config, const char *name, bool value);

@@ -17,6 +17,7 @@ static const struct {
 } classes[] = {
     {"gpt2", false, NONE, NONE, 50256},
     {"llama", false, NONE, NONE, 2},
+    {"mistral", false, NONE, NONE, 2},
     {"t5", true, NONE, 0, 1},
     {"whisper", true, 50257, 50256, 50256},
 };
@@ -102,7 +103,7 @@ enum assay_status assay_generation_read(const json_t *config, const char *where,
     if (st || !has_text)
         return st;
     const json_t *text = json_object_get(config, "text_config");
-    struct assay_model_generation inner;
+    struct assay_model_generation inner = {0};
     st = read_object(json_is_object(text) ? text : NULL, type_of(text, "llama"), where, &inner, err);
     if (st)
         return st;

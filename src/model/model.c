@@ -6,6 +6,7 @@
 #include "graph/onnx.h"
 #include "model/family.h"
 #include "model/generation_config.h"
+#include "model/plain.h"
 #include "model/presets.h"
 
 #include <stdio.h>
@@ -85,7 +86,9 @@ static enum assay_status choose(const json_t *config, const char *where, const s
     if (st)
         return assay_error_prefix(err, st, "%s", where);
     const json_t *list = json_object_get(config, "architectures");
-    if (!named && json_is_array(list) && json_array_size(list) > 0) {
+    if (!named && list && !json_is_null(list) && !json_is_array(list))
+        return assay_error_set(err, ASSAY_INVALID, "%s: \"architectures\" must be a list of texts", where);
+    if (!named && json_array_size(list) > 0) {
         named = json_string_value(json_array_get(list, 0));
         if (!named)
             return assay_error_set(err, ASSAY_INVALID, "%s: \"architectures\" must be a list of texts", where);
@@ -177,6 +180,7 @@ static enum assay_status build(const json_t *json, const char *where, const char
         assay_graph_add_metadata(*graph, "family", family->name);
         assay_graph_add_metadata(*graph, "architecture", architecture->name);
         assay_graph_add_metadata(*graph, "weights", weights);
+        assay_graph_add_metadata(*graph, "parameters", assay_arena_printf(&arena, "%lld", (long long)b.n_parameters));
     }
     if (info)
         *info = (struct assay_model_info){.family = family->name,
@@ -223,6 +227,11 @@ static enum assay_status open_folder(const char *path, const struct assay_model_
                        assay_fs_exists(assay_path_join(&arena, path, "pytorch_model.bin.index.json"));
         if (st == ASSAY_ABSENT && !pickled)
             st = ASSAY_OK;
+    }
+    json_t *plain = has_weights ? assay_plain_config(config, &checkpoint) : NULL;
+    if (plain) {
+        json_decref(config);
+        config = plain;
     }
     if (!st)
         st = build(config, where, path, has_weights ? &checkpoint : NULL, options, graph, info, err);

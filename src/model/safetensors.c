@@ -82,7 +82,10 @@ static enum assay_status read_offsets(const struct reading *r, const char *name,
         return assay_error_set(r->err, ASSAY_INVALID, "%s: tensor '%s' has no two data_offsets", r->where, name);
     *begin = json_integer_value(json_array_get(offsets, 0));
     *end = json_integer_value(json_array_get(offsets, 1));
-    if (*begin < 0 || *begin > *end || *end > r->size_bytes)
+    if (*begin < 0 || *begin > *end)
+        return assay_error_set(r->err, ASSAY_INVALID, "%s: tensor '%s' has the data_offsets %lld and %lld, which are no range",
+                               r->where, name, (long long)*begin, (long long)*end);
+    if (*end > r->size_bytes)
         return assay_error_set(r->err, ASSAY_INVALID,
                                "%s: tensor '%s' lies at bytes %lld to %lld of the data, of which the file has %lld", r->where,
                                name, (long long)*begin, (long long)*end, (long long)r->size_bytes);

@@ -51,6 +51,7 @@
     X(isa, TEXT, "", "Instruction set tier asked for; null = the best.")                                                         \
     X(suite, TEXT, "", "The suite that the case came from; null = the command line.")                                            \
     X(inputs, TEXT, "", "How the inputs were made: kind per input, generator and seed, or the files' hash.")                     \
+    X(new_tokens, INT, "", "Tokens generated for each sample of a request; null = a run is one forward pass.")                   \
     /* outcome */                                                                                                                \
     X(status, TEXT, "", "ok, unsupported, no_memory, mismatch, timeout, crashed.")                                               \
     X(reason, TEXT, "", "One sentence, if the status is not ok.")                                                                \

@@ -157,6 +157,97 @@ ASSAY_TEST(what_a_runtime_says_of_itself_is_a_row)
     fails_as("--option kind=strange", "unsupported", "strange", 0);
 }
 
+/* ---- requests for text, and precisions */
+
+ASSAY_TEST(a_model_that_generates_has_times_of_its_tokens)
+{
+    struct fixture f;
+    size_t n;
+    setup(&f);
+    bench(&f, testing_llama(&f.arena, f.folder), "--platform cpu/reference --new-tokens 1,6 --batch 2 --shape input_ids=Nx5");
+    check_exit(&f, 0);
+    const char ***rows =
+        query(&f,
+              "SELECT new_tokens, status, throughput_unit, metrics['time_to_first_token_median_ns'], "
+              "metrics['time_per_output_token_median_ns'], len(series['step_median_ns']), "
+              "metrics['decode_bytes_per_token'], flops, shape, latency_median_ns FROM results ORDER BY new_tokens",
+              &n);
+    CHECK_INT(n, 2);
+    CHECK_TEXT(rows[0][0], "1");
+    CHECK_TEXT(rows[1][0], "6");
+    for (size_t i = 0; i < n; i++) {
+        CHECK_TEXT(rows[i][1], "ok");
+        CHECK_TEXT(rows[i][2], "tokens/s");
+        CHECK(rows[i][3] && atof(rows[i][3]) > 0);
+        CHECK_TEXT(rows[i][5], rows[i][0]);
+    }
+    CHECK(!rows[0][4] && !rows[0][6]); /* after one token there is none to wait for */
+    double first = atof(rows[1][3]), each = atof(rows[1][4]), whole = atof(rows[1][9]);
+    CHECK(each > 0 && first + 5 * each < 3 * whole && 3 * (first + 5 * each) > whole); /* medians of parts, and of the whole */
+    CHECK(atof(rows[1][6]) > 0 && atof(rows[1][7]) > atof(rows[0][7]));
+    CHECK_TEXT(rows[1][8], "input_ids=2x5 attention_mask=2x5 new_tokens=6");
+    CHECK_CONTAINS(f.out.output, "TTFT");
+    teardown(&f);
+}
+
+ASSAY_TEST(a_row_of_a_request_can_be_repeated_by_its_command)
+{
+    struct fixture f;
+    size_t n;
+    setup(&f);
+    bench(&f, testing_llama(&f.arena, f.folder), "--platform cpu/reference --new-tokens 3 --dim sequence=4 --precision bf16");
+    check_exit(&f, 0);
+    const char ***rows = query(&f, "SELECT repro_command FROM results", &n);
+    CHECK_INT(n, 1);
+    CHECK_CONTAINS(rows[0][0], "assay bench ");
+    char *folder = assay_arena_strdup(&f.arena, rows[0][0] + 12), *rest = strchr(folder, ' ');
+    *rest = 0;
+    bench(&f, folder, rest + 1);
+    check_exit(&f, 0);
+    CHECK_INT(count(&f, "count(*)"), 2);
+    CHECK_INT(count(&f, "count(DISTINCT case_id)"), 1);
+    teardown(&f);
+}
+
+ASSAY_TEST(a_converted_model_is_compared_with_what_it_was)
+{
+    struct fixture f;
+    size_t n;
+    setup(&f);
+    bench(&f, f.model, "--platform cpu/reference --precision f32,bf16 --batch 3");
+    check_exit(&f, 0);
+    const char ***rows =
+        query(&f,
+              "SELECT precision, check_against, error_max_rel, tolerance, check_note, flops FROM results ORDER BY "
+              "precision",
+              &n);
+    CHECK_INT(n, 2);
+    CHECK_TEXT(rows[0][0], "bf16");
+    CHECK_TEXT(rows[0][1], "cpu/reference");
+    CHECK(atof(rows[0][2]) > 0 && atof(rows[0][2]) <= atof(rows[0][3])); /* the weights are no numbers of bf16 */
+    CHECK_CONTAINS(rows[0][4], "in its own precision");
+    CHECK(!rows[1][1]); /* the reference itself */
+    CHECK_TEXT(rows[0][5], rows[1][5]);
+    teardown(&f);
+}
+
+ASSAY_TEST(a_wrong_token_is_a_row_without_figures)
+{
+    struct fixture f;
+    size_t n;
+    setup(&f);
+    bench(&f, testing_llama(&f.arena, f.folder),
+          "--platform cpu/fault --option kind=mismatch --option inner=reference --new-tokens 4 --dim sequence=4");
+    check_exit(&f, 1);
+    const char ***rows =
+        query(&f, "SELECT status, reason, latency_median_ns, map_extract(metrics, 'prefill_tokens_per_s') FROM results", &n);
+    CHECK_INT(n, 1);
+    CHECK_TEXT(rows[0][0], "mismatch");
+    CHECK_CONTAINS(rows[0][1], "logits");
+    CHECK(!rows[0][2]);
+    teardown(&f);
+}
+
 /* ---- stopping and going on */
 
 static pid_t start(struct fixture *f, const char *rest)
@@ -321,6 +412,14 @@ ASSAY_TEST(a_broken_model_file_ends_with_a_sentence_and_no_row)
         CHECK_CONTAINS(f.out.errors, broken[i]);
     }
     CHECK_INT(n_files(&f), 0);
+    /* In a suite, the others go on. */
+    const char *suite =
+        testing_write(&f.arena, f.folder, "s.yaml", "name: s\ncases:\n  - {model: [missing.onnx]}\n  - {model: [small.onnx]}\n");
+    bench(&f, NULL, assay_arena_printf(&f.arena, "--suite %s --platform cpu/null", suite));
+    check_exit(&f, 1);
+    CHECK_CONTAINS(f.out.errors, "left out: ");
+    CHECK_CONTAINS(f.out.errors, "missing.onnx");
+    CHECK_INT(count(&f, "count(*) FILTER (status = 'ok')"), 1);
     teardown(&f);
 }
 
@@ -370,6 +469,10 @@ ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(a_case_that_crashes_is_a_row_and_the_sweep_goes
                 ASSAY_TEST_ENTRY(a_case_that_eats_memory_is_a_row_at_its_memory_limit),
                 ASSAY_TEST_ENTRY(a_wrong_output_is_a_row_without_figures),
                 ASSAY_TEST_ENTRY(what_a_runtime_says_of_itself_is_a_row),
+                ASSAY_TEST_ENTRY(a_model_that_generates_has_times_of_its_tokens),
+                ASSAY_TEST_ENTRY(a_row_of_a_request_can_be_repeated_by_its_command),
+                ASSAY_TEST_ENTRY(a_converted_model_is_compared_with_what_it_was),
+                ASSAY_TEST_ENTRY(a_wrong_token_is_a_row_without_figures),
                 ASSAY_TEST_ENTRY(ctrl_c_keeps_what_was_measured_and_resume_does_the_rest_once),
                 ASSAY_TEST_ENTRY(resume_with_nothing_to_go_on_with_starts_a_run),
                 ASSAY_TEST_ENTRY(variables_that_steer_libraries_do_not_reach_the_child_and_are_in_the_row),

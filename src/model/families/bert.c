@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * BERT (Devlin et al. 2018) and DistilBERT (Sanh et al. 2019): post-norm encoders with learned positions, and the heads for
- * pre-training, masked LM, next sentence, sequence and token classification, question answering.
+ * pre-training, masked and causal LM, next sentence, multiple choice, sequence and token classification, question answering.
+ * BERT also with positions relative between query and key (Shaw et al. 2018), and as a decoder with cross-attention.
  */
+#include "model/families/common_relative.h"
 #include "model/family.h"
 
 #include <string.h>
@@ -14,68 +16,147 @@ struct encoder {
     const char *activation;
     /* modules */
     const char *layer, *query, *key, *value, *output, *output_norm, *up, *down, *norm;
-    bool is_distil;
+    bool is_distil, is_decoder, has_cross_attention;
+    struct relative relative;
 };
 
-static void inputs(struct assay_builder *b, const struct encoder *e, int *ids, int *mask, int *types, int *positions)
+/* What a forward pass is given; -1 = nothing. With `choices` all of [batch, choices, sequence], else [batch, sequence]. */
+struct given {
+    bool has_choices;
+    int ids, embeddings, mask, types, positions;
+    int memory, memory_mask; /* of the encoder whose decoder this is */
+    int n_choices;           /* int64[1] */
+};
+
+/* What all layers attend with. */
+struct context {
+    int mask;        /* added to the scores */
+    int rows;        /* of the table of relative positions */
+    int memory_mask; /* added to those of the cross-attention */
+};
+
+/* Choices become a part of the batch. */
+static int flat(struct assay_builder *b, int x)
 {
-    *ids = b_input(b, "input_ids", ASSAY_I64, "batch sequence");
-    *mask = b_input_optional(b, "attention_mask", true, ASSAY_I64, "batch sequence");
-    *types = e->types ? b_input_optional(b, "token_type_ids", true, ASSAY_I64, "batch sequence") : -1;
-    *positions = e->is_distil ? -1 : b_input_optional(b, "position_ids", false, ASSAY_I64, "batch sequence");
+    return x < 0 ? x : b_reshape_to(b, x, b_concat(b, 0, B_VALUES(b_ints(b, B_LIST(-1)), b_size(b, x, 2))));
 }
 
-/* [1, sequence] from 0 where no positions are given. */
-static int positions_of(struct assay_builder *b, int ids, int positions)
+static void inputs(struct assay_builder *b, const struct encoder *e, struct given *g)
 {
-    return positions >= 0 ? positions : b_unsqueeze(b, b_range(b, b_int(b, 0), b_size_scalar(b, ids, 1)), B_LIST(0));
+    const char *dims = g->has_choices ? "batch choices sequence" : "batch sequence";
+    const char *wide = assay_arena_printf(&b->arena, "batch sequence %lld", (long long)e->hidden);
+    const char *memory = assay_arena_printf(&b->arena, "batch encoder_sequence %lld", (long long)e->hidden);
+    g->embeddings = g->has_choices ? -1 : b_input_optional(b, "inputs_embeds", false, ASSAY_F32, wide);
+    g->ids = g->embeddings < 0 ? b_input(b, "input_ids", ASSAY_I64, dims) : -1;
+    g->mask = b_input_optional(b, "attention_mask", true, ASSAY_I64, dims);
+    g->types = e->types ? b_input_optional(b, "token_type_ids", true, ASSAY_I64, dims) : -1;
+    g->positions = e->is_distil ? -1 : b_input_optional(b, "position_ids", false, ASSAY_I64, dims);
+    g->memory = e->has_cross_attention ? b_input_optional(b, "encoder_hidden_states", true, ASSAY_F32, memory) : -1;
+    g->memory_mask =
+        g->memory < 0 ? -1 : b_input_optional(b, "encoder_attention_mask", true, ASSAY_I64, "batch encoder_sequence");
+    if (!g->has_choices)
+        return;
+    g->n_choices = b_size(b, g->ids, 1);
+    g->ids = flat(b, g->ids);
+    g->mask = flat(b, g->mask);
+    g->types = flat(b, g->types);
+    g->positions = flat(b, g->positions);
 }
 
-static int embed(struct assay_builder *b, const struct encoder *e, int ids, int types, int positions)
+static int embed(struct assay_builder *b, const struct encoder *e, const struct given *g)
 {
     b_enter(b, "embeddings");
-    int x = b_embedding(b, ids, "word_embeddings", e->vocabulary, e->hidden);
+    int words = b_param(b, "word_embeddings.weight", B_LIST(e->vocabulary, e->hidden));
+    int x = g->embeddings >= 0 ? g->embeddings : b_gather(b, words, 0, g->ids), positions = g->positions;
     if (e->types) {
+        int table = b_param(b, "token_type_embeddings.weight", B_LIST(e->types, e->hidden));
         /* Without types all tokens are of type 0. */
-        int none = types < 0 ? b_mul(b, ids, b_int(b, 0)) : types;
-        x = b_add(b, x, b_embedding(b, none, "token_type_embeddings", e->types, e->hidden));
+        x = b_add(b, x, g->types < 0 ? b_slice(b, table, 0, 0, 1) : b_gather(b, table, 0, g->types));
     }
-    x = b_add(b, x, b_embedding(b, positions_of(b, ids, positions), "position_embeddings", e->positions, e->hidden));
+    if (positions < 0) /* [1, sequence] from 0 */
+        positions = b_unsqueeze(b, b_range(b, b_int(b, 0), b_size_scalar(b, x, 1)), B_LIST(0));
+    int table = b_param(b, "position_embeddings.weight", B_LIST(e->positions, e->hidden));
+    if (!e->relative.of_query)
+        x = b_add(b, x, b_gather(b, table, 0, positions));
     x = b_layer_norm(b, x, "LayerNorm", e->hidden, e->eps);
     b_leave(b);
     return x;
 }
 
-static int layer(struct assay_builder *b, const struct encoder *e, int x, int mask, int64_t i)
+/* ---- layers */
+
+/* To the encoder's states. */
+static int look_back(struct assay_builder *b, const struct encoder *e, const struct given *g, const struct context *c, int x,
+                     int i)
 {
     int64_t h = e->hidden;
-    b_enter(b, "%s.%d", e->layer, (int)i);
     struct b_attention a = {.heads = e->heads, .head_dim = h / e->heads, B_ATTENTION_NONE};
-    a.mask = mask;
+    b_enter(b, "crossattention");
+    a.mask = c->memory_mask;
+    a.q = b_linear(b, x, "self.query", h, h, true);
+    a.k = b_linear(b, g->memory, "self.key", h, h, true);
+    a.v = b_linear(b, g->memory, "self.value", h, h, true);
+    int y = b_linear(b, b_attention(b, &a), "output.dense", h, h, true);
+    x = b_layer_norm(b, b_add(b, y, x), "output.LayerNorm", h, e->eps);
+    b_leave(b);
+    b_output_optional(b, a.probabilities, "cross_attentions.%d", i);
+    b_output_optional(b, a.key, "past_key_values.%d.2", i);
+    b_output_optional(b, a.value, "past_key_values.%d.3", i);
+    return x;
+}
+
+static int layer(struct assay_builder *b, const struct encoder *e, const struct given *g, const struct context *c, int x, int i)
+{
+    int64_t h = e->hidden;
+    b_enter(b, "%s.%d", e->layer, i);
+    struct b_attention a = {.heads = e->heads, .head_dim = h / e->heads, B_ATTENTION_NONE};
+    a.mask = c->mask;
     a.q = b_linear(b, x, e->query, h, h, true);
     a.k = b_linear(b, x, e->key, h, h, true);
     a.v = b_linear(b, x, e->value, h, h, true);
+    if (e->relative.of_query) {
+        b_enter(b, "attention.self");
+        int scores = relative_scores(b, &e->relative, &a, c->rows);
+        b_leave(b);
+        a.mask = a.mask >= 0 ? b_add(b, scores, a.mask) : scores;
+    }
     int y = b_linear(b, b_attention(b, &a), e->output, h, h, true);
     x = b_layer_norm(b, b_add(b, y, x), e->output_norm, h, e->eps);
+    b_output_optional(b, a.probabilities, "attentions.%d", i);
+    if (e->is_decoder) {
+        b_output_optional(b, a.key, "past_key_values.%d.0", i);
+        b_output_optional(b, a.value, "past_key_values.%d.1", i);
+    }
+    if (g->memory >= 0)
+        x = look_back(b, e, g, c, x, i);
+    else if (e->has_cross_attention)
+        b_ignore(b, assay_arena_printf(&b->arena, "%s.crossattention.*", b->scope));
     y = b_activation(b, b_linear(b, x, e->up, h, e->inner, true), e->activation);
     y = b_linear(b, y, e->down, e->inner, h, true);
     x = b_layer_norm(b, b_add(b, y, x), e->norm, h, e->eps);
     b_leave(b);
-    b_output_optional(b, a.probabilities, "attentions.%d", (int)i);
-    b_output_optional(b, x, "hidden_states.%d", (int)i + 1);
+    b_output_optional(b, x, "hidden_states.%d", i + 1);
     return x;
 }
 
 /* [batch, sequence, hidden] */
-static int encode(struct assay_builder *b, const struct encoder *e, const char *scope)
+static int encode(struct assay_builder *b, const struct encoder *e, const char *scope, struct given *g)
 {
-    int ids, attention_mask, types, positions;
-    inputs(b, e, &ids, &attention_mask, &types, &positions);
+    struct context c = {-1, -1, -1};
+    inputs(b, e, g);
     b_enter(b, "%s", scope);
-    int x = embed(b, e, ids, types, positions), mask = attention_mask >= 0 ? b_padding_mask(b, attention_mask) : -1;
+    int x = embed(b, e, g), length = b_size_scalar(b, x, 1);
+    if (e->is_decoder)
+        c.mask = b_causal_mask(b, length, length, 0, g->mask);
+    else if (g->mask >= 0)
+        c.mask = b_padding_mask(b, g->mask);
+    if (g->memory_mask >= 0)
+        c.memory_mask = b_padding_mask(b, g->memory_mask);
+    if (e->relative.of_query)
+        c.rows = relative_rows(b, &e->relative, length);
     b_output_optional(b, x, "hidden_states.0");
     for (int64_t i = 0; i < e->layers && !b->status; i++)
-        x = layer(b, e, x, mask, i);
+        x = layer(b, e, g, &c, x, (int)i);
     b_leave(b);
     return x;
 }
@@ -94,6 +175,13 @@ static int pool(struct assay_builder *b, const struct encoder *e, const char *sc
 static void classify(struct assay_builder *b, int x, const char *name, int64_t hidden, int64_t labels)
 {
     b_output(b, b_linear(b, x, name, hidden, labels, true), "logits");
+}
+
+/* One score for each choice. */
+static void choose(struct assay_builder *b, const struct given *g, int x, int64_t hidden)
+{
+    int shape = b_concat(b, 0, B_VALUES(b_ints(b, B_LIST(-1)), g->n_choices));
+    b_output(b, b_reshape_to(b, b_linear(b, x, "classifier", hidden, 1, true), shape), "logits");
 }
 
 static void answer(struct assay_builder *b, int x, int64_t hidden)
@@ -122,6 +210,22 @@ static int next_sentence(struct assay_builder *b, const struct encoder *e, int x
 
 static bool is(const struct assay_architecture *a, const char *name) { return strcmp(a->name, name) == 0; }
 
+static void read_decoder(struct encoder *e, struct assay_config *c)
+{
+    e->is_decoder = c_bool(c, "is_decoder", false);
+    e->has_cross_attention = c_bool(c, "add_cross_attention", false);
+    if (e->has_cross_attention && !e->is_decoder)
+        assay_config_fail(c, ASSAY_INVALID, "\"add_cross_attention\" is true, which needs \"is_decoder\" to be true");
+}
+
+/* Start and end of an answer. */
+static void require_two(struct assay_config *c, int64_t labels)
+{
+    if (labels != 2)
+        assay_config_fail(c, ASSAY_INVALID, "%lld classes are told; question answering has two, start and end",
+                          (long long)labels);
+}
+
 static void build_bert(struct assay_builder *b, struct assay_config *c, const struct assay_architecture *a)
 {
     struct encoder e = {
@@ -144,9 +248,14 @@ static void build_bert(struct assay_builder *b, struct assay_config *c, const st
         .down = "output.dense",
         .norm = "output.LayerNorm",
     };
+    struct given g = {.has_choices = is(a, "BertForMultipleChoice")};
     bool tied = c_bool(c, "tie_word_embeddings", true), alone = is(a, "BertModel");
     int64_t labels = c_labels(c, 2);
-    c_require_text(c, "position_embedding_type", "absolute");
+    read_decoder(&e, c);
+    e.relative.positions = e.positions;
+    relative_read(&e.relative, c);
+    if (is(a, "BertForQuestionAnswering"))
+        require_two(c, labels);
     /* Fields of Google's first configs, which Transformers doesn't read. */
     c_ignore(c, "directionality", "pooler_fc_size", "pooler_num_attention_heads", "pooler_num_fc_layers", "pooler_size_per_head",
              "pooler_type", NULL);
@@ -159,7 +268,7 @@ static void build_bert(struct assay_builder *b, struct assay_config *c, const st
     if (tied)
         b_tie(b, "cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight");
     b_tie(b, "cls.predictions.decoder.bias", "cls.predictions.bias");
-    int x = encode(b, &e, alone ? "" : "bert");
+    int x = encode(b, &e, alone ? "" : "bert", &g);
     if (alone) {
         b_output(b, x, "last_hidden_state");
         if (b_has(b, "pooler.dense.weight", true))
@@ -167,8 +276,8 @@ static void build_bert(struct assay_builder *b, struct assay_config *c, const st
     } else if (is(a, "BertForPreTraining")) {
         b_output(b, bert_vocabulary(b, &e, x), "prediction_logits");
         b_output(b, next_sentence(b, &e, x), "seq_relationship_logits");
-    } else if (is(a, "BertForMaskedLM")) {
-        /* Transformers loads this head from checkpoints of pre-training, too. */
+    } else if (is(a, "BertForMaskedLM") || is(a, "BertLMHeadModel")) {
+        /* Transformers loads these heads from checkpoints of pre-training, too. */
         b_ignore(b, "cls.seq_relationship.*");
         b_ignore(b, "bert.pooler.*");
         b_output(b, bert_vocabulary(b, &e, x), "logits");
@@ -177,6 +286,8 @@ static void build_bert(struct assay_builder *b, struct assay_config *c, const st
         b_output(b, next_sentence(b, &e, x), "logits");
     } else if (is(a, "BertForSequenceClassification")) {
         classify(b, pool(b, &e, "bert", x), "classifier", e.hidden, labels);
+    } else if (is(a, "BertForMultipleChoice")) {
+        choose(b, &g, pool(b, &e, "bert", x), e.hidden);
     } else if (is(a, "BertForTokenClassification")) {
         b_ignore(b, "bert.pooler.*");
         classify(b, x, "classifier", e.hidden, labels);
@@ -208,8 +319,11 @@ static void build_distilbert(struct assay_builder *b, struct assay_config *c, co
         .norm = "output_layer_norm",
         .is_distil = true,
     };
+    struct given g = {.has_choices = is(a, "DistilBertForMultipleChoice")};
     bool tied = c_bool(c, "tie_word_embeddings", true), alone = is(a, "DistilBertModel");
     int64_t labels = c_labels(c, 2);
+    if (is(a, "DistilBertForQuestionAnswering"))
+        require_two(c, labels);
     /* How positions were initialised: the checkpoint holds them in either case. "tie_weights_" is of old configs, unread. */
     c_ignore(c, "sinusoidal_pos_embds", "tie_weights_", NULL);
     if (e.hidden % e.heads != 0)
@@ -220,16 +334,19 @@ static void build_distilbert(struct assay_builder *b, struct assay_config *c, co
     b_ignore(b, "*embeddings.position_ids");
     if (tied)
         b_tie(b, "vocab_projector.weight", "distilbert.embeddings.word_embeddings.weight");
-    int x = encode(b, &e, alone ? "" : "distilbert");
+    int x = encode(b, &e, alone ? "" : "distilbert", &g);
     if (alone) {
         b_output(b, x, "last_hidden_state");
     } else if (is(a, "DistilBertForMaskedLM")) {
         x = b_activation(b, b_linear(b, x, "vocab_transform", e.hidden, e.hidden, true), e.activation);
         x = b_layer_norm(b, x, "vocab_layer_norm", e.hidden, 1e-12);
         b_output(b, b_linear(b, x, "vocab_projector", e.hidden, e.vocabulary, true), "logits");
-    } else if (is(a, "DistilBertForSequenceClassification")) {
+    } else if (is(a, "DistilBertForSequenceClassification") || g.has_choices) {
         x = b_unary(b, "Relu", b_linear(b, b_take(b, x, 1, 0), "pre_classifier", e.hidden, e.hidden, true));
-        classify(b, x, "classifier", e.hidden, labels);
+        if (g.has_choices)
+            choose(b, &g, x, e.hidden);
+        else
+            classify(b, x, "classifier", e.hidden, labels);
     } else if (is(a, "DistilBertForTokenClassification")) {
         classify(b, x, "classifier", e.hidden, labels);
     } else {
@@ -252,10 +369,13 @@ static const struct assay_architecture architectures[] = {
     {"BertForSequenceClassification", "bert", "classifier.weight"},
     {"BertForTokenClassification", "bert", "classifier.weight"},
     {"BertForNextSentencePrediction", "bert", "cls.seq_relationship.weight"},
+    {"BertForMultipleChoice", "bert", "classifier.weight"},
+    {"BertLMHeadModel", "bert", "cls.predictions.bias"},
     {"BertModel", "bert", NULL},
     {"DistilBertForMaskedLM", "distilbert", "vocab_projector.bias"},
     {"DistilBertForQuestionAnswering", "distilbert", "qa_outputs.weight"},
     {"DistilBertForSequenceClassification", "distilbert", "pre_classifier.weight"},
+    {"DistilBertForMultipleChoice", "distilbert", "pre_classifier.weight"},
     {"DistilBertForTokenClassification", "distilbert", "classifier.weight"},
     {"DistilBertModel", "distilbert", NULL},
     {NULL, NULL, NULL},

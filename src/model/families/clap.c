@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * CLAP (Wu et al. 2022): texts and sounds in one space. A RoBERTa encoder, and HTS-AT, a Swin transformer over the spectrogram
- * folded into a square image, with or without the fusion of crops of long sounds.
+ * folded into a square image, with or without the fusion of crops of long sounds. Both, or one of them alone, with and without
+ * its projection into that space.
  */
+#include "model/families/common_relative.h"
 #include "model/family.h"
 
 #include <stdio.h>
@@ -14,23 +16,25 @@ struct text {
     int64_t hidden, heads, layers, inner, vocabulary, positions, types, padding;
     double eps;
     const char *activation;
+    struct relative relative;
 };
 
 struct audio {
     int64_t hidden, stages, depths[ASSAY_CONFIG_MAX_LIST], heads[ASSAY_CONFIG_MAX_LIST];
-    int64_t window, mels, image, ratio; /* the spectrogram of mels × (image * ratio) becomes image × image */
+    /* The spectrogram of bins × (image * ratio), which it is stretched to, becomes image × image. */
+    int64_t window, mels, image, ratio, bins;
     int64_t patch[2], stride[2], pad[2], grid[2];
+    int64_t last_bins;                     /* rows of the last stage that are of the same time */
     int64_t first, channels, fusion_inner; /* hidden size of the first stage; of the input */
     double mlp_ratio, eps;
     const char *activation;
     bool has_fusion, has_patch_norm, qkv_bias;
 };
 
-struct clap {
-    struct text text;
-    struct audio audio;
-    int64_t projection;
-    const char *projection_activation;
+/* From a pooled state into the common space. */
+struct projection {
+    int64_t size;
+    const char *activation;
 };
 
 /* PyTorch's default, which norms have that the config says nothing about. */
@@ -50,7 +54,8 @@ static void read_text(struct assay_config *c, struct text *t)
     t->padding = c_int(c, "pad_token_id", 1);
     t->eps = c_real(c, "layer_norm_eps", 1e-12);
     t->activation = c_text(c, "hidden_act", "gelu");
-    c_require_text(c, "position_embedding_type", "absolute");
+    t->relative.positions = t->positions;
+    relative_read(&t->relative, c);
     /* The outer config's hold. */
     c_ignore(c, "projection_dim", "projection_hidden_act", "tie_word_embeddings", "fusion_hidden_size",
              "fusion_num_hidden_layers", NULL);
@@ -86,9 +91,7 @@ static void read_stages(struct assay_config *c, struct audio *a)
             assay_config_fail(c, ASSAY_INVALID, "stage %d has %lld numbers, no multiple of its %lld heads", (int)i,
                               (long long)(a->first << i), (long long)a->heads[i]);
     }
-    if (a->first << (a->stages - 1) != a->hidden)
-        assay_config_fail(c, ASSAY_INVALID, "\"hidden_size\" %lld must be what the last stage has, %lld", (long long)a->hidden,
-                          (long long)(a->first << (a->stages - 1)));
+    a->hidden = a->first << (a->stages - 1);
 }
 
 /* How the spectrogram becomes an image, and that patches. */
@@ -100,10 +103,13 @@ static void read_image(struct assay_config *c, struct audio *a)
     a->window = c_size(c, "window_size", 8);
     read_pair(c, "patch_size", a->patch);
     read_pair(c, "patch_stride", a->stride);
-    if (a->image % a->mels != 0 || a->image > 8192)
-        assay_config_fail(c, ASSAY_UNSUPPORTED, "\"spec_size\" %lld must be a multiple of \"num_mel_bins\" %lld, up to 8192",
-                          (long long)a->image, (long long)a->mels);
     a->ratio = a->image < a->mels ? 1 : a->image / a->mels;
+    a->bins = a->image / a->ratio;
+    if (a->image < a->mels || a->bins * a->ratio != a->image || a->image > 8192)
+        assay_config_fail(
+            c, ASSAY_UNSUPPORTED,
+            "\"spec_size\" %lld, up to 8192, must be a multiple of the whole times that it holds \"num_mel_bins\" %lld",
+            (long long)a->image, (long long)a->mels);
     for (int i = 0; i < 2; i++) {
         a->pad[i] = a->patch[i] > a->stride[i] ? (a->patch[i] - a->stride[i]) / 2 : 0;
         a->grid[i] = a->image / a->stride[i];
@@ -116,18 +122,18 @@ static void read_image(struct assay_config *c, struct audio *a)
             assay_config_fail(c, ASSAY_UNSUPPORTED, "\"window_size\" %lld exceeds the last stage's side of %lld",
                               (long long)a->window, (long long)(a->grid[i] / last));
     }
-    int64_t frequencies = a->grid[0] / last;
-    if (frequencies < a->ratio || frequencies % a->ratio != 0)
+    int64_t rows = a->grid[0] / last;
+    a->last_bins = rows / a->ratio;
+    if (a->last_bins < 1 || rows % a->last_bins != 0)
         assay_config_fail(c, ASSAY_UNSUPPORTED,
-                          "the last stage's %lld rows are no multiple of the %lld that mel bins are folded in",
-                          (long long)frequencies, (long long)a->ratio);
+                          "the last stage's %lld rows cannot be told apart by the %lld that mel bins are folded in",
+                          (long long)rows, (long long)a->ratio);
     if (a->window > MAX_WINDOW || (a->grid[0] + a->window) * (a->grid[1] + a->window) * a->window * a->window > MAX_MASK)
         assay_config_fail(c, ASSAY_UNSUPPORTED, "\"window_size\" %lld is too large", (long long)a->window);
 }
 
 static void read_audio(struct assay_config *c, struct audio *a)
 {
-    a->hidden = c_size(c, "hidden_size", 768);
     a->first = c_size(c, "patch_embeds_hidden_size", 96);
     a->channels = c_size(c, "patch_embed_input_channels", 1);
     a->mlp_ratio = c_real(c, "mlp_ratio", 4);
@@ -141,9 +147,10 @@ static void read_audio(struct assay_config *c, struct audio *a)
     read_image(c, a);
     const char *fusion = c_text(c, "fusion_type", "");
     a->fusion_inner = a->first / c_size(c, "aff_block_r", 4);
-    /* Of the classifier and training, and what the outer config or the list of depths says. */
-    c_ignore(c, "num_classes", "num_hidden_layers", "drop_path_rate", "projection_dim", "projection_hidden_act",
-             "tie_word_embeddings", NULL);
+    /* Of the classifier and training; what the outer config, the list of depths or its stages' sizes say; and of the first
+     * configs, what Transformers doesn't read. */
+    c_ignore(c, "enable_patch_fusion", "fusion_hidden_size", "fusion_num_hidden_layers", "hidden_size", "num_classes",
+             "num_hidden_layers", "drop_path_rate", "projection_dim", "projection_hidden_act", "tie_word_embeddings", NULL);
     if (a->mlp_ratio * (double)a->first < 1 || a->mlp_ratio > 1024)
         assay_config_fail(c, ASSAY_INVALID, "\"mlp_ratio\" is %g", a->mlp_ratio);
     if (a->has_fusion && strcmp(fusion, "channel_map") == 0)
@@ -154,16 +161,20 @@ static void read_audio(struct assay_config *c, struct audio *a)
                           "\"aff_block_r\" up to \"patch_embeds_hidden_size\"");
 }
 
-static void read(struct assay_config *c, struct clap *m)
+/* A projection's own sizes; `hidden` is what the state has. */
+static void read_projection(struct assay_config *c, struct projection *p)
 {
-    read_text(c_sub(c, "text_config"), &m->text);
-    read_audio(c_sub(c, "audio_config"), &m->audio);
-    m->projection = c_size(c, "projection_dim", 512);
-    m->projection_activation = c_text(c, "projection_hidden_act", "relu");
-    c_require_null(c, "text_config_dict");
-    c_require_null(c, "audio_config_dict");
-    /* Initial values; copies of the inner configs' fields. */
-    c_ignore(c, "logit_scale_init_value", "hidden_size", "num_hidden_layers", "tie_word_embeddings", NULL);
+    p->size = c_size(c, "projection_dim", 512);
+    p->activation = c_text(c, "projection_hidden_act", "relu");
+}
+
+/* Projected sounds have the size that the config says, not what the stages make of it. */
+static void check_hidden(struct assay_config *c, const struct audio *a)
+{
+    int64_t hidden = c_size(c, "hidden_size", 768);
+    if (hidden != a->hidden)
+        assay_config_fail(c, ASSAY_INVALID, "\"hidden_size\" %lld must be what the last stage has, %lld", (long long)hidden,
+                          (long long)a->hidden);
 }
 
 /* ---- texts */
@@ -177,65 +188,97 @@ static int positions_of(struct assay_builder *b, const struct text *t, int ids)
     return b_add(b, b_mul(b, counts, there), b_int(b, t->padding));
 }
 
-static int text_layer(struct assay_builder *b, const struct text *t, int x, int mask, int64_t i)
+/* What the layers of a text have in common. */
+struct text_view {
+    const char *prefix; /* what names of outputs begin with */
+    int mask, rows;     /* of padding; of relative positions; -1 = none */
+};
+
+static int text_layer(struct assay_builder *b, const struct text *t, const struct text_view *v, int x, int64_t i)
 {
     int64_t h = t->hidden;
     b_enter(b, "encoder.layer.%d", (int)i);
     struct b_attention a = {.heads = t->heads, .head_dim = h / t->heads, B_ATTENTION_NONE};
-    a.mask = mask;
+    a.mask = v->mask;
     a.q = b_linear(b, x, "attention.self.query", h, h, true);
     a.k = b_linear(b, x, "attention.self.key", h, h, true);
     a.v = b_linear(b, x, "attention.self.value", h, h, true);
+    if (t->relative.of_query) {
+        b_enter(b, "attention.self");
+        int scores = relative_scores(b, &t->relative, &a, v->rows);
+        b_leave(b);
+        a.mask = a.mask >= 0 ? b_add(b, scores, a.mask) : scores;
+    }
     int y = b_linear(b, b_attention(b, &a), "attention.output.dense", h, h, true);
     x = b_layer_norm(b, b_add(b, y, x), "attention.output.LayerNorm", h, t->eps);
     y = b_activation(b, b_linear(b, x, "intermediate.dense", h, t->inner, true), t->activation);
     y = b_linear(b, y, "output.dense", t->inner, h, true);
     x = b_layer_norm(b, b_add(b, y, x), "output.LayerNorm", h, t->eps);
     b_leave(b);
-    b_output_optional(b, a.probabilities, "text_model_output.attentions.%d", (int)i);
-    b_output_optional(b, x, "text_model_output.hidden_states.%d", (int)i + 1);
+    b_output_optional(b, a.probabilities, "%sattentions.%d", v->prefix, (int)i);
+    b_output_optional(b, x, "%shidden_states.%d", v->prefix, (int)i + 1);
     return x;
 }
 
-/* [texts, hidden], pooled */
-static int encode_text(struct assay_builder *b, const struct text *t, int ids, int mask, int positions)
+struct text_inputs {
+    int ids, mask, positions, types; /* -1 = none, but for ids */
+};
+
+static struct text_inputs text_inputs(struct assay_builder *b, const char *dims, bool offers_types)
 {
-    b_enter(b, "text_model");
+    struct text_inputs in = {.ids = b_input(b, "input_ids", ASSAY_I64, dims), .types = -1};
+    in.mask = b_input_optional(b, "attention_mask", true, ASSAY_I64, dims);
+    in.positions = b_input_optional(b, "position_ids", false, ASSAY_I64, dims);
+    if (offers_types)
+        in.types = b_input_optional(b, "token_type_ids", false, ASSAY_I64, dims);
+    return in;
+}
+
+static int embed_text(struct assay_builder *b, const struct text *t, const struct text_inputs *in)
+{
     b_enter(b, "embeddings");
-    int x = b_embedding(b, ids, "word_embeddings", t->vocabulary, t->hidden);
+    int x = b_embedding(b, in->ids, "word_embeddings", t->vocabulary, t->hidden);
     int types = b_param(b, "token_type_embeddings.weight", B_LIST(t->types, t->hidden));
-    x = b_add(b, x, b_take(b, types, 0, 0));
-    if (positions < 0)
-        positions = positions_of(b, t, ids);
-    x = b_add(b, x, b_embedding(b, positions, "position_embeddings", t->positions, t->hidden));
+    x = b_add(b, x, in->types >= 0 ? b_gather(b, types, 0, in->types) : b_take(b, types, 0, 0));
+    int places = b_param(b, "position_embeddings.weight", B_LIST(t->positions, t->hidden));
+    if (!t->relative.of_query)
+        x = b_add(b, x, b_gather(b, places, 0, in->positions >= 0 ? in->positions : positions_of(b, t, in->ids)));
     x = b_layer_norm(b, x, "LayerNorm", t->hidden, t->eps);
     b_leave(b);
-    b_output_optional(b, x, "text_model_output.hidden_states.0");
-    int added = mask >= 0 ? b_padding_mask(b, mask) : -1;
+    return x;
+}
+
+/* [texts, hidden], pooled; *last_state [texts, sequence, hidden]. In the scope of the model. */
+static int encode_text(struct assay_builder *b, const struct text *t, const struct text_inputs *in, const char *prefix,
+                       int *last_state)
+{
+    struct text_view v = {prefix, in->mask >= 0 ? b_padding_mask(b, in->mask) : -1, -1};
+    int x = embed_text(b, t, in);
+    if (t->relative.of_query)
+        v.rows = relative_rows(b, &t->relative, b_size_scalar(b, x, 1));
+    b_output_optional(b, x, "%shidden_states.0", prefix);
     for (int64_t i = 0; i < t->layers && !b->status; i++)
-        x = text_layer(b, t, x, added, i);
-    int pooled = b_unary(b, "Tanh", b_linear(b, b_take(b, x, 1, 0), "pooler.dense", t->hidden, t->hidden, true));
-    b_leave(b);
-    b_output_optional(b, x, "text_model_output.last_hidden_state");
-    b_output_optional(b, pooled, "text_model_output.pooler_output");
-    return pooled;
+        x = text_layer(b, t, &v, x, i);
+    *last_state = x;
+    return b_unary(b, "Tanh", b_linear(b, b_take(b, x, 1, 0), "pooler.dense", t->hidden, t->hidden, true));
 }
 
 /* ---- from the spectrogram to patches */
 
-/* Frames (axis 2) stretched to n, bicubic with aligned corners as PyTorch does it. In steps rather than as a Resize, whose
- * positions runtimes compute in f32: 1,000 frames then lose four digits. Here the positions' fractions are exact. */
-static int stretch(struct assay_builder *b, int x, int64_t n)
+/* An axis of four stretched to n places, bicubic with aligned corners as PyTorch does it: the distance of two places is rounded
+ * to f32, which the states of a thousand frames show in their fifth digit, but then multiplied exactly. A Resize, whose positions
+ * each runtime computes in its own way, would not agree. */
+static int stretch(struct assay_builder *b, int x, int64_t axis, int64_t n)
 {
-    int64_t steps = n > 1 ? n - 1 : 1;
-    int last = b_sub(b, b_size_scalar(b, x, 2), b_int(b, 1));
-    int places = b_mul(b, b_range(b, b_int(b, 0), b_int(b, n)), last);
-    int whole = b_div(b, places, b_int(b, steps));
-    int rest = b_sub(b, places, b_mul(b, whole, b_int(b, steps)));
-    int t = b_reshape(b, b_div(b, b_cast(b, rest, ASSAY_F32), b_scalar(b, (double)steps)), B_LIST(1, 1, n, 1));
-    int sum = -1;
+    int64_t dims[4] = {1, 1, 1, 1};
+    dims[axis] = n;
+    int last = b_sub(b, b_size_scalar(b, x, axis), b_int(b, 1));
+    int step = b_div(b, b_cast(b, last, ASSAY_F32), b_scalar(b, n > 1 ? (double)(n - 1) : 1));
+    int places = b_mul(b, b_cast(b, step, ASSAY_F64), b_cast(b, b_range(b, b_int(b, 0), b_int(b, n)), ASSAY_F64));
+    int floors = b_unary(b, "Floor", places), whole = b_cast(b, floors, ASSAY_I64), sum = -1;
+    int t = b_reshape(b, b_cast(b, b_sub(b, places, floors), ASSAY_F32), 4, dims);
     for (int tap = -1; tap <= 2 && !b->status; tap++) {
-        /* The cubic convolution kernel, a = -0.75, at the distance d of this frame: within 1, and within 2. */
+        /* The cubic convolution kernel, a = -0.75, at the distance d of this place: within 1, and within 2. */
         int d = tap <= 0 ? b_sub(b, t, b_scalar(b, tap)) : b_sub(b, b_scalar(b, tap), t), weight;
         if (tap == 0 || tap == 1) {
             weight = b_sub(b, b_scale(b, d, 1.25), b_scalar(b, 2.25));
@@ -246,7 +289,7 @@ static int stretch(struct assay_builder *b, int x, int64_t n)
             weight = b_add(b, b_mul(b, weight, d), b_scalar(b, 3));
         }
         int at = b_op(b, "Min", B_VALUES(b_op(b, "Max", B_VALUES(b_add(b, whole, b_int(b, tap)), b_int(b, 0))), last));
-        int part = b_mul(b, b_gather(b, x, 2, at), weight);
+        int part = b_mul(b, b_gather(b, x, axis, at), weight);
         sum = sum < 0 ? part : b_add(b, sum, part);
     }
     return sum;
@@ -257,8 +300,9 @@ static int fold(struct assay_builder *b, const struct audio *a, int features, in
 {
     int x = b_batch_norm(b, b_transpose(b, features, B_LIST(0, 3, 2, 1)), "batch_norm", a->mels, default_eps);
     x = b_transpose(b, x, B_LIST(0, 3, 2, 1));
-    x = stretch(b, x, a->image * a->ratio);
-    x = b_reshape(b, x, B_LIST(0, channels * a->ratio, a->image, a->mels));
+    /* Mel bins are stretched at the whole length alone, which the input then has. */
+    x = a->bins == a->mels ? stretch(b, x, 2, a->image * a->ratio) : stretch(b, x, 3, a->bins);
+    x = b_reshape(b, x, B_LIST(0, channels * a->ratio, a->image, a->bins));
     return b_reshape(b, b_transpose(b, x, B_LIST(0, 1, 3, 2)), B_LIST(0, channels, a->image, a->image));
 }
 
@@ -448,15 +492,15 @@ static int merge(struct assay_builder *b, const struct stage *s, int x)
 }
 
 /* A hidden state as Transformers gives it: [batch, dim, height, width]. */
-static void output_state(struct assay_builder *b, int x, int64_t dim, int64_t height, int64_t width, int i)
+static void output_state(struct assay_builder *b, const char *prefix, int x, int64_t dim, int64_t height, int64_t width, int i)
 {
-    if (b_wants(b, "audio_model_output.hidden_states.%d", i)) {
+    if (b_wants(b, "%shidden_states.%d", prefix, i)) {
         int image = b_reshape(b, b_transpose(b, x, B_LIST(0, 2, 1)), B_LIST(0, dim, height, width));
-        b_output_optional(b, image, "audio_model_output.hidden_states.%d", i);
+        b_output_optional(b, image, "%shidden_states.%d", prefix, i);
     }
 }
 
-static int run_stage(struct assay_builder *b, const struct audio *a, int x, int64_t i)
+static int run_stage(struct assay_builder *b, const struct audio *a, const char *prefix, int x, int64_t i)
 {
     struct stage s = {.dim = a->first << i,
                       .heads = a->heads[i],
@@ -481,42 +525,108 @@ static int run_stage(struct assay_builder *b, const struct audio *a, int x, int6
         x = merge(b, &s, x);
     b_leave(b);
     if (probabilities >= 0)
-        b_output_optional(b, probabilities, "audio_model_output.attentions.%d", (int)i);
+        b_output_optional(b, probabilities, "%sattentions.%d", prefix, (int)i);
     int halved = i + 1 < a->stages;
-    output_state(b, x, s.dim << halved, s.height >> halved, s.width >> halved, (int)i + 1);
+    output_state(b, prefix, x, s.dim << halved, s.height >> halved, s.width >> halved, (int)i + 1);
     return x;
 }
 
-/* [batch, hidden], pooled */
-static int encode_audio(struct assay_builder *b, const struct audio *a, int features, int is_longer)
+struct audio_inputs {
+    int features, is_longer; /* -1 = none */
+};
+
+static struct audio_inputs audio_inputs(struct assay_builder *b, const struct audio *a)
 {
-    int64_t rows = a->grid[0] >> (a->stages - 1), columns = a->grid[1] >> (a->stages - 1), bins = rows / a->ratio;
-    b_enter(b, "audio_model.audio_encoder");
-    int image = fold(b, a, features, a->has_fusion ? 4 : a->channels);
-    int x = embed_patches(b, a, image, is_longer);
-    output_state(b, x, a->first, a->grid[0], a->grid[1], 0);
+    char dims[96], frames[32];
+    snprintf(frames, sizeof frames, "%d", (int)(a->image * a->ratio));
+    snprintf(dims, sizeof dims, "batch %d %s %d", (int)(a->has_fusion ? 4 : a->channels), a->bins == a->mels ? "frames" : frames,
+             (int)a->mels);
+    struct audio_inputs in = {.features = b_input(b, "input_features", ASSAY_F32, dims)};
+    b_hint_input(b, "input_features", "normal");
+    b_hint_dim(b, "frames", 1001); /* of ten seconds */
+    in.is_longer = a->has_fusion ? b_input(b, "is_longer", ASSAY_BOOL, "batch 1")
+                                 : b_input_optional(b, "is_longer", false, ASSAY_BOOL, "batch 1");
+    return in;
+}
+
+/* [batch, hidden], pooled; *last_state [batch, hidden, bins, places]. In the scope of the model. */
+static int encode_audio(struct assay_builder *b, const struct audio *a, const struct audio_inputs *in, const char *prefix,
+                        int *last_state)
+{
+    int64_t rows = a->grid[0] >> (a->stages - 1), columns = a->grid[1] >> (a->stages - 1), bins = a->last_bins;
+    b_enter(b, "audio_encoder");
+    int image = fold(b, a, in->features, a->has_fusion ? 4 : a->channels);
+    int x = embed_patches(b, a, image, in->is_longer);
+    output_state(b, prefix, x, a->first, a->grid[0], a->grid[1], 0);
     for (int64_t i = 0; i < a->stages && !b->status; i++)
-        x = run_stage(b, a, x, i);
+        x = run_stage(b, a, prefix, x, i);
     x = b_transpose(b, b_layer_norm(b, x, "norm", a->hidden, default_eps), B_LIST(0, 2, 1));
     /* The parts of the folded spectrogram side by side again. */
-    x = b_reshape(b, x, B_LIST(0, a->hidden, a->ratio, bins, columns));
-    x = b_reshape(b, b_transpose(b, x, B_LIST(0, 1, 3, 2, 4)), B_LIST(0, a->hidden, bins, a->ratio * columns));
+    x = b_reshape(b, x, B_LIST(0, a->hidden, rows / bins, bins, columns));
+    x = b_reshape(b, b_transpose(b, x, B_LIST(0, 1, 3, 2, 4)), B_LIST(0, a->hidden, bins, rows / bins * columns));
     int pooled = b_reduce(b, "ReduceMean", x, false, B_LIST(2, 3));
     b_leave(b);
-    b_output_optional(b, x, "audio_model_output.last_hidden_state");
-    b_output_optional(b, pooled, "audio_model_output.pooler_output");
+    *last_state = x;
     return pooled;
 }
 
-/* ---- both */
+/* ---- architectures */
 
-static int project(struct assay_builder *b, const struct clap *m, const char *name, int x, int64_t in)
+static bool is(const struct assay_architecture *a, const char *name) { return strcmp(a->name, name) == 0; }
+
+static int project(struct assay_builder *b, const struct projection *p, const char *name, int x, int64_t in)
 {
     b_enter(b, "%s", name);
-    x = b_activation(b, b_linear(b, x, "linear1", in, m->projection, true), m->projection_activation);
-    x = b_linear(b, x, "linear2", m->projection, m->projection, true);
+    x = b_activation(b, b_linear(b, x, "linear1", in, p->size, true), p->activation);
+    x = b_linear(b, x, "linear2", p->size, p->size, true);
     b_leave(b);
-    return b_l2_normalize(b, x);
+    return x;
+}
+
+static void build_text(struct assay_builder *b, struct assay_config *c, bool projects)
+{
+    struct text t = {0};
+    struct projection p;
+    int state = -1;
+    read_text(c, &t);
+    read_projection(c, &p);
+    if (assay_config_status(c))
+        return;
+    struct text_inputs in = text_inputs(b, "batch sequence", !projects);
+    b_enter(b, "%s", projects ? "text_model" : "");
+    int pooled = encode_text(b, &t, &in, "", &state);
+    b_leave(b);
+    if (projects) {
+        b_output(b, project(b, &p, "text_projection", pooled, t.hidden), "text_embeds");
+        b_output_optional(b, state, "last_hidden_state");
+    } else {
+        b_output(b, state, "last_hidden_state");
+        b_output(b, pooled, "pooler_output");
+    }
+}
+
+static void build_audio(struct assay_builder *b, struct assay_config *c, bool projects)
+{
+    struct audio a = {0};
+    struct projection p;
+    int state = -1;
+    read_audio(c, &a);
+    read_projection(c, &p);
+    if (projects)
+        check_hidden(c, &a);
+    if (assay_config_status(c))
+        return;
+    struct audio_inputs in = audio_inputs(b, &a);
+    b_enter(b, "%s", projects ? "audio_model" : "");
+    int pooled = encode_audio(b, &a, &in, "", &state);
+    b_leave(b);
+    if (projects) {
+        b_output(b, project(b, &p, "audio_projection", pooled, a.hidden), "audio_embeds");
+        b_output_optional(b, state, "last_hidden_state");
+    } else {
+        b_output(b, state, "last_hidden_state");
+        b_output(b, pooled, "pooler_output");
+    }
 }
 
 static int compare(struct assay_builder *b, int x, int y, const char *scale)
@@ -525,38 +635,64 @@ static int compare(struct assay_builder *b, int x, int y, const char *scale)
     return b_mul(b, products, b_unary(b, "Exp", b_param(b, scale, 0, NULL)));
 }
 
-static void build(struct assay_builder *b, struct assay_config *c, const struct assay_architecture *architecture)
+static void build_both(struct assay_builder *b, struct assay_config *c)
 {
-    (void)architecture;
-    struct clap m = {0};
-    read(c, &m);
+    struct text t = {0};
+    struct audio a = {0};
+    struct projection p;
+    int state = -1;
+    read_text(c_sub(c, "text_config"), &t);
+    read_audio(c_sub(c, "audio_config"), &a);
+    check_hidden(c_sub(c, "audio_config"), &a);
+    read_projection(c, &p);
+    c_require_null(c, "text_config_dict");
+    c_require_null(c, "audio_config_dict");
+    /* Initial values; copies of the inner configs' fields. */
+    c_ignore(c, "logit_scale_init_value", "hidden_size", "num_hidden_layers", "tie_word_embeddings", NULL);
     if (assay_config_status(c))
         return;
-    static const char *const unused[] = {"*.position_ids", "*.token_type_ids", "*.relative_position_index",
-                                         "*.num_batches_tracked"};
-    for (size_t i = 0; i < ASSAY_COUNT(unused); i++)
-        b_ignore(b, unused[i]);
-    const struct audio *a = &m.audio;
-    char dims[96];
-    snprintf(dims, sizeof dims, "batch %d frames %d", (int)(a->has_fusion ? 4 : a->channels), (int)a->mels);
-    int ids = b_input(b, "input_ids", ASSAY_I64, "texts sequence");
-    int mask = b_input_optional(b, "attention_mask", true, ASSAY_I64, "texts sequence");
-    int positions = b_input_optional(b, "position_ids", false, ASSAY_I64, "texts sequence");
-    int features = b_input(b, "input_features", ASSAY_F32, dims), is_longer;
-    if (a->has_fusion)
-        is_longer = b_input(b, "is_longer", ASSAY_BOOL, "batch 1");
-    else
-        is_longer = b_input_optional(b, "is_longer", false, ASSAY_BOOL, "batch 1");
-
-    int audio = project(b, &m, "audio_projection", encode_audio(b, a, features, is_longer), a->hidden);
-    int text = project(b, &m, "text_projection", encode_text(b, &m.text, ids, mask, positions), m.text.hidden);
+    struct text_inputs text_in = text_inputs(b, "texts sequence", false);
+    struct audio_inputs audio_in = audio_inputs(b, &a);
+    b_enter(b, "audio_model");
+    int audio = encode_audio(b, &a, &audio_in, "audio_model_output.", &state);
+    b_leave(b);
+    b_output_optional(b, state, "audio_model_output.last_hidden_state");
+    b_output_optional(b, audio, "audio_model_output.pooler_output");
+    audio = b_l2_normalize(b, project(b, &p, "audio_projection", audio, a.hidden));
+    b_enter(b, "text_model");
+    int text = encode_text(b, &t, &text_in, "text_model_output.", &state);
+    b_leave(b);
+    b_output_optional(b, state, "text_model_output.last_hidden_state");
+    b_output_optional(b, text, "text_model_output.pooler_output");
+    text = b_l2_normalize(b, project(b, &p, "text_projection", text, t.hidden));
     b_output(b, compare(b, audio, text, "logit_scale_a"), "logits_per_audio");
     b_output(b, compare(b, text, audio, "logit_scale_t"), "logits_per_text");
     b_output(b, text, "text_embeds");
     b_output(b, audio, "audio_embeds");
 }
 
-static const struct assay_architecture architectures[] = {{"ClapModel", "clap", NULL}, {NULL, NULL, NULL}};
+static void build(struct assay_builder *b, struct assay_config *c, const struct assay_architecture *architecture)
+{
+    static const char *const unused[] = {"*position_ids", "*token_type_ids", "*.relative_position_index",
+                                         "*.num_batches_tracked"};
+    for (size_t i = 0; i < ASSAY_COUNT(unused); i++)
+        b_ignore(b, unused[i]);
+    if (is(architecture, "ClapModel"))
+        build_both(b, c);
+    else if (strcmp(architecture->model_type, "clap_text_model") == 0)
+        build_text(b, c, is(architecture, "ClapTextModelWithProjection"));
+    else
+        build_audio(b, c, is(architecture, "ClapAudioModelWithProjection"));
+}
+
+static const struct assay_architecture architectures[] = {
+    {"ClapModel", "clap", NULL},
+    {"ClapTextModelWithProjection", "clap_text_model", "text_projection.linear1.weight"},
+    {"ClapTextModel", "clap_text_model", NULL},
+    {"ClapAudioModelWithProjection", "clap_audio_model", "audio_projection.linear1.weight"},
+    {"ClapAudioModel", "clap_audio_model", NULL},
+    {NULL, NULL, NULL},
+};
 
 const struct assay_family assay_family_clap = {
     .name = "clap", .modality = "multimodal", .architectures = architectures, .build = build};

@@ -112,14 +112,14 @@ static void build_vision(struct assay_builder *b, struct assay_config *c, const 
 static void build_classifier(struct assay_builder *b, struct assay_config *c)
 {
     struct clip_tower t;
-    int64_t labels = c_labels(c, 2);
+    int64_t labels = c_labels_or_none(c, 2);
     clip_read_vision(&t, tower_config(c, "vision_config", "vision_config_dict"));
     c_ignore(c, "text_config", "text_config_dict", "projection_dim", "logit_scale_init_value", "tie_word_embeddings", NULL);
     if (assay_config_status(c))
         return;
     struct clip_output out = vision(b, &t, "");
     int mean = b_reduce(b, "ReduceMean", b_slice(b, out.hidden, 1, 1, INT64_MAX), false, B_LIST(1));
-    b_output(b, b_linear(b, mean, "classifier", t.hidden, labels, true), "logits");
+    b_output(b, labels ? b_linear(b, mean, "classifier", t.hidden, labels, true) : mean, "logits");
 }
 
 static void build(struct assay_builder *b, struct assay_config *config, const struct assay_architecture *architecture)

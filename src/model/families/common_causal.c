@@ -28,30 +28,38 @@ static bool ends_with(const char *text, const char *end)
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-void causal_inputs(struct assay_builder *b, int *ids, int *attention_mask, int *positions)
+void causal_inputs(struct assay_builder *b, bool single, int *ids, int *attention_mask, int *positions)
 {
+    const char *dims = single ? "1 sequence" : "batch sequence";
     bool cached = b->options->phase == ASSAY_PHASE_DECODE;
-    *ids = b_input(b, "input_ids", ASSAY_I64, "batch sequence");
+    *ids = b_input(b, "input_ids", ASSAY_I64, dims);
     *attention_mask = cached ? b_input(b, "attention_mask", ASSAY_I64, "batch total_sequence")
-                             : b_input_optional(b, "attention_mask", true, ASSAY_I64, "batch sequence");
-    *positions = cached ? b_input(b, "position_ids", ASSAY_I64, "batch sequence")
-                        : b_input_optional(b, "position_ids", false, ASSAY_I64, "batch sequence");
+                             : b_input_optional(b, "attention_mask", true, ASSAY_I64, dims);
+    *positions =
+        cached ? b_input(b, "position_ids", ASSAY_I64, dims) : b_input_optional(b, "position_ids", false, ASSAY_I64, dims);
+}
+
+void causal_answer(struct assay_builder *b, int x, int64_t hidden)
+{
+    int both = b_linear(b, x, "qa_outputs", hidden, 2, true);
+    b_output(b, b_take(b, both, -1, 0), "start_logits");
+    b_output(b, b_take(b, both, -1, 1), "end_logits");
 }
 
 void causal_build(struct assay_builder *b, struct assay_config *c, const struct decoder *d, const char *architecture)
 {
     bool sequence = ends_with(architecture, "ForSequenceClassification"),
-         token = ends_with(architecture, "ForTokenClassification");
-    bool alone = !sequence && !token && !ends_with(architecture, "ForCausalLM");
+         token = ends_with(architecture, "ForTokenClassification"), answers = ends_with(architecture, "ForQuestionAnswering");
+    bool alone = ends_with(architecture, "Model"), single = sequence && !c_has(c, "pad_token_id");
     int64_t labels = sequence || token ? c_labels(c, 2) : 0, pad_token = sequence ? causal_pad_token(c) : -1;
     if (assay_config_status(c))
         return;
     decoder_tie(b, d, "");
     int ids, mask, positions;
-    causal_inputs(b, &ids, &mask, &positions);
+    causal_inputs(b, single, &ids, &mask, &positions);
     if (positions < 0)
         positions = decoder_positions(b, ids);
-    b_enter(b, alone ? "" : "model");
+    b_enter(b, alone ? "" : answers ? "transformer" : "model");
     int x = decoder_run(b, d, decoder_embed(b, d, ids), mask, positions);
     b_leave(b);
     if (alone) {
@@ -60,6 +68,8 @@ void causal_build(struct assay_builder *b, struct assay_config *c, const struct 
         b_output(b, causal_last(b, b_linear(b, x, "score", d->hidden, labels, false), ids, pad_token), "logits");
     } else if (token) {
         b_output(b, b_linear(b, x, "score", d->hidden, labels, true), "logits");
+    } else if (answers) {
+        causal_answer(b, x, d->hidden);
     } else {
         b_output(b, decoder_head(b, d, x, ""), "logits");
     }

@@ -5,13 +5,15 @@
 
 #include "model/families/common_decoder.h"
 
-/* architecture: …ForCausalLM, …ForSequenceClassification, …ForTokenClassification, …Model. */
+/* architecture: …ForCausalLM, …ForSequenceClassification, …ForTokenClassification, …ForQuestionAnswering, …Model. */
 void causal_build(struct assay_builder *b, struct assay_config *c, const struct decoder *d, const char *architecture);
 /* The inputs of a whole model, positions -1 where it counts them itself; or of the phase DECODE, where all are there and the mask
- * reaches over what was seen before, too. */
-void causal_inputs(struct assay_builder *b, int *ids, int *attention_mask, int *positions);
+ * reaches over what was seen before, too. single: the batch is one, since without a padding token nobody knows where rows end. */
+void causal_inputs(struct assay_builder *b, bool single, int *ids, int *attention_mask, int *positions);
 /* [batch, labels] of the last token that is no padding: scores [batch, length, labels]; pad_token < 0 = none is padding. */
 int causal_last(struct assay_builder *b, int scores, int ids, int64_t pad_token);
+/* start_logits and end_logits [batch, length] of a head over x [batch, length, hidden]. */
+void causal_answer(struct assay_builder *b, int x, int64_t hidden);
 /* pad_token_id of the config, -1 where it is null. */
 int64_t causal_pad_token(struct assay_config *c);
 

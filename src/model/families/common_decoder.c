@@ -49,12 +49,14 @@ static void read_rope(struct decoder *d, struct assay_config *c)
 
 static void read_window(struct decoder *d, struct assay_config *c)
 {
-    bool used = c_bool(c, "use_sliding_window", false);
+    const json_t *given = c->object ? json_object_get(c->object, "sliding_window") : NULL;
     int64_t window = c_size(c, "sliding_window", 4096);
-    /* From which layer on flash attention does without the window; Transformers' plain attention has it in all. */
+    /* Whether flash attention has the window, and from which layer on it does without. Plain attention of Transformers 4.41
+     * always has it, in all layers. */
+    c_bool(c, "use_sliding_window", false);
     c_ignore(c, "max_window_layers", NULL);
-    /* Since 4.41 a query sees that many keys before itself, as flash attention counts. */
-    d->window = used ? window + 1 : 0;
+    /* A query sees that many keys before itself, as flash attention counts. */
+    d->window = json_is_null(given) ? 0 : window + 1;
 }
 
 static void check(const struct decoder *d, struct assay_config *c)
@@ -71,33 +73,61 @@ static void check(const struct decoder *d, struct assay_config *c)
         assay_config_fail(c, ASSAY_INVALID, "attention heads of 2 numbers are too small for dynamic scaling");
 }
 
+/* Defaults of Transformers' config classes, where they differ. */
+static const struct decoder_class {
+    const char *model_type;
+    int64_t inner, kv_heads, vocabulary, positions; /* kv_heads 0: as many as heads */
+    bool qkv_bias, window;
+} classes[] = {
+    {"llama", 11008, 0, 32000, 2048, false, false},
+    {"mistral", 14336, 8, 32000, 4096 * 32, false, true},
+    {"qwen2", 22016, 32, 151936, 32768, true, true},
+};
+
+static const struct decoder_class *class_of(const char *model_type)
+{
+    for (size_t i = 0; i < ASSAY_COUNT(classes); i++)
+        if (is_word(model_type, classes[i].model_type))
+            return &classes[i];
+    return NULL;
+}
+
+bool decoder_is_known(const char *model_type) { return class_of(model_type) != NULL; }
+
+/* A class's number stands where the field is missing; null means as many as heads. */
+static int64_t read_kv_heads(struct assay_config *c, const struct decoder_class *class, int64_t heads)
+{
+    bool named = c->object && json_object_get(c->object, "num_key_value_heads");
+    return c_size(c, "num_key_value_heads", class->kv_heads && !named ? class->kv_heads : heads);
+}
+
 void decoder_read(struct decoder *d, struct assay_config *c, const char *model_type)
 {
-    bool qwen2 = is_word(model_type, "qwen2");
+    const struct decoder_class *class = class_of(model_type);
+    ASSAY_ASSERT(class);
     *d = (struct decoder){
         .hidden = c_size(c, "hidden_size", 4096),
-        .inner = c_size(c, "intermediate_size", qwen2 ? 22016 : 11008),
+        .inner = c_size(c, "intermediate_size", class->inner),
         .layers = c_count(c, "num_hidden_layers", 32),
         .heads = c_size(c, "num_attention_heads", 32),
-        .vocabulary = c_size(c, "vocab_size", qwen2 ? 151936 : 32000),
-        .positions = c_size(c, "max_position_embeddings", qwen2 ? 32768 : 2048),
+        .vocabulary = c_size(c, "vocab_size", class->vocabulary),
+        .positions = c_size(c, "max_position_embeddings", class->positions),
         .eps = c_real(c, "rms_norm_eps", 1e-6),
         .theta = c_real(c, "rope_theta", 10000),
         .activation = c_text(c, "hidden_act", "silu"),
+        .qkv_bias = class->qkv_bias,
         .tied = c_bool(c, "tie_word_embeddings", false),
         .factor = 1,
         .attention_factor = 1,
     };
-    /* In Llama's config class a missing number of key heads is that of the queries, in Qwen2's it is 32. */
-    d->kv_heads = c_size(c, "num_key_value_heads", qwen2 && !c_has(c, "num_key_value_heads") ? 32 : d->heads);
+    d->kv_heads = read_kv_heads(c, class, d->heads);
     d->head_dim = c_size(c, "head_dim", d->hidden / d->heads > 0 ? d->hidden / d->heads : 1);
     if (!c_has(c, "head_dim") && d->hidden % d->heads != 0)
         assay_config_fail(c, ASSAY_INVALID, "\"hidden_size\" %lld is no multiple of \"num_attention_heads\" %lld",
                           (long long)d->hidden, (long long)d->heads);
-    if (qwen2) {
-        d->qkv_bias = true;
+    if (class->window)
         read_window(d, c);
-    } else {
+    if (is_word(model_type, "llama")) {
         d->qkv_bias = d->output_bias = c_bool(c, "attention_bias", false);
         d->inner_bias = c_bool(c, "mlp_bias", false);
         /* In how many slices training computed its products; what the first conversions called the positions. */

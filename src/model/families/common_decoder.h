@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The decoder of Llama (Touvron et al. 2023) and Qwen2: pre-norm with RMS norms, rotary positions, grouped queries, a gated
- * feed-forward net. For their own families and for the language models within others (LLaVA).
+ * The decoder of Llama (Touvron et al. 2023), Mistral and Qwen2: pre-norm with RMS norms, rotary positions, grouped queries, a
+ * gated feed-forward net. For their own families and for the language models within others (LLaVA).
  */
 #ifndef ASSAY_MODEL_FAMILIES_COMMON_DECODER_H
 #define ASSAY_MODEL_FAMILIES_COMMON_DECODER_H
@@ -21,7 +21,9 @@ struct decoder {
     int64_t original_positions;
 };
 
-/* model_type: "llama" or "qwen2", whose config class's defaults hold. Asks for all of its fields. */
+/* Whether it is the model type of a config class whose defaults decoder_read knows: llama, mistral, qwen2. */
+bool decoder_is_known(const char *model_type);
+/* Asks for all fields of such a class. */
 void decoder_read(struct decoder *d, struct assay_config *c, const char *model_type);
 /* From embedded tokens [batch, length, hidden] to what the head takes, in the scope of the model ("model"): layers and the last
  * norm, with hidden_states, attentions and past_key_values as optional outputs. attention_mask int64 [batch, length] or -1,

@@ -10,8 +10,10 @@ static void read_text(struct llava *l, struct assay_config *c)
 {
     struct assay_config *text = c_sub(c, "text_config");
     const char *type = c_text(text, "model_type", "llama");
-    if (strcmp(type, "llama") != 0 && strcmp(type, "qwen2") != 0)
-        assay_config_fail(text, ASSAY_UNSUPPORTED, "\"model_type\" is \"%s\"; Assay builds llama and qwen2 here", type);
+    if (!decoder_is_known(type)) {
+        assay_config_fail(text, ASSAY_UNSUPPORTED, "\"model_type\" is \"%s\"; Assay builds llama, mistral and qwen2 here", type);
+        return;
+    }
     decoder_read(&l->text, text, type);
 }
 
@@ -129,8 +131,18 @@ struct merged {
     int embeddings, mask, positions;
 };
 
+/* Whether the places for features are as many as the features, or there are none at all: bool scalar. */
+static int fits(struct assay_builder *b, int counted, int n_features)
+{
+    int n_places = b_op(b, "ReduceSum", B_VALUES(counted));
+    b_set_int(b, "keepdims", 0);
+    return b_op(b, "Or", B_VALUES(b_op(b, "Equal", B_VALUES(n_places, n_features)), equals(b, n_places, 0)));
+}
+
 /* Each place of the merged rows takes one row of a table: of the tokens, of the features in their order, or the last, of zeros.
- * Features fill what no text token takes, but for as many places in front as the row is padded by. */
+ * Features fill what no text token takes, but for as many places in front as the row is padded by. If their
+ * number is another, every place points beyond the table, so that running the model fails, as it does in Transformers; pictures
+ * that no token asks for are left out. */
 static struct merged merge(struct assay_builder *b, const struct llava *l, int ids, int attention_mask, int x, int features,
                            int extra)
 {
@@ -151,7 +163,8 @@ static struct merged merge(struct assay_builder *b, const struct llava *l, int i
     nth = b_reshape_to(b, nth, b_unary(b, "Shape", counted));
 
     int n_tokens = b_mul(b, rows, sequence);
-    int flat = b_reshape(b, features, B_LIST(-1, hidden)), zero_row = b_add(b, n_tokens, b_size_scalar(b, flat, 0));
+    int flat = b_reshape(b, features, B_LIST(-1, hidden)), n_features = b_size_scalar(b, flat, 0);
+    int zero_row = b_add(b, n_tokens, n_features);
     float *zeros = assay_arena_array(&b->arena, (size_t)hidden, sizeof *zeros);
     memset(zeros, 0, (size_t)hidden * sizeof *zeros);
     int table =
@@ -160,6 +173,7 @@ static struct merged merge(struct assay_builder *b, const struct llava *l, int i
     int of_token = b_add(b, b_mul(b, row, sequence), token), is_padding = equals(b, id, l->pad_token);
     int index = b_where(b, is_feature, b_add(b, n_tokens, nth), zero_row);
     index = b_where(b, is_text, b_where(b, is_padding, zero_row, of_token), index);
+    index = b_where(b, fits(b, counted, n_features), index, b_add(b, zero_row, b_int(b, 1)));
 
     struct merged m;
     m.embeddings = b_gather(b, table, 0, index);

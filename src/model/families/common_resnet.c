@@ -69,6 +69,7 @@ bool resnet_named(struct resnet *r, const char *name)
                              .embedding = 64,
                              .n_stages = 4,
                              .is_bottleneck = known[k].is_bottleneck,
+                             .gives_unpooled = true,
                              .is_timm = true,
                              .activation = "relu"};
         for (int i = 0; i < 4; i++) {
@@ -157,7 +158,8 @@ static int numbered(struct assay_builder *b, const struct resnet *r, int x, int 
     return normalised(b, r, x, &l);
 }
 
-/* The first one of a stage has the dilation of the stage before, as timm has it. */
+/* The first one of a stage has the dilation of the stage before, as timm has it. Between its convolutions stands a ReLU, whatever
+ * the config's activation, which is the stem's and the block's. */
 static int block(struct assay_builder *b, const struct resnet *r, int x, const struct layer *whole, int64_t first_dilation)
 {
     int64_t in = whole->in, out = whole->out, stride = whole->stride, dilation = whole->dilation;
@@ -174,21 +176,21 @@ static int block(struct assay_builder *b, const struct resnet *r, int x, const s
     if (r->is_bottleneck) {
         int64_t narrow = out / 4, first = r->strides_first_conv ? stride : 1;
         y = numbered(b, r, x, 0, (struct layer){.in = in, .out = narrow, .kernel = 1, .stride = first, .dilation = 1});
-        y = b_activation(b, y, r->activation);
+        y = b_unary(b, "Relu", y);
         y = numbered(
             b, r, y, 1,
             (struct layer){.in = narrow, .out = narrow, .kernel = 3, .stride = stride / first, .dilation = first_dilation});
-        y = b_activation(b, y, r->activation);
+        y = b_unary(b, "Relu", y);
         y = numbered(b, r, y, 2, (struct layer){.in = narrow, .out = out, .kernel = 1, .stride = 1, .dilation = 1});
     } else {
         y = numbered(b, r, x, 0, (struct layer){.in = in, .out = out, .kernel = 3, .stride = stride, .dilation = first_dilation});
-        y = b_activation(b, y, r->activation);
+        y = b_unary(b, "Relu", y);
         y = numbered(b, r, y, 1, (struct layer){.in = out, .out = out, .kernel = 3, .stride = 1, .dilation = dilation});
     }
     return b_activation(b, b_add(b, y, rest), r->activation);
 }
 
-static int stem(struct assay_builder *b, const struct resnet *r, int x)
+static int stem(struct assay_builder *b, const struct resnet *r, int x, int *map)
 {
     x = normalised(b, r, x,
                    &(struct layer){.convolution = r->is_timm ? "conv1" : "embedder.embedder.convolution",
@@ -198,29 +200,32 @@ static int stem(struct assay_builder *b, const struct resnet *r, int x)
                                    .kernel = 7,
                                    .stride = 2,
                                    .dilation = 1});
-    x = b_op(b, "MaxPool", B_VALUES(b_activation(b, x, r->activation)));
+    int before = b_activation(b, x, r->activation);
+    x = b_op(b, "MaxPool", B_VALUES(before));
     b_set_ints(b, "kernel_shape", B_LIST(3, 3));
     b_set_ints(b, "strides", B_LIST(2, 2));
     b_set_ints(b, "pads", B_LIST(1, 1, 1, 1));
+    *map = r->gives_unpooled ? before : x;
     return x;
 }
 
 void resnet_run(struct assay_builder *b, const struct resnet *r, int pixels, int *maps)
 {
-    int64_t in = r->embedding;
-    int x = maps[0] = stem(b, r, pixels);
+    int64_t in = r->embedding, dilation = 1;
+    int x = stem(b, r, pixels, &maps[0]);
     b_ignore(b, "*.num_batches_tracked");
     for (int s = 0; s < r->n_stages; s++) {
-        bool is_dilated = r->dilates_last_stage && s == r->n_stages - 1;
+        int64_t before = dilation;
+        bool is_dilated = s >= r->n_stages - r->n_dilated;
+        dilation *= is_dilated ? 2 : 1;
         for (int64_t j = 0; j < r->depths[s] && !b->status; j++) {
             bool halves = j == 0 && (s > 0 || r->strides_first_stage) && !is_dilated;
-            int64_t dilation = is_dilated ? 2 : 1;
             const struct layer whole = {.in = in, .out = r->widths[s], .stride = halves ? 2 : 1, .dilation = dilation};
             if (r->is_timm)
                 b_enter(b, "layer%d.%d", s + 1, (int)j);
             else
                 b_enter(b, "encoder.stages.%d.layers.%d", s, (int)j);
-            x = block(b, r, x, &whole, j == 0 ? 1 : dilation);
+            x = block(b, r, x, &whole, j == 0 ? before : dilation);
             b_leave(b);
             in = r->widths[s];
         }

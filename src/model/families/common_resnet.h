@@ -14,8 +14,9 @@ struct resnet {
     bool is_bottleneck;
     bool strides_first_stage; /* it halves the size as the others do */
     bool strides_first_conv;  /* of a bottleneck, instead of its 3x3 one */
-    bool dilates_last_stage;  /* instead of halving the size */
+    int n_dilated;            /* last stages that dilate instead of halving the size */
     bool is_frozen;           /* scale and shift of the norms are buffers */
+    bool gives_unpooled;      /* the stem's map is the one before its pooling, as timm has it */
     bool is_timm;             /* names of timm's and torchvision's checkpoints, else Transformers' */
     const char *activation;
 };

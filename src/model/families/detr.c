@@ -33,16 +33,17 @@ static void read_timm_options(struct detr *m, struct assay_config *c)
 {
     static const int64_t all[] = {1, 2, 3, 4};
     struct assay_config *k = c_sub(c, "backbone_kwargs");
-    int64_t indices[ASSAY_CONFIG_MAX_LIST], stride = c_size(k, "output_stride", m->backbone.dilates_last_stage ? 16 : 32);
+    bool dilates = c_bool(c, "dilation", false);
+    int64_t indices[ASSAY_CONFIG_MAX_LIST], stride = c_size(k, "output_stride", dilates ? 16 : 32);
     m->backbone.channels = c_size(k, "in_chans", m->backbone.channels);
     int n = c_ints(k, "out_indices", all, 4, indices);
-    if (stride != 16 && stride != 32)
-        assay_config_fail(k, ASSAY_UNSUPPORTED, "\"output_stride\" is %lld; Assay builds 16 and 32", (long long)stride);
-    m->backbone.dilates_last_stage = stride == 16;
+    if (stride != 8 && stride != 16 && stride != 32)
+        assay_config_fail(k, ASSAY_UNSUPPORTED, "\"output_stride\" is %lld; Assay builds 8, 16 and 32", (long long)stride);
+    m->backbone.n_dilated = stride == 8 ? 2 : stride == 16 ? 1 : 0;
     m->features = 0;
     for (int i = 0; i < n; i++) {
-        if (indices[i] < 1 || indices[i] > 4)
-            assay_config_fail(k, ASSAY_UNSUPPORTED, "\"out_indices\" has the entry %lld; Assay builds 1 to 4",
+        if (indices[i] < 0 || indices[i] > 4)
+            assay_config_fail(k, ASSAY_UNSUPPORTED, "\"out_indices\" has the entry %lld; Assay builds 0 to 4",
                               (long long)indices[i]);
         else
             m->features |= (uint64_t)1 << indices[i];
@@ -61,7 +62,6 @@ static void read_backbone(struct detr *m, struct assay_config *c)
                               name);
         c_require_null(c, "backbone_config");
         m->backbone.channels = c_size(c, "num_channels", 3);
-        m->backbone.dilates_last_stage = c_bool(c, "dilation", false);
         read_timm_options(m, c);
     } else {
         struct assay_config *k = c_sub(c, "backbone_config");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* GPT-2 (Radford et al. 2019): pre-norm decoder with learned positions, packed queries, keys and values, weights stored
- * [in, out]. Heads: LM, sequence and token classification. */
+ * [in, out]. Heads: LM, sequence and token classification, question
+ * answering. */
 #include "model/families/common_causal.h"
 
 #include <math.h>
@@ -62,12 +63,12 @@ static int block(struct assay_builder *b, const struct gpt2 *g, int x, int keep,
 }
 
 /* [batch, length, hidden]; *input_ids: what it read. */
-static int run(struct assay_builder *b, const struct gpt2 *g, const char *scope, int *input_ids)
+static int run(struct assay_builder *b, const struct gpt2 *g, const char *scope, bool single, int *input_ids)
 {
     bool cached = b->options->phase == ASSAY_PHASE_DECODE;
     int ids, attention_mask, positions;
-    causal_inputs(b, &ids, &attention_mask, &positions);
-    int types = cached ? -1 : b_input_optional(b, "token_type_ids", false, ASSAY_I64, "batch sequence");
+    causal_inputs(b, single, &ids, &attention_mask, &positions);
+    int types = cached ? -1 : b_input_optional(b, "token_type_ids", false, ASSAY_I64, single ? "1 sequence" : "batch sequence");
     *input_ids = ids;
     b_enter(b, "%s", scope);
     if (positions < 0)
@@ -105,7 +106,7 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
     const char *scope = alone || b_has(b, "wte.weight", false) ? "" : "transformer";
     if (g.tied)
         b_tie(b, "lm_head.weight", *scope ? "transformer.wte.weight" : "wte.weight");
-    int ids, x = run(b, &g, scope, &ids);
+    int ids, x = run(b, &g, scope, sequence && !c_has(c, "pad_token_id"), &ids);
     if (b->options->phase == ASSAY_PHASE_DECODE)
         x = b_slice(b, x, 1, -1, INT64_MAX);
     if (alone) {
@@ -114,6 +115,8 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
         b_output(b, causal_last(b, b_linear(b, x, "score", g.hidden, labels, false), ids, pad_token), "logits");
     } else if (is(architecture, "GPT2ForTokenClassification")) {
         b_output(b, b_linear(b, x, "classifier", g.hidden, labels, true), "logits");
+    } else if (is(architecture, "GPT2ForQuestionAnswering")) {
+        causal_answer(b, x, g.hidden);
     } else {
         b_output(b, b_linear(b, x, "lm_head", g.hidden, g.vocabulary, false), "logits");
     }
@@ -122,6 +125,7 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
 static const struct assay_architecture architectures[] = {
     {"GPT2ForSequenceClassification", "gpt2", "score.weight"},
     {"GPT2ForTokenClassification", "gpt2", "classifier.weight"},
+    {"GPT2ForQuestionAnswering", "gpt2", "qa_outputs.weight"},
     {"GPT2LMHeadModel", "gpt2", "transformer.wte.weight"},
     {"GPT2Model", "gpt2", NULL},
     {NULL, NULL, NULL},

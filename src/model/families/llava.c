@@ -16,6 +16,7 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
     int ids = b_input(b, "input_ids", ASSAY_I64, "batch sequence");
     int mask = b_input_optional(b, "attention_mask", true, ASSAY_I64, "batch sequence");
     int pixels = b_input(b, "pixel_values", ASSAY_F32, clip_image_dims(b, &l.vision, "images"));
+    b_hint_input(b, "input_ids", "prompt:%lld:%lld", (long long)l.text.vocabulary, (long long)l.image_token);
     int features = llava_features(b, &l, pixels);
     llava_read_all(b, &l, ids, mask, features, b_int(b, l.vision.n_patches + (l.keeps_class ? 0 : -1)));
 }

@@ -166,6 +166,24 @@ static int assemble(struct assay_builder *b, const struct next *n, int tiles, in
     return b_gather(b, b_concat(b, 0, B_VALUES(flat, last)), 0, index);
 }
 
+/* One square image in the largest grid that it fills. */
+static void hint(struct assay_builder *b, const struct next *n)
+{
+    int64_t best = 0, side = 0, area = 0, image = n->l.vision.image;
+    for (int64_t i = 0; i < n->n_pins; i++) {
+        int64_t least = n->heights[i] < n->widths[i] ? n->heights[i] : n->widths[i];
+        if (least < side || (least == side && n->heights[i] * n->widths[i] >= area))
+            continue;
+        best = i;
+        side = least;
+        area = n->heights[i] * n->widths[i];
+    }
+    b_hint_input(b, "input_ids", "prompt:%lld:%lld", (long long)n->l.text.vocabulary, (long long)n->l.image_token);
+    b_hint_input(b, "pixel_values", "image");
+    b_hint_input(b, "image_sizes", "constant:%lld", (long long)side);
+    b_hint_dim(b, "tiles", 1 + n->heights[best] / image * (n->widths[best] / image));
+}
+
 static void build(struct assay_builder *b, struct assay_config *c, const struct assay_architecture *architecture)
 {
     (void)architecture;
@@ -182,6 +200,7 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
     int mask = b_input_optional(b, "attention_mask", true, ASSAY_I64, "batch sequence");
     int pixels = b_input(b, "pixel_values", ASSAY_F32, clip_image_dims(b, v, "images tiles"));
     int image_sizes = b_input(b, "image_sizes", ASSAY_I64, "images 2"), length;
+    hint(b, &n);
     int tiles = llava_features(b, &n.l, b_reshape(b, pixels, B_LIST(-1, v->channels, v->image, v->image)));
     int features = assemble(b, &n, tiles, pixels, image_sizes, &length);
     llava_read_all(b, &n.l, ids, mask, features, b_sub(b, length, b_int(b, 1)));

@@ -164,12 +164,14 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
 {
     struct mobilenet m;
     read_config(&m, c);
-    int64_t labels = c_labels(c, 2);
+    int64_t labels = c_labels_or_none(c, 2);
     if (assay_config_status(c))
         return;
     b_ignore(b, "*.num_batches_tracked");
     const char *dims = assay_arena_printf(&b->arena, "batch %lld height width", (long long)m.channels);
     int x = b_input(b, "pixel_values", ASSAY_F32, dims);
+    b_hint_dim(b, "height", 224);
+    b_hint_dim(b, "width", 224);
     int64_t in = scaled(&m, block_channels[N_BLOCKS], m.multiplier);
     int64_t out = m.fine_output && m.multiplier < 1 ? 1280 : scaled(&m, 1280, m.multiplier);
     b_enter(b, "%s", is(a, "MobileNetV2Model") ? "" : "mobilenet_v2");
@@ -185,7 +187,7 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
         b_output(b, wide, "last_hidden_state");
         b_output(b, pooled, "pooler_output");
     } else {
-        b_output(b, b_linear(b, pooled, "classifier", out, labels, true), "logits");
+        b_output(b, labels ? b_linear(b, pooled, "classifier", out, labels, true) : pooled, "logits");
     }
 }
 

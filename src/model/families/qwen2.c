@@ -5,11 +5,12 @@
 static void build(struct assay_builder *b, struct assay_config *c, const struct assay_architecture *architecture)
 {
     struct decoder d;
-    decoder_read(&d, c, "qwen2");
+    decoder_read(&d, c, architecture->model_type);
     causal_build(b, c, &d, architecture->name);
 }
 
 static const struct assay_architecture architectures[] = {
+    {"Qwen2ForTokenClassification", "qwen2", "score.bias"},
     {"Qwen2ForSequenceClassification", "qwen2", "score.weight"},
     {"Qwen2ForCausalLM", "qwen2", "model.embed_tokens.weight"},
     {"Qwen2Model", "qwen2", NULL},

@@ -12,13 +12,15 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
     bool classifies = is(a, "ResNetForImageClassification"), is_backbone = is(a, "ResNetBackbone");
     int maps[RESNET_MAX_STAGES + 1], n_maps = 0;
     resnet_read(&r, c);
-    int64_t labels = c_labels(c, 2);
+    int64_t labels = c_labels_or_none(c, 2);
     uint64_t features = is_backbone ? resnet_features(&r, c) : 0;
     c_ignore(c, "out_features", "out_indices", NULL);
     if (assay_config_status(c))
         return;
     const char *dims = assay_arena_printf(&b->arena, "batch %lld height width", (long long)r.channels);
     int pixels = b_input(b, "pixel_values", ASSAY_F32, dims);
+    b_hint_dim(b, "height", 224);
+    b_hint_dim(b, "width", 224);
     b_enter(b, "%s", classifies ? "resnet" : "");
     resnet_run(b, &r, pixels, maps);
     b_leave(b);
@@ -32,7 +34,7 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
     int last = maps[r.n_stages], pooled = b_unary(b, "GlobalAveragePool", last);
     if (classifies) {
         int flat = b_reshape(b, pooled, B_LIST(0, r.widths[r.n_stages - 1]));
-        b_output(b, b_linear(b, flat, "classifier.1", r.widths[r.n_stages - 1], labels, true), "logits");
+        b_output(b, labels ? b_linear(b, flat, "classifier.1", r.widths[r.n_stages - 1], labels, true) : flat, "logits");
     } else {
         b_output(b, last, "last_hidden_state");
         b_output(b, pooled, "pooler_output");

@@ -43,7 +43,7 @@ static void read_activation(struct t5 *t, struct assay_config *c)
     t->gated = c_bool(c, "is_gated_act", dash != NULL);
 }
 
-static void read_config(struct t5 *t, struct assay_config *c)
+static void read_config(struct t5 *t, struct assay_config *c, bool has_decoder)
 {
     *t = (struct t5){
         .hidden = c_size(c, "d_model", 512),
@@ -57,7 +57,6 @@ static void read_config(struct t5 *t, struct assay_config *c)
         .eps = c_real(c, "layer_norm_epsilon", 1e-6),
         .tied = c_bool(c, "tie_word_embeddings", true),
         .start_token = c_int(c, "decoder_start_token_id", c_int(c, "pad_token_id", 0)),
-        .eos_token = c_int(c, "eos_token_id", 1),
     };
     t->decoder_layers = c_count(c, "num_decoder_layers", t->layers);
     read_activation(t, c);
@@ -66,10 +65,13 @@ static void read_config(struct t5 *t, struct assay_config *c)
     if (t->buckets < 4)
         assay_config_fail(c, ASSAY_INVALID, "\"relative_attention_num_buckets\" is %lld; it must be at least 4",
                           (long long)t->buckets);
-    if (t->max_distance <= t->buckets / 2)
-        assay_config_fail(c, ASSAY_INVALID,
-                          "\"relative_attention_max_distance\" %lld must be more than half of \"relative_attention_num_buckets\"",
-                          (long long)t->max_distance);
+    /* Where distances no longer have buckets of their own; an encoder has half of them for each direction. */
+    int64_t own = t->buckets / (has_decoder ? 2 : 4);
+    if (t->max_distance <= own)
+        assay_config_fail(
+            c, ASSAY_INVALID,
+            "\"relative_attention_max_distance\" is %lld; with %lld \"relative_attention_num_buckets\" it must be more than %lld",
+            (long long)t->max_distance, (long long)t->buckets, (long long)own);
 }
 
 /* ---- position bias */
@@ -330,9 +332,11 @@ static void tie(struct assay_builder *b, const struct t5 *t, const char *scope)
 static void build(struct assay_builder *b, struct assay_config *c, const struct assay_architecture *a)
 {
     struct t5 t;
-    read_config(&t, c);
     bool sequence = is(a, "T5ForSequenceClassification"), token = is(a, "T5ForTokenClassification");
     bool answers = is(a, "T5ForQuestionAnswering"), encoder = is(a, "T5EncoderModel");
+    read_config(&t, c, !encoder && !token);
+    if (sequence) /* the others generate, or don't need it: there may be several */
+        t.eos_token = c_int(c, "eos_token_id", 1);
     int64_t labels = c_labels(c, 2);
     if (answers && labels != 2)
         assay_config_fail(c, ASSAY_INVALID, "question answering has two labels, not %lld", (long long)labels);

@@ -72,24 +72,13 @@ ASSAY_TEST(the_decoder_does_not_look_ahead)
 
 ASSAY_TEST(what_is_not_understood_is_named)
 {
-    static const struct {
-        const char *config, *said;
-    } cases[] = {
-        {"{\"model_type\": \"t5\", \"d_hidden\": 3}", "\"d_hidden\""},
-        {"{\"model_type\": \"t5\", \"feed_forward_proj\": \"double-relu\"}", "\"feed_forward_proj\""},
-        {"{\"model_type\": \"t5\", \"relative_attention_num_buckets\": 3}", "\"relative_attention_num_buckets\""},
-        {"{\"model_type\": \"t5\", \"relative_attention_max_distance\": 16}", "\"relative_attention_max_distance\""},
-    };
-    struct assay_model_options options = {.weights = ASSAY_WEIGHTS_DECLARED};
-    for (size_t i = 0; i < ASSAY_COUNT(cases); i++) {
-        struct assay_error err = {0};
-        struct assay_graph *graph;
-        json_t *config;
-        CHECK_OK(assay_json_parse(cases[i].config, strlen(cases[i].config), "config", &config, &err), err);
-        CHECK(assay_model_build(config, "config", &options, &graph, NULL, &err) != ASSAY_OK);
-        CHECK_CONTAINS(err.message, cases[i].said);
-        json_decref(config);
-    }
+    testing_refusal("{\"model_type\": \"t5\", \"d_hidden\": 3}", "\"d_hidden\"");
+    testing_refusal("{\"model_type\": \"t5\", \"feed_forward_proj\": \"double-relu\"}", "\"feed_forward_proj\"");
+    testing_refusal("{\"model_type\": \"t5\", \"relative_attention_num_buckets\": 3}", "\"relative_attention_num_buckets\"");
+    testing_refusal("{\"architectures\": [\"T5Model\"], \"relative_attention_max_distance\": 16}",
+                    "\"relative_attention_max_distance\"");
+    testing_refusal("{\"architectures\": [\"T5EncoderModel\"], \"relative_attention_max_distance\": 8}",
+                    "\"relative_attention_max_distance\"");
 }
 
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(a_gated_activation_is_the_same_in_one_word_or_two_fields),

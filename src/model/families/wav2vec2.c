@@ -2,7 +2,7 @@
 /*
  * wav2vec 2.0 (Baevski et al. 2020): convolutions over the waveform, normalised per channel at the first one ("group") or per
  * step at each ("layer"), a weight-normalised positional convolution and a post-norm or pre-norm ("stable") encoder; CTC,
- * sequence and frame classification heads.
+ * sequence, frame and speaker classification, and the heads for pre-training without its loss.
  */
 #include "model/family.h"
 
@@ -17,7 +17,11 @@ struct wav2vec2 {
     int64_t adapter_layers, adapter_kernel, adapter_stride, adapter_hidden; /* after the encoder; 0 layers = none */
     double eps;
     const char *activation, *conv_activation;
-    bool conv_bias, per_step, stable, has_mask_vector, weighted_sum;
+    bool conv_bias, per_step, stable, has_mask_vector, takes_mask, weighted_sum;
+    int64_t groups, per_group, code_size, code_projection; /* of the quantizer */
+    int64_t tdnn_dim[ASSAY_CONFIG_MAX_LIST], tdnn_kernel[ASSAY_CONFIG_MAX_LIST], tdnn_dilation[ASSAY_CONFIG_MAX_LIST];
+    int n_tdnn;
+    int64_t embedding; /* of a speaker */
 };
 
 /* Convolutions' norms have PyTorch's default. */
@@ -59,10 +63,41 @@ static void read_adapters(struct assay_config *c, struct wav2vec2 *w, const stru
         w->adapter_hidden = w->hidden;
     else if (layers == 0)
         assay_config_fail(c, ASSAY_UNSUPPORTED, "\"add_adapter\" is true, but \"num_adapter_layers\" is 0");
-    else if (!is(a, "Wav2Vec2Model") && !is(a, "Wav2Vec2ForCTC"))
+    else if (is(a, "Wav2Vec2ForSequenceClassification") || is(a, "Wav2Vec2ForAudioFrameClassification"))
         assay_config_fail(c, ASSAY_UNSUPPORTED, "\"add_adapter\" is true, which %s does not support", a->name);
+    else if (w->adapter_hidden != w->hidden && !is(a, "Wav2Vec2Model") && !is(a, "Wav2Vec2ForCTC"))
+        assay_config_fail(c, ASSAY_UNSUPPORTED, "\"output_hidden_size\" is not \"hidden_size\", which %s does not support",
+                          a->name);
     int64_t size = c_size(c, "adapter_attn_dim", 0);
     w->adapter_size = w->stable ? size : 0; /* Transformers has it in the pre-norm encoder alone */
+}
+
+/* Of a vector quantizer: so many groups of codewords, one of each side by side. */
+static void read_quantizer(struct assay_config *c, struct wav2vec2 *w)
+{
+    w->groups = c_size(c, "num_codevector_groups", 2);
+    w->per_group = c_size(c, "num_codevectors_per_group", 320);
+    w->code_size = c_size(c, "codevector_dim", 256);
+    w->code_projection = c_size(c, "proj_codevector_dim", 256);
+    if (w->code_size % w->groups != 0)
+        assay_config_fail(c, ASSAY_INVALID, "\"codevector_dim\" %lld is no multiple of \"num_codevector_groups\" %lld",
+                          (long long)w->code_size, (long long)w->groups);
+}
+
+static void read_tdnn(struct assay_config *c, struct wav2vec2 *w, const struct assay_architecture *a)
+{
+    static const int64_t dims[] = {512, 512, 512, 512, 1500}, kernels[] = {5, 3, 3, 1, 1}, dilations[] = {1, 2, 3, 1, 1};
+    w->n_tdnn = c_ints(c, "tdnn_dim", dims, 5, w->tdnn_dim);
+    int n_kernels = c_ints(c, "tdnn_kernel", kernels, 5, w->tdnn_kernel);
+    int n_dilations = c_ints(c, "tdnn_dilation", dilations, 5, w->tdnn_dilation);
+    w->embedding = c_size(c, "xvector_output_dim", 512);
+    bool fits = w->n_tdnn > 0 && n_kernels == w->n_tdnn && n_dilations == w->n_tdnn;
+    for (int i = 0; fits && i < w->n_tdnn; i++)
+        fits = w->tdnn_dim[i] > 0 && w->tdnn_kernel[i] > 0 && w->tdnn_dilation[i] > 0;
+    if (!fits && is(a, "Wav2Vec2ForXVector"))
+        assay_config_fail(
+            c, ASSAY_INVALID,
+            "\"tdnn_dim\", \"tdnn_kernel\" and \"tdnn_dilation\" must be lists of positive numbers of the same length");
 }
 
 static void read(struct assay_config *c, struct wav2vec2 *w, const struct assay_architecture *a)
@@ -83,15 +118,17 @@ static void read(struct assay_config *c, struct wav2vec2 *w, const struct assay_
     /* Masking is for training, but with it the checkpoint has the vector that stands for masked steps. */
     double time_share = c_real(c, "mask_time_prob", 0.05), feature_share = c_real(c, "mask_feature_prob", 0);
     w->has_mask_vector = time_share > 0 || feature_share > 0;
+    w->takes_mask = c_bool(c, "apply_spec_augment", true);
     read_convolutions(c, w);
     read_adapters(c, w, a);
-    /* Training, the heads for pre-training and speaker verification, and the list's length again. */
-    c_ignore(c, "apply_spec_augment", "mask_time_length", "mask_time_min_masks", "mask_feature_length", "mask_feature_min_masks",
-             "mask_channel_length", "mask_channel_min_space", "mask_channel_other", "mask_channel_prob", "mask_channel_selection",
-             "mask_time_min_space", "mask_time_other", "mask_time_selection", "codevector_dim", "contrastive_logits_temperature",
-             "diversity_loss_weight", "num_codevector_groups", "num_codevectors_per_group", "num_negatives",
-             "proj_codevector_dim", "ctc_loss_reduction", "ctc_zero_infinity", "tdnn_dim", "tdnn_kernel", "tdnn_dilation",
-             "xvector_output_dim", "num_feat_extract_layers", "tie_word_embeddings", NULL);
+    read_quantizer(c, w);
+    read_tdnn(c, w, a);
+    /* Training, and the list's length again; and what the first configs have of fairseq. */
+    c_ignore(c, "freeze_feat_extract_train", "no_mask_channel_overlap", "no_mask_time_overlap", "mask_time_length",
+             "mask_time_min_masks", "mask_feature_length", "mask_feature_min_masks", "mask_channel_length",
+             "mask_channel_min_space", "mask_channel_other", "mask_channel_prob", "mask_channel_selection", "mask_time_min_space",
+             "mask_time_other", "mask_time_selection", "contrastive_logits_temperature", "diversity_loss_weight", "num_negatives",
+             "ctc_loss_reduction", "ctc_zero_infinity", "num_feat_extract_layers", "tie_word_embeddings", NULL);
     if (w->hidden % w->heads != 0)
         assay_config_fail(c, ASSAY_INVALID, "\"hidden_size\" %lld is no multiple of \"num_attention_heads\" %lld",
                           (long long)w->hidden, (long long)w->heads);
@@ -131,14 +168,18 @@ static int steps_after(struct assay_builder *b, int length, int64_t kernel, int6
     return b_add(b, b_div(b, b_sub(b, length, b_int(b, kernel)), b_int(b, stride)), b_int(b, 1));
 }
 
-/* Mask of samples [batch, samples] → bool [batch, steps] for `x` [batch, steps, …]. */
-static int step_mask(struct assay_builder *b, const struct wav2vec2 *w, int mask, int x)
+/* int64 [batch]: steps that the convolutions make of the samples that a mask [batch, samples] shows. */
+static int steps_of(struct assay_builder *b, const struct wav2vec2 *w, int mask)
 {
-    if (mask < 0)
-        return -1;
     int length = b_reduce(b, "ReduceSum", mask, false, B_LIST(1));
     for (int i = 0; i < w->n_conv; i++)
         length = steps_after(b, length, w->conv_kernel[i], w->conv_stride[i]);
+    return length;
+}
+
+/* bool [batch, steps] for `x` [batch, steps, …]: the first `length` [batch] of them. */
+static int first_steps(struct assay_builder *b, int length, int x)
+{
     int steps = b_unsqueeze(b, b_range(b, b_int(b, 0), b_size_scalar(b, x, 1)), B_LIST(0));
     return b_op(b, "Less", B_VALUES(steps, b_unsqueeze(b, length, B_LIST(1))));
 }
@@ -277,27 +318,134 @@ static int pool(struct assay_builder *b, int x, int mask)
     return b_div(b, b_reduce(b, "ReduceSum", only(b, x, mask), false, B_LIST(1)), count);
 }
 
+/* ---- heads */
+
+/* Of every step the nearest codeword of each group; how many of them are used goes to `perplexity`. masked: bool [batch, steps],
+ * the steps that count there, or -1. [batch, steps, code size] */
+static int quantize(struct assay_builder *b, const struct wav2vec2 *w, int features, int masked, int *perplexity)
+{
+    int64_t n = w->groups * w->per_group, width = w->conv_dim[w->n_conv - 1], size = w->code_size / w->groups;
+    int64_t begins[ASSAY_CONFIG_MAX_LIST];
+    if (w->groups > ASSAY_CONFIG_MAX_LIST)
+        return b_fail(b, ASSAY_UNSUPPORTED, "\"num_codevector_groups\" %lld is more than %d", (long long)w->groups,
+                      ASSAY_CONFIG_MAX_LIST);
+    for (int64_t i = 0; i < w->groups; i++)
+        begins[i] = i * w->per_group;
+    b_enter(b, "quantizer");
+    int scores = b_linear(b, features, "weight_proj", width, n, true);
+    int chosen = b_argmax(b, b_reshape(b, scores, B_LIST(0, 0, w->groups, w->per_group)), -1); /* [batch, steps, group] */
+    int words = b_reshape(b, b_param(b, "codevectors", B_LIST(1, n, size)), B_LIST(n, size));
+    int x = b_gather(b, words, 0, b_add(b, chosen, b_ints(b, (size_t)w->groups, begins)));
+
+    int each = b_range(b, b_int(b, 0), b_int(b, w->per_group));
+    int used = b_cast(b, b_op(b, "Equal", B_VALUES(b_unsqueeze(b, chosen, B_LIST(3)), each)), ASSAY_F32), share;
+    if (masked >= 0) {
+        int counted = b_cast(b, masked, ASSAY_F32), sum;
+        sum = b_reduce(b, "ReduceSum", b_mul(b, used, b_unsqueeze(b, counted, B_LIST(2, 3))), false, B_LIST(0, 1));
+        share = b_div(b, sum, b_reduce(b, "ReduceSum", counted, false, B_LIST(0, 1)));
+    } else {
+        share = b_reduce(b, "ReduceMean", used, false, B_LIST(0, 1));
+    }
+    int logarithm = b_unary(b, "Log", b_add(b, share, b_scalar(b, 1e-7)));
+    int entropy = b_unary(b, "Neg", b_reduce(b, "ReduceSum", b_mul(b, share, logarithm), false, B_LIST(1)));
+    *perplexity = b_reduce(b, "ReduceSum", b_unary(b, "Exp", entropy), false, B_LIST(0));
+    b_leave(b);
+    return b_reshape(b, x, B_LIST(0, 0, w->code_size));
+}
+
+static void pretrain(struct assay_builder *b, const struct wav2vec2 *w, int x, int features, int masked)
+{
+    int perplexity = -1, words = quantize(b, w, features, masked, &perplexity);
+    b_output(b, b_linear(b, x, "project_hid", w->hidden, w->code_projection, true), "projected_states");
+    b_output(b, b_linear(b, words, "project_q", w->code_size, w->code_projection, true), "projected_quantized_states");
+    b_output(b, perplexity, "codevector_perplexity");
+}
+
+/* A convolution whose weight is stored as that of a linear layer over the taps. */
+static int tdnn(struct assay_builder *b, const struct wav2vec2 *w, int x, int i)
+{
+    int64_t in = w->tdnn_dim[i ? i - 1 : 0], out = w->tdnn_dim[i], kernel = w->tdnn_kernel[i];
+    b_enter(b, "tdnn.%d.kernel", i);
+    int weight = b_reshape(b, b_param(b, "weight", B_LIST(out, in * kernel)), B_LIST(out, kernel, in));
+    x = b_op(b, "Conv", B_VALUES(x, b_transpose(b, weight, B_LIST(0, 2, 1)), b_param(b, "bias", B_LIST(out))));
+    b_set_ints(b, "kernel_shape", B_LIST(kernel));
+    b_set_ints(b, "dilations", B_LIST(w->tdnn_dilation[i]));
+    b_leave(b);
+    return b_unary(b, "Relu", x);
+}
+
+/* Mean and standard deviation over the steps that are there [batch, steps, n] → [batch, 2 n]. length: int64 [batch] or -1. */
+static int statistics(struct assay_builder *b, int x, int length)
+{
+    int steps = b_size(b, x, 1), mask = -1, count = b_cast(b, steps, ASSAY_F32);
+    if (length >= 0) {
+        mask = first_steps(b, length, x);
+        count = b_cast(b, b_unsqueeze(b, b_op(b, "Min", B_VALUES(length, steps)), B_LIST(1, 2)), ASSAY_F32);
+    }
+    int mean = b_div(b, b_reduce(b, "ReduceSum", only(b, x, mask), true, B_LIST(1)), count);
+    int difference = only(b, b_sub(b, x, mean), mask);
+    int squares = b_reduce(b, "ReduceSum", b_mul(b, difference, difference), true, B_LIST(1));
+    int deviation = b_unary(b, "Sqrt", b_div(b, squares, b_sub(b, count, b_scalar(b, 1))));
+    return b_squeeze(b, b_concat(b, -1, B_VALUES(mean, deviation)), B_LIST(1));
+}
+
+/* sample_mask: int64 [batch, samples] or -1. */
+static void verify_speaker(struct assay_builder *b, const struct wav2vec2 *w, int x, int sample_mask)
+{
+    int length = sample_mask >= 0 ? steps_of(b, w, sample_mask) : -1;
+    for (int i = 0; i < w->adapter_layers && length >= 0; i++)
+        length = steps_after(b, length, 1, w->adapter_stride);
+    x = b_transpose(b, b_linear(b, x, "projector", w->hidden, w->tdnn_dim[0], true), B_LIST(0, 2, 1));
+    for (int i = 0; i < w->n_tdnn && !b->status; i++) {
+        x = tdnn(b, w, x, i);
+        /* As Transformers counts: without the dilation. */
+        length = length < 0 ? -1 : steps_after(b, length, w->tdnn_kernel[i], 1);
+    }
+    x = statistics(b, b_transpose(b, x, B_LIST(0, 2, 1)), length);
+    x = b_linear(b, x, "feature_extractor", 2 * w->tdnn_dim[w->n_tdnn - 1], w->embedding, true);
+    b_output(b, b_linear(b, x, "classifier", w->embedding, w->embedding, true), "logits");
+    b_output(b, x, "embeddings");
+    /* Of the loss. */
+    if (b_has(b, "objective.weight", true))
+        b_param(b, "objective.weight", B_LIST(w->embedding, w->labels));
+}
+
+/* ---- all */
+
+/* The vector that stands for steps that pre-training hides; `masked` says which, -1 = none. */
+static int hide(struct assay_builder *b, const struct wav2vec2 *w, int x, int masked)
+{
+    if (!w->has_mask_vector || !b_has(b, "masked_spec_embed", true)) {
+        b_ignore(b, "*masked_spec_embed");
+        return masked >= 0 && w->takes_mask ? b_fail(b, ASSAY_INVALID, "there is no vector for masked steps") : x;
+    }
+    int vector = b_param(b, "masked_spec_embed", B_LIST(w->hidden));
+    return masked >= 0 && w->takes_mask ? b_where(b, b_unsqueeze(b, masked, B_LIST(2)), vector, x) : x;
+}
+
 static void build(struct assay_builder *b, struct assay_config *c, const struct assay_architecture *a)
 {
     struct wav2vec2 w = {0};
     read(c, &w, a);
     if (assay_config_status(c))
         return;
-    bool alone = is(a, "Wav2Vec2Model");
-    int states[ASSAY_CONFIG_MAX_COUNT + 1];
+    bool alone = is(a, "Wav2Vec2Model"), pretrains = is(a, "Wav2Vec2ForPreTraining");
+    bool reads_mask = !is(a, "Wav2Vec2ForMaskedLM");
+    int states[ASSAY_CONFIG_MAX_COUNT + 1], masked = -1;
     int samples = b_input(b, "input_values", ASSAY_F32, "batch samples");
+    b_hint_input(b, "input_values", "audio");
+    b_hint_dim(b, "samples", 16000);
     /* Models with the first norm per channel were trained without masks. */
-    int sample_mask = b_input_optional(b, "attention_mask", w.per_step, ASSAY_I64, "batch samples");
+    int sample_mask = b_input_optional(b, "attention_mask", w.per_step && reads_mask, ASSAY_I64, "batch samples");
+    if (alone || pretrains)
+        masked = b_input_optional(b, "mask_time_indices", false, ASSAY_BOOL, "batch steps");
 
     b_enter(b, "%s", alone ? "" : "wav2vec2");
-    if (w.has_mask_vector && b_has(b, "masked_spec_embed", true))
-        b_param(b, "masked_spec_embed", B_LIST(w.hidden));
-    else
-        b_ignore(b, "*masked_spec_embed");
-    int x = extract(b, &w, samples), mask = step_mask(b, &w, sample_mask, x), width = (int)w.conv_dim[w.n_conv - 1];
+    int x = extract(b, &w, samples), width = (int)w.conv_dim[w.n_conv - 1];
+    int mask = sample_mask >= 0 && reads_mask ? first_steps(b, steps_of(b, &w, sample_mask), x) : -1;
     int features = b_layer_norm(b, x, "feature_projection.layer_norm", width, w.eps);
     x = b_linear(b, features, "feature_projection.projection", width, w.hidden, true);
-    encode(b, &w, x, mask, states);
+    encode(b, &w, hide(b, &w, x, masked), mask, states);
     if (b->status)
         return;
     x = states[w.layers];
@@ -308,8 +456,12 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
     if (alone) {
         b_output(b, x, "last_hidden_state");
         b_output(b, features, "extract_features");
-    } else if (is(a, "Wav2Vec2ForCTC")) {
+    } else if (pretrains) {
+        pretrain(b, &w, x, features, masked);
+    } else if (is(a, "Wav2Vec2ForCTC") || is(a, "Wav2Vec2ForMaskedLM")) {
         b_output(b, b_linear(b, x, "lm_head", w.adapter_hidden, w.vocabulary, true), "logits");
+    } else if (is(a, "Wav2Vec2ForXVector")) {
+        verify_speaker(b, &w, w.weighted_sum ? summed(b, &w, states) : x, sample_mask);
     } else if (is(a, "Wav2Vec2ForSequenceClassification")) {
         x = b_linear(b, summed(b, &w, states), "projector", w.hidden, w.projection, true);
         b_output(b, b_linear(b, pool(b, x, mask), "classifier", w.projection, w.labels, true), "logits");
@@ -319,7 +471,10 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
 }
 
 static const struct assay_architecture architectures[] = {
+    {"Wav2Vec2ForPreTraining", "wav2vec2", "quantizer.codevectors"},
+    {"Wav2Vec2ForXVector", "wav2vec2", "tdnn.0.kernel.weight"},
     {"Wav2Vec2ForCTC", "wav2vec2", "lm_head.weight"},
+    {"Wav2Vec2ForMaskedLM", "wav2vec2", "lm_head.weight"},
     {"Wav2Vec2ForSequenceClassification", "wav2vec2", "projector.weight"},
     {"Wav2Vec2ForAudioFrameClassification", "wav2vec2", "classifier.weight"},
     {"Wav2Vec2Model", "wav2vec2", NULL},

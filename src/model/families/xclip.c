@@ -6,6 +6,7 @@
 #include "model/family.h"
 
 #include <stdio.h>
+#include <string.h>
 
 struct tower {
     int64_t hidden, heads, layers, inner;
@@ -36,26 +37,39 @@ static void read_tower(struct assay_config *c, struct tower *t, const char *pref
                           (long long)t->hidden, prefix, (long long)t->heads);
 }
 
-static void read(struct assay_config *c, struct xclip *m)
+static void read_text(struct assay_config *c, struct xclip *m)
 {
-    struct assay_config *text = c_sub(c, "text_config"), *vision = c_sub(c, "vision_config");
-    read_tower(text, &m->text, "", (struct tower){.hidden = 512, .heads = 8, .layers = 12, .inner = 2048});
-    read_tower(vision, &m->vision, "", (struct tower){.hidden = 768, .heads = 12, .layers = 12, .inner = 3072});
-    read_tower(vision, &m->integration, "mit_", (struct tower){.hidden = 512, .heads = 8, .layers = 1, .inner = 2048});
-    m->vocabulary = c_size(text, "vocab_size", 49408);
-    m->positions = c_size(text, "max_position_embeddings", 77);
-    m->channels = c_size(vision, "num_channels", 3);
-    m->image = c_size(vision, "image_size", 224);
-    m->patch = c_size(vision, "patch_size", 32);
-    m->frames = c_size(vision, "num_frames", 8);
+    read_tower(c, &m->text, "", (struct tower){.hidden = 512, .heads = 8, .layers = 12, .inner = 2048});
+    m->vocabulary = c_size(c, "vocab_size", 49408);
+    m->positions = c_size(c, "max_position_embeddings", 77);
+    c_ignore(c, "tie_word_embeddings", "projection_dim", NULL);
+}
+
+static void read_vision(struct assay_config *c, struct xclip *m)
+{
+    read_tower(c, &m->vision, "", (struct tower){.hidden = 768, .heads = 12, .layers = 12, .inner = 3072});
+    read_tower(c, &m->integration, "mit_", (struct tower){.hidden = 512, .heads = 8, .layers = 1, .inner = 2048});
+    m->channels = c_size(c, "num_channels", 3);
+    m->image = c_size(c, "image_size", 224);
+    m->patch = c_size(c, "patch_size", 32);
+    m->frames = c_size(c, "num_frames", 8);
+    /* The last is regularisation. */
+    c_ignore(c, "tie_word_embeddings", "projection_dim", "drop_path_rate", NULL);
+    if (m->patch > m->image)
+        assay_config_fail(c, ASSAY_INVALID, "\"patch_size\" %lld exceeds \"image_size\" %lld", (long long)m->patch,
+                          (long long)m->image);
+}
+
+static void read_both(struct assay_config *c, struct xclip *m)
+{
+    read_text(c_sub(c, "text_config"), m);
+    read_vision(c_sub(c, "vision_config"), m);
     m->projection = c_size(c, "projection_dim", 512);
     m->prompt_layers = c_count(c, "prompt_layers", 2);
     m->prompt_heads = c_size(c, "prompt_num_attention_heads", 8);
     m->prompt_activation = c_text(c, "prompt_hidden_act", "quick_gelu");
-    /* Initial values of parameters, and regularisation. */
+    /* Initial values of parameters. */
     c_ignore(c, "logit_scale_init_value", "prompt_alpha", "tie_word_embeddings", NULL);
-    c_ignore(text, "tie_word_embeddings", "projection_dim", NULL);
-    c_ignore(vision, "tie_word_embeddings", "projection_dim", "drop_path_rate", NULL);
     c_require_null(c, "text_config_dict");
     c_require_null(c, "vision_config_dict");
     if (m->projection != m->integration.hidden)
@@ -64,9 +78,6 @@ static void read(struct assay_config *c, struct xclip *m)
     if (m->projection % m->prompt_heads != 0)
         assay_config_fail(c, ASSAY_INVALID, "\"projection_dim\" %lld is no multiple of \"prompt_num_attention_heads\" %lld",
                           (long long)m->projection, (long long)m->prompt_heads);
-    if (m->patch > m->image)
-        assay_config_fail(c, ASSAY_INVALID, "vision_config's \"patch_size\" %lld exceeds its \"image_size\" %lld",
-                          (long long)m->patch, (long long)m->image);
 }
 
 /* ---- the layers of CLIP */
@@ -108,10 +119,10 @@ static int messages(struct assay_builder *b, const struct xclip *m, int x)
     return b_reshape(b, y, B_LIST(-1, 1, t->hidden));
 }
 
-/* Layers of a tower; with `m`, the vision's that exchange messages. Outputs are named after `output`. */
+/* Layers of a tower; with `m`, the vision's that exchange messages. `output` begins the names of outputs. */
 static int encode(struct assay_builder *b, const struct tower *t, const struct xclip *m, int x, int mask, const char *output)
 {
-    b_output_optional(b, x, "%s.hidden_states.0", output);
+    b_output_optional(b, x, "%shidden_states.0", output);
     for (int64_t i = 0; i < t->layers && !b->status; i++) {
         int probabilities = -1;
         b_enter(b, "encoder.layers.%d", (int)i);
@@ -121,16 +132,19 @@ static int encode(struct assay_builder *b, const struct tower *t, const struct x
             x = b_slice(b, x, 1, 0, -1); /* without the message */
         x = feed_forward(b, t, x);
         b_leave(b);
-        b_output_optional(b, probabilities, "%s.attentions.%d", output, (int)i);
-        b_output_optional(b, x, "%s.hidden_states.%d", output, (int)i + 1);
+        b_output_optional(b, probabilities, "%sattentions.%d", output, (int)i);
+        b_output_optional(b, x, "%shidden_states.%d", output, (int)i + 1);
     }
     return x;
 }
 
-/* ---- the three towers; each returns its pooled output */
+/* ---- the three towers; each returns its pooled output, those of texts and frames with the last state too */
 
-static int encode_text(struct assay_builder *b, const struct xclip *m, int ids, int mask, int positions)
+static int encode_text(struct assay_builder *b, const struct xclip *m, const char *prefix, int *last)
 {
+    int ids = b_input(b, "input_ids", ASSAY_I64, "texts sequence");
+    int mask = b_input_optional(b, "attention_mask", true, ASSAY_I64, "texts sequence");
+    int positions = b_input_optional(b, "position_ids", false, ASSAY_I64, "texts sequence");
     const struct tower *t = &m->text;
     b_enter(b, "text_model");
     int length = b_size_scalar(b, ids, 1);
@@ -141,35 +155,31 @@ static int encode_text(struct assay_builder *b, const struct xclip *m, int ids, 
     int added = b_causal_mask(b, length, length, 0, -1);
     if (mask >= 0)
         added = b_add(b, added, b_padding_mask(b, mask));
-    x = b_layer_norm(b, encode(b, t, NULL, x, added, "text_model_output"), "final_layer_norm", t->hidden, t->eps);
+    x = b_layer_norm(b, encode(b, t, NULL, x, added, prefix), "final_layer_norm", t->hidden, t->eps);
     b_leave(b);
     /* The end of a text is its highest token. */
     int end = b_reshape(b, b_argmax(b, ids, -1), B_LIST(0, 1));
     int pooled = b_op(b, "GatherND", B_VALUES(x, end));
     b_set_int(b, "batch_dims", 1);
-    b_output_optional(b, x, "text_model_output.last_hidden_state");
-    b_output_optional(b, pooled, "text_model_output.pooler_output");
+    *last = x;
     return pooled;
 }
 
-/* *patches: [videos * frames, patches, hidden] */
-static int encode_frames(struct assay_builder *b, const struct xclip *m, int pixels, int *patches)
+/* pixels [videos * frames, channels, image, image]; *last [videos * frames, 1 + patches, hidden] */
+static int encode_frames(struct assay_builder *b, const struct xclip *m, int pixels, const char *prefix, int *last)
 {
     const struct tower *t = &m->vision;
     int64_t n = (m->image / m->patch) * (m->image / m->patch);
     b_enter(b, "vision_model");
-    int x = b_reshape(b, pixels, B_LIST(-1, m->channels, m->image, m->image));
-    x = b_conv2d(b, x, "embeddings.patch_embedding", m->channels, t->hidden, m->patch, m->patch, 0, false);
+    int x = b_conv2d(b, pixels, "embeddings.patch_embedding", m->channels, t->hidden, m->patch, m->patch, 0, false);
     x = b_transpose(b, b_reshape(b, x, B_LIST(0, t->hidden, n)), B_LIST(0, 2, 1));
     int class = b_reshape(b, b_param(b, "embeddings.class_embedding", B_LIST(t->hidden)), B_LIST(1, 1, t->hidden));
     x = b_concat(b, 1, B_VALUES(b_expand_batch(b, class, x), x));
     x = b_add(b, x, b_param(b, "embeddings.position_embedding.weight", B_LIST(n + 1, t->hidden)));
-    x = encode(b, t, m, b_layer_norm(b, x, "pre_layernorm", t->hidden, t->eps), -1, "vision_model_output");
+    x = encode(b, t, m, b_layer_norm(b, x, "pre_layernorm", t->hidden, t->eps), -1, prefix);
     int pooled = b_layer_norm(b, b_take(b, x, 1, 0), "post_layernorm", t->hidden, t->eps);
     b_leave(b);
-    b_output_optional(b, x, "vision_model_output.last_hidden_state");
-    b_output_optional(b, pooled, "vision_model_output.pooler_output");
-    *patches = b_slice(b, x, 1, 1, INT64_MAX);
+    *last = x;
     return pooled;
 }
 
@@ -179,7 +189,7 @@ static int integrate(struct assay_builder *b, const struct xclip *m, int frames)
     int given = b_reshape(b, frames, B_LIST(-1, m->frames, m->projection));
     b_enter(b, "mit");
     int x = b_add(b, given, b_param(b, "position_embedding", B_LIST(1, m->frames, t->hidden)));
-    x = b_add(b, encode(b, t, NULL, x, -1, "mit_output"), given);
+    x = b_add(b, encode(b, t, NULL, x, -1, "mit_output."), given);
     b_leave(b);
     int pooled = b_reduce(b, "ReduceMean", x, false, B_LIST(1));
     b_output_optional(b, x, "mit_output.last_hidden_state");
@@ -224,28 +234,25 @@ static int prompts(struct assay_builder *b, const struct xclip *m, int texts, in
     return x;
 }
 
-static void build(struct assay_builder *b, struct assay_config *c, const struct assay_architecture *a)
+static void build_both(struct assay_builder *b, struct assay_config *c)
 {
-    (void)a;
     struct xclip m = {0};
-    read(c, &m);
+    read_both(c, &m);
     if (assay_config_status(c))
         return;
-    b_ignore(b, "*embeddings.position_ids");
     char dims[128];
     snprintf(dims, sizeof dims, "batch %d %d %d %d", (int)m.frames, (int)m.channels, (int)m.image, (int)m.image);
-    int ids = b_input(b, "input_ids", ASSAY_I64, "texts sequence");
-    int mask = b_input_optional(b, "attention_mask", true, ASSAY_I64, "texts sequence");
-    int positions = b_input_optional(b, "position_ids", false, ASSAY_I64, "texts sequence");
-    int pixels = b_input(b, "pixel_values", ASSAY_F32, dims), patches = -1;
-
-    int frames = b_linear(b, encode_frames(b, &m, pixels, &patches), "visual_projection", m.vision.hidden, m.projection, false);
-    int video = integrate(b, &m, frames);
-    int texts = b_linear(b, encode_text(b, &m, ids, mask, positions), "text_projection", m.text.hidden, m.projection, false);
+    b_hint_input(b, "pixel_values", "image");
+    int last_of_texts, last_of_frames;
+    int of_texts = encode_text(b, &m, "text_model_output.", &last_of_texts);
+    int pixels = b_reshape(b, b_input(b, "pixel_values", ASSAY_F32, dims), B_LIST(-1, m.channels, m.image, m.image));
+    int of_frames = encode_frames(b, &m, pixels, "vision_model_output.", &last_of_frames);
+    int video = integrate(b, &m, b_linear(b, of_frames, "visual_projection", m.vision.hidden, m.projection, false));
+    int texts = b_linear(b, of_texts, "text_projection", m.text.hidden, m.projection, false);
     /* Each video has the texts to itself. */
     int shape = b_concat(b, 0, B_VALUES(b_size(b, video, 0), b_ints(b, B_LIST(1, 1))));
     texts = b_expand(b, b_unsqueeze(b, texts, B_LIST(0)), shape);
-    texts = b_l2_normalize(b, b_add(b, texts, prompts(b, &m, texts, patches)));
+    texts = b_l2_normalize(b, b_add(b, texts, prompts(b, &m, texts, b_slice(b, last_of_frames, 1, 1, INT64_MAX))));
     video = b_l2_normalize(b, video);
     int scale = b_unary(b, "Exp", b_param(b, "logit_scale", 0, NULL));
     int logits = b_matmul(b, b_mul(b, texts, scale), b_unsqueeze(b, video, B_LIST(2)));
@@ -254,9 +261,47 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
     b_output(b, b_transpose(b, logits, B_LIST(1, 0)), "logits_per_text");
     b_output(b, texts, "text_embeds");
     b_output(b, video, "video_embeds");
+    b_output_optional(b, last_of_texts, "text_model_output.last_hidden_state");
+    b_output_optional(b, of_texts, "text_model_output.pooler_output");
+    b_output_optional(b, last_of_frames, "vision_model_output.last_hidden_state");
+    b_output_optional(b, of_frames, "vision_model_output.pooler_output");
 }
 
-static const struct assay_architecture architectures[] = {{"XCLIPModel", "xclip", NULL}, {NULL, NULL, NULL}};
+/* A tower alone, of texts or of frames. */
+static void build_one(struct assay_builder *b, struct assay_config *c, bool is_text)
+{
+    struct xclip m = {0};
+    if (is_text)
+        read_text(c, &m);
+    else
+        read_vision(c, &m);
+    if (assay_config_status(c))
+        return;
+    int last, pooled;
+    if (is_text) {
+        pooled = encode_text(b, &m, "", &last);
+    } else {
+        char dims[128];
+        snprintf(dims, sizeof dims, "frames %d %d %d", (int)m.channels, (int)m.image, (int)m.image);
+        pooled = encode_frames(b, &m, b_input(b, "pixel_values", ASSAY_F32, dims), "", &last);
+    }
+    b_output(b, last, "last_hidden_state");
+    b_output(b, pooled, "pooler_output");
+}
+
+static void build(struct assay_builder *b, struct assay_config *c, const struct assay_architecture *a)
+{
+    b_ignore(b, "*embeddings.position_ids");
+    if (strcmp(a->name, "XCLIPModel") == 0)
+        build_both(b, c);
+    else
+        build_one(b, c, strcmp(a->name, "XCLIPTextModel") == 0);
+}
+
+static const struct assay_architecture architectures[] = {{"XCLIPModel", "xclip", NULL},
+                                                          {"XCLIPTextModel", "xclip_text_model", NULL},
+                                                          {"XCLIPVisionModel", "xclip_vision_model", NULL},
+                                                          {NULL, NULL, NULL}};
 
 const struct assay_family assay_family_xclip = {
     .name = "xclip", .modality = "multimodal", .architectures = architectures, .build = build};

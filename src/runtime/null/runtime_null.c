@@ -54,8 +54,10 @@ static enum assay_status compile(const struct assay_graph *graph, const struct a
     p->outputs = assay_alloc((size_t)typed->n_outputs * sizeof *p->outputs);
     for (; p->n_outputs < typed->n_outputs; p->n_outputs++) {
         struct assay_type type = typed->values[typed->outputs[p->n_outputs]].type;
-        if (!assay_type_is_known(&type)) /* the shape depends on the data: there is nothing to show */
+        if (type.dtype == ASSAY_NO_DTYPE || type.rank < 0) /* the shape depends on the data: there is nothing to show */
             type = assay_type_make(ASSAY_F32, 1, &(int64_t){0});
+        for (int d = 0; d < type.rank; d++) /* open ones are 1, so that another graph's input can be given it */
+            type.dims[d] = type.dims[d] < 0 ? 1 : type.dims[d];
         st = assay_tensor_alloc(&p->outputs[p->n_outputs], &type, err);
         if (st)
             goto done;

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One request for generated text a run (child_session.h). */
+#include "base/clock.h"
+#include "bench/answer_check.h"
+#include "bench/child_session.h"
+#include "bench/inputs.h"
+#include "bench/request.h"
+#include "stats/stats.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static enum assay_status make_inputs(struct session *s, struct assay_error *err)
+{
+    struct generation *g = &s->generation;
+    g->inputs = assay_arena_array(&s->arena, s->c->n_inputs, sizeof *g->inputs);
+    enum assay_status st = ASSAY_OK;
+    for (size_t i = 0; !st && i < s->c->n_inputs; i++) {
+        g->inputs[i].name = s->c->inputs[i].name;
+        st = assay_input_make(&s->c->inputs[i], (uint64_t)s->c->seed, &g->inputs[i].tensor, err);
+    }
+    g->request = (struct assay_request){
+        .inputs = g->inputs, .n_inputs = s->c->n_inputs, .max_new_tokens = s->c->new_tokens, .ignore_eos = true};
+    return st;
+}
+
+static enum assay_status prepare(struct session *s, struct assay_error *err)
+{
+    struct assay_generator_options options = {.runtime = s->runtime,
+                                              .compile = session_compile_options(s, false),
+                                              .transform = session_convert,
+                                              .context = (void *)s->c};
+    enum assay_status st = make_inputs(s, err);
+    int64_t start = assay_clock_ns();
+    if (!st)
+        st = assay_generator_open(s->c->model_path, &options, &s->generation.generator, err);
+    if (!st)
+        assay_row_set_real(s->row, ASSAY_ROW_load_ns, (double)(assay_clock_ns() - start));
+    return st;
+}
+
+static void add_times(struct request_times *t, const struct assay_answer *answer)
+{
+    size_t n_tokens = (size_t)answer->n_tokens;
+    if (t->n == t->room) {
+        t->room = t->room ? 2 * t->room : 1024;
+        t->first_ns = assay_realloc(t->first_ns, t->room * sizeof *t->first_ns);
+        t->rest_ns = assay_realloc(t->rest_ns, t->room * sizeof *t->rest_ns);
+    }
+    if (!t->steps)
+        t->steps = assay_alloc(ASSAY_KEPT_REQUESTS * n_tokens * sizeof *t->steps);
+    double rest = 0;
+    for (size_t i = 1; i < n_tokens; i++)
+        rest += answer->step_ns[i];
+    memcpy(t->steps + t->n % ASSAY_KEPT_REQUESTS * n_tokens, answer->step_ns, n_tokens * sizeof *t->steps);
+    t->first_ns[t->n] = answer->step_ns[0];
+    t->rest_ns[t->n++] = rest;
+}
+
+static enum assay_status run(void *context, struct assay_error *err)
+{
+    struct session *s = context;
+    struct generation *g = &s->generation;
+    enum assay_status st = assay_generator_run(g->generator, &g->request, &g->answer, err);
+    if (!st && g->answer.n_tokens != s->c->new_tokens)
+        st = assay_error_set(err, ASSAY_CRASHED, "%lld tokens were generated, not %lld", (long long)g->answer.n_tokens,
+                             (long long)s->c->new_tokens);
+    if (!st)
+        add_times(&g->times, &g->answer);
+    return st;
+}
+
+/* The generator's programs are its own. */
+static void set_memory(struct session *s) { (void)s; }
+
+static enum assay_status check(struct session *s, struct assay_correctness *k, struct assay_error *err)
+{
+    struct generation *g = &s->generation;
+    return assay_answer_check(s->c, g->generator, s->runtime, &g->request, &g->answer, &s->arena, k, err);
+}
+
+/* ---- figures: terms as in docs/methodology.md */
+
+static void set_times(struct assay_row *row, const char *name, const double *ns, size_t n)
+{
+    assay_row_map_real(row, ASSAY_ROW_metrics, assay_arena_printf(&row->arena, "%s_median_ns", name), assay_stats_median(ns, n));
+    if (assay_stats_supports(n, 0.99))
+        assay_row_map_real(row, ASSAY_ROW_metrics, assay_arena_printf(&row->arena, "%s_p99_ns", name),
+                           assay_stats_quantile(ns, n, 0.99));
+}
+
+/* Median of each token's time over the last timed requests. */
+static void set_steps(struct session *s, size_t n_timed)
+{
+    const struct request_times *t = &s->generation.times;
+    size_t n_tokens = (size_t)s->c->new_tokens, n = n_timed < ASSAY_KEPT_REQUESTS ? n_timed : ASSAY_KEPT_REQUESTS;
+    double *column = assay_arena_array(&s->arena, n, sizeof *column),
+           *medians = assay_arena_array(&s->arena, n_tokens, sizeof *medians);
+    for (size_t i = 0; i < n_tokens; i++) {
+        for (size_t k = 0; k < n; k++)
+            column[k] = t->steps[(t->n - 1 - k) % ASSAY_KEPT_REQUESTS * n_tokens + i];
+        medians[i] = assay_stats_median(column, n);
+    }
+    assay_row_map_reals(s->row, ASSAY_ROW_series, "step_median_ns", medians, n_tokens);
+}
+
+static void set_decoding(struct session *s, const double *per_token, size_t n)
+{
+    const struct assay_case *c = s->c;
+    double median = assay_stats_median(per_token, n);
+    set_times(s->row, "time_per_output_token", per_token, n);
+    assay_row_map_real(s->row, ASSAY_ROW_metrics, "decode_tokens_per_s", (double)c->batch / median * 1e9);
+    assay_row_map_real(s->row, ASSAY_ROW_metrics, "decode_bytes_per_token", c->step_bytes / (double)c->batch);
+    if (c->peak_bytes > 0)
+        assay_row_map_real(s->row, ASSAY_ROW_metrics, "decode_bandwidth_share", c->step_bytes / median * 1e9 / c->peak_bytes);
+}
+
+static void set_figures(struct session *s)
+{
+    const struct assay_case *c = s->c;
+    struct request_times *t = &s->generation.times;
+    size_t n_warmup = (size_t)s->samples.n_warmup, n = t->n - n_warmup;
+    set_times(s->row, "time_to_first_token", t->first_ns + n_warmup, n);
+    if (c->prompt_tokens > 0)
+        assay_row_map_real(s->row, ASSAY_ROW_metrics, "prefill_tokens_per_s",
+                           (double)(c->batch * c->prompt_tokens) / assay_stats_median(t->first_ns + n_warmup, n) * 1e9);
+    set_steps(s, n);
+    if (c->new_tokens < 2)
+        return;
+    double *per_token = t->rest_ns + n_warmup;
+    for (size_t i = 0; i < n; i++)
+        per_token[i] /= (double)(c->new_tokens - 1);
+    set_decoding(s, per_token, n);
+}
+
+/* ---- profile: one step in the middle of the answer. Keys and values are inputs like others then, so that each run is the same.
+ */
+
+static enum assay_status make_step_inputs(struct session *s, const struct assay_graph *graph, struct assay_tensor *inputs,
+                                          struct assay_error *err)
+{
+    enum assay_status st = ASSAY_OK;
+    for (int i = 0; !st && i < graph->n_inputs; i++) {
+        const struct assay_value *v = &graph->values[graph->inputs[i]];
+        const char *kind = strcmp(v->name, "attention_mask") == 0 ? "ones"
+                           : assay_dtype_is_float(v->type.dtype)  ? "normal"
+                                                                  : "zeros";
+        struct assay_case_input input = {v->name, v->type, kind};
+        st = assay_input_make(&input, (uint64_t)s->c->seed, &inputs[i], err);
+    }
+    return st;
+}
+
+static enum assay_status profile(struct session *s, json_t **json, struct assay_error *err)
+{
+    struct assay_phases phases;
+    struct assay_graph *graph = NULL;
+    struct assay_tensor *inputs = NULL;
+    const struct assay_case *c = s->c;
+    enum assay_status st = assay_phases_open(&phases, c->model_path, ASSAY_WEIGHTS_AUTO, err);
+    if (st)
+        return st;
+    int64_t past = (c->prompt_tokens > 0 && phases.generation.start_token < 0 ? c->prompt_tokens : 1) + c->new_tokens / 2;
+    st = assay_phases_bind(&phases, c, &s->arena, err);
+    if (!st)
+        st = assay_phases_decode_at(&phases, c, past, 1, true, &s->arena, &graph, err);
+    if (!st) {
+        graph->n_states = 0;
+        inputs = assay_arena_array(&s->arena, (size_t)graph->n_inputs, sizeof *inputs);
+        st = make_step_inputs(s, graph, inputs, err);
+    }
+    if (!st)
+        st = session_profile_graph(s, graph, inputs, json, err);
+    for (int i = 0; inputs && i < graph->n_inputs; i++)
+        assay_tensor_release(&inputs[i]);
+    assay_graph_close(graph);
+    assay_phases_release(&phases);
+    return st;
+}
+
+static void release(struct session *s)
+{
+    struct generation *g = &s->generation;
+    assay_generator_close(g->generator);
+    for (size_t i = 0; g->inputs && i < s->c->n_inputs; i++)
+        assay_tensor_release(&g->inputs[i].tensor);
+    assay_answer_release(&g->answer);
+    free(g->times.first_ns);
+    free(g->times.rest_ns);
+    free(g->times.steps);
+}
+
+const struct subject subject_generate = {
+    .prepare = prepare,
+    .run = run,
+    .set_memory = set_memory,
+    .check = check,
+    .set_figures = set_figures,
+    .profile = profile,
+    .release = release,
+};

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See spec.h. */
+#include "bench/spec.h"
+
+#include <math.h>
+#include <stddef.h>
+#include <string.h>
+
+static const char *const scenarios[] = {"single-stream", "multi-stream", "offline", "server"};
+
+void assay_spec_init(struct assay_spec *spec)
+{
+    *spec = (struct assay_spec){.seed = -1,
+                                .optimization = -1,
+                                .min_time = NAN,
+                                .max_time = NAN,
+                                .warmup_time = NAN,
+                                .interval = NAN,
+                                .latency_bound = NAN,
+                                .time_limit = NAN,
+                                .tolerance = NAN};
+}
+
+void assay_spec_override(struct assay_spec *spec, const struct assay_spec *over)
+{
+    static const size_t texts[] = {offsetof(struct assay_spec, models),     offsetof(struct assay_spec, platforms),
+                                   offsetof(struct assay_spec, modes),      offsetof(struct assay_spec, scenarios),
+                                   offsetof(struct assay_spec, precisions), offsetof(struct assay_spec, isas),
+                                   offsetof(struct assay_spec, shapes),     offsetof(struct assay_spec, dims),
+                                   offsetof(struct assay_spec, inputs),     offsetof(struct assay_spec, options)};
+    static const size_t ints[] = {offsetof(struct assay_spec, batches), offsetof(struct assay_spec, threads),
+                                  offsetof(struct assay_spec, new_tokens)};
+    static const size_t reals[] = {offsetof(struct assay_spec, min_time),      offsetof(struct assay_spec, max_time),
+                                   offsetof(struct assay_spec, warmup_time),   offsetof(struct assay_spec, interval),
+                                   offsetof(struct assay_spec, latency_bound), offsetof(struct assay_spec, time_limit),
+                                   offsetof(struct assay_spec, tolerance)};
+    for (size_t i = 0; i < ASSAY_COUNT(texts); i++) {
+        const struct assay_text_list *from = (const void *)((const char *)over + texts[i]);
+        if (from->n)
+            *(struct assay_text_list *)(void *)((char *)spec + texts[i]) = *from;
+    }
+    for (size_t i = 0; i < ASSAY_COUNT(ints); i++) {
+        const struct assay_int_list *from = (const void *)((const char *)over + ints[i]);
+        if (from->n)
+            *(struct assay_int_list *)(void *)((char *)spec + ints[i]) = *from;
+    }
+    for (size_t i = 0; i < ASSAY_COUNT(reals); i++) {
+        double from = *(const double *)(const void *)((const char *)over + reals[i]);
+        if (!isnan(from))
+            *(double *)(void *)((char *)spec + reals[i]) = from;
+    }
+    if (over->name)
+        spec->name = over->name;
+    if (over->ep_library)
+        spec->ep_library = over->ep_library;
+    if (over->suite)
+        spec->suite = over->suite;
+    if (over->trace_path)
+        spec->trace_path = over->trace_path;
+    if (over->seed >= 0)
+        spec->seed = over->seed;
+    if (over->optimization >= 0)
+        spec->optimization = over->optimization;
+    if (over->memory_limit)
+        spec->memory_limit = over->memory_limit;
+    spec->no_check |= over->no_check;
+    spec->profile |= over->profile;
+}
+
+/* ---- "name=value" lists */
+
+static enum assay_status check_entries(const struct assay_text_list *list, const char *option, struct assay_error *err)
+{
+    for (size_t i = 0; i < list->n; i++)
+        if (!strchr(list->items[i], '=') || list->items[i][0] == '=')
+            return assay_error_set(err, ASSAY_INVALID, "--%s '%s' is not NAME=VALUE", option, list->items[i]);
+    return ASSAY_OK;
+}
+
+/* All in seconds or shares; a day is far more than any case needs, and far less than a clock's end. */
+static enum assay_status check_measuring(const struct assay_spec *spec, struct assay_error *err)
+{
+    const double day = 86400;
+    const struct {
+        const char *option;
+        double value, least, most;
+    } numbers[] = {{"min-time", spec->min_time, 0, day},        {"max-time", spec->max_time, 1e-9, day},
+                   {"warmup-time", spec->warmup_time, 0, day},  {"interval", spec->interval, 0, 1},
+                   {"time-limit", spec->time_limit, 1e-3, day}, {"latency-bound", spec->latency_bound, 0, day},
+                   {"tolerance", spec->tolerance, 0, 1e6}};
+    for (size_t i = 0; i < ASSAY_COUNT(numbers); i++)
+        if (numbers[i].value < numbers[i].least || numbers[i].value > numbers[i].most)
+            return assay_error_set(err, ASSAY_INVALID, "--%s %g is not from %g to %g", numbers[i].option, numbers[i].value,
+                                   numbers[i].least, numbers[i].most);
+    if (spec->memory_limit < 0)
+        return assay_error_set(err, ASSAY_INVALID, "--memory-limit must be above 0");
+    if (spec->optimization > 3)
+        return assay_error_set(err, ASSAY_INVALID, "--optimization %lld is not from 0 to 3", (long long)spec->optimization);
+    return ASSAY_OK;
+}
+
+enum assay_status assay_spec_check(const struct assay_spec *spec, struct assay_error *err)
+{
+    const struct {
+        const struct assay_text_list *list;
+        const char *option;
+    } entries[] = {{&spec->shapes, "shape"}, {&spec->dims, "dim"}, {&spec->inputs, "input"}, {&spec->options, "option"}};
+    for (size_t i = 0; i < ASSAY_COUNT(entries); i++) {
+        enum assay_status st = check_entries(entries[i].list, entries[i].option, err);
+        if (st)
+            return st;
+    }
+    if (spec->models.n == 0)
+        return assay_error_set(err, ASSAY_INVALID, "no model is given");
+    for (size_t i = 0; i < spec->modes.n; i++)
+        if (strcmp(spec->modes.items[i], "inference") != 0)
+            return assay_error_set(err, ASSAY_INVALID, "there is no mode '%s'; there is: inference", spec->modes.items[i]);
+    for (size_t i = 0; i < spec->scenarios.n; i++) {
+        size_t k = 0;
+        while (k < ASSAY_COUNT(scenarios) && strcmp(scenarios[k], spec->scenarios.items[i]) != 0)
+            k++;
+        if (k == ASSAY_COUNT(scenarios))
+            return assay_error_set(err, ASSAY_INVALID,
+                                   "there is no scenario '%s'; there are: single-stream, multi-stream, offline, server",
+                                   spec->scenarios.items[i]);
+    }
+    for (size_t i = 0; i < spec->batches.n; i++)
+        if (spec->batches.items[i] < 1 || spec->batches.items[i] > ASSAY_MAX_DIM)
+            return assay_error_set(err, ASSAY_INVALID, "batch %lld is not from 1 to %d", (long long)spec->batches.items[i],
+                                   ASSAY_MAX_DIM);
+    for (size_t i = 0; i < spec->threads.n; i++)
+        if (spec->threads.items[i] < 1 || spec->threads.items[i] > 4096)
+            return assay_error_set(err, ASSAY_INVALID, "%lld is no number of threads from 1 to 4096",
+                                   (long long)spec->threads.items[i]);
+    for (size_t i = 0; i < spec->new_tokens.n; i++)
+        if (spec->new_tokens.items[i] < 0 || spec->new_tokens.items[i] > ASSAY_MAX_NEW_TOKENS)
+            return assay_error_set(err, ASSAY_INVALID, "--new-tokens %lld is not from 0 to %d",
+                                   (long long)spec->new_tokens.items[i], ASSAY_MAX_NEW_TOKENS);
+    for (size_t i = 0; i < spec->precisions.n; i++)
+        if (assay_dtype_from_word(spec->precisions.items[i]) == ASSAY_NO_DTYPE && strcmp(spec->precisions.items[i], "int8") != 0)
+            return assay_error_set(err, ASSAY_INVALID, "there is no precision '%s'; there are: f32, f16, bf16, f64, int8",
+                                   spec->precisions.items[i]);
+    return check_measuring(spec, err);
+}

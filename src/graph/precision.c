@@ -1,0 +1,653 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * See precision.h. A node's kind says where it may run; three passes decide, and one rewrites:
+ *
+ *   backward  what the readers of each value would like, before anybody has decided
+ *   forward   each node runs in the low precision or in f32, by its kind and by what feeds it
+ *   backward  what depends on constants alone follows its readers; a node between nodes of f32 joins them where no Cast is lost
+ *
+ * Each value has one home, the precision it is made in, and is cast once for the readers that want the other. Bodies of If, Loop
+ * and Scan stay in f32, and so does what they capture.
+ */
+#include "graph/precision.h"
+
+#include "graph/infer.h"
+#include "graph/op.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+enum kind {
+    WIDE_KIND, /* f32: it sums, or it has a wide range, or nothing is known of it */
+    COMPUTE,   /* low: most of the arithmetic is here */
+    MOVE,      /* its outputs are elements of its inputs: follows what feeds it */
+    CHEAP,     /* elementwise: follows what feeds it, f32 if only a part of it is low */
+    ANY_KIND,  /* reads any dtype, and what it makes does not depend on that */
+};
+
+/* Ops that are not here are of WIDE_KIND. Bit i of `keep`: input i stays f32 also where the op runs in the low precision. */
+static const struct {
+    const char *type;
+    enum kind kind;
+    unsigned keep;
+} kinds[] = {
+    {"Abs", MOVE, 0},
+    {"Add", CHEAP, 0},
+    {"AveragePool", CHEAP, 0},
+    {"BatchNormalization", CHEAP, 1u << 1 | 1u << 2 | 1u << 3 | 1u << 4},
+    {"Cast", ANY_KIND, 0},
+    {"Celu", CHEAP, 0},
+    {"Clip", MOVE, 0},
+    {"Concat", MOVE, 0},
+    {"Conv", COMPUTE, 0},
+    {"ConvTranspose", COMPUTE, 0},
+    {"DepthToSpace", MOVE, 0},
+    {"Div", CHEAP, 0},
+    {"Dropout", MOVE, 1u << 1},
+    {"Einsum", COMPUTE, 0},
+    {"Elu", CHEAP, 0},
+    {"Expand", MOVE, 0},
+    {"Flatten", MOVE, 0},
+    {"GRU", COMPUTE, 0},
+    {"Gather", MOVE, 0},
+    {"GatherElements", MOVE, 0},
+    {"GatherND", MOVE, 0},
+    {"Gelu", CHEAP, 0},
+    {"Gemm", COMPUTE, 0},
+    {"GlobalAveragePool", CHEAP, 0},
+    {"GlobalMaxPool", MOVE, 0},
+    {"HardSigmoid", CHEAP, 0},
+    {"HardSwish", CHEAP, 0},
+    {"Identity", MOVE, 0},
+    {"LSTM", COMPUTE, 0},
+    {"LeakyRelu", CHEAP, 0},
+    {"MatMul", COMPUTE, 0},
+    {"Max", MOVE, 0},
+    {"MaxPool", MOVE, 0},
+    {"Min", MOVE, 0},
+    {"Mul", CHEAP, 0},
+    {"Neg", MOVE, 0},
+    {"NonZero", ANY_KIND, 0},
+    {"PRelu", CHEAP, 0},
+    {"Pad", MOVE, 0},
+    {"RNN", COMPUTE, 0},
+    {"Relu", MOVE, 0},
+    {"Reshape", MOVE, 0},
+    {"ScatterElements", MOVE, 0},
+    {"ScatterND", MOVE, 0},
+    {"Selu", CHEAP, 0},
+    {"Shape", ANY_KIND, 0},
+    {"Sigmoid", CHEAP, 0},
+    {"Size", ANY_KIND, 0},
+    {"Slice", MOVE, 0},
+    {"SpaceToDepth", MOVE, 0},
+    {"Split", MOVE, 0},
+    {"Squeeze", MOVE, 0},
+    {"Sub", CHEAP, 0},
+    {"Sum", CHEAP, 0},
+    {"Tanh", CHEAP, 0},
+    {"ThresholdedRelu", MOVE, 0},
+    {"Tile", MOVE, 0},
+    {"Transpose", MOVE, 0},
+    {"Trilu", MOVE, 0},
+    {"Unsqueeze", MOVE, 0},
+    {"Where", MOVE, 0},
+};
+
+enum home {
+    NO_HOME, /* not f32: none of our business */
+    WIDE,
+    LOW,
+    FLEXIBLE, /* made of constants alone: goes where its readers are */
+};
+
+struct mark {
+    enum home home;
+    bool is_constant, is_checked; /* for being unfit */
+    bool is_plain_output;         /* or captured by a body: f32 under its own name */
+    bool is_state_output;         /* the low precision under its own name */
+    bool unfit;                   /* contains a number that the low precision does not have */
+    bool is_derived;              /* from a value of low precision */
+    bool is_exact;                /* from integers and constants alone */
+    bool reaches_angle;           /* read by Sin or Cos, through ops that would lose digits on the way */
+    bool wants_low;               /* all readers would read it in the low precision */
+    bool must_fit;                /* read by arithmetic, or beside other values: where it matters whether it is unfit */
+    int n_low, n_wide;            /* readers, once decided */
+    int low, wide;                /* numbers of the two forms, -1 = none yet */
+};
+
+struct step {
+    enum kind kind;
+    unsigned keep;
+    enum home home; /* of what it makes */
+};
+
+struct pass {
+    struct assay_graph *graph;
+    enum assay_dtype dtype;
+    float largest, smallest; /* of the dtype: the largest number, and the smallest above 0 */
+    int n_values, n_nodes;   /* before anything was added */
+    struct mark *marks;
+    struct step *steps;
+};
+
+/* ---- what cannot be converted */
+
+static bool is_quantized(const struct assay_node *node)
+{
+    static const char *const types[] = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger",
+                                        "ConvInteger",    "MatMulNBits",      "DynamicQuantizeMatMul"};
+    for (size_t i = 0; i < ASSAY_COUNT(types); i++)
+        if (strcmp(node->type, types[i]) == 0)
+            return true;
+    return strncmp(node->type, "QLinear", 7) == 0;
+}
+
+static enum assay_status check_graph(const struct assay_graph *graph, const char *word, struct assay_error *err)
+{
+    for (int i = 0; i < graph->n_nodes; i++)
+        if (is_quantized(graph->nodes[i]))
+            return assay_error_set(err, ASSAY_UNSUPPORTED, "the model is quantized (node '%s' is %s): it cannot become %s",
+                                   graph->nodes[i]->name, graph->nodes[i]->type, word);
+    for (int v = 0; v < graph->n_values; v++) {
+        enum assay_dtype dtype = graph->values[v].type.dtype;
+        if (dtype == ASSAY_F16 || dtype == ASSAY_BF16)
+            return assay_error_set(err, ASSAY_UNSUPPORTED, "the model is in %s already (value '%s'): it cannot become %s",
+                                   assay_dtype_word((int)dtype), graph->values[v].name, word);
+    }
+    for (const struct assay_graph *body = graph->first_body; body; body = body->next_body) {
+        enum assay_status st = check_graph(body, word, err);
+        if (st)
+            return st;
+    }
+    return ASSAY_OK;
+}
+
+/* ---- marks and steps */
+
+static bool fits(const struct pass *p, const struct assay_tensor *constant)
+{
+    const float *x = constant->data;
+    int64_t n = assay_tensor_count(constant);
+    for (int64_t i = 0; i < n; i++)
+        if (isfinite(x[i]) && fabsf(x[i]) > p->largest)
+            return false;
+    return n != 1 || x[0] == 0 || fabsf(x[0]) >= p->smallest; /* an epsilon must not become 0 */
+}
+
+/* A Cast from f32 to f32 moves its input, as Identity does. */
+static void simplify(struct assay_graph *graph, struct assay_node *node)
+{
+    if (strcmp(node->type, "Cast") != 0 || *node->domain || node->n_inputs != 1 || node->inputs[0] < 0 ||
+        graph->values[node->inputs[0]].type.dtype != ASSAY_F32 || assay_node_int(node, "to", 0) != ASSAY_F32)
+        return;
+    assay_node_remove_attr(node, "to");
+    node->type = "Identity";
+    node->op = assay_op_find("", "Identity");
+}
+
+static void classify(const struct assay_node *node, struct step *step)
+{
+    *step = (struct step){.kind = WIDE_KIND, .home = WIDE};
+    const char *reduction = assay_node_string(node, "reduction", "none");
+    if (*node->domain || strcmp(reduction, "none") != 0 || assay_node_int(node, "training_mode", 0))
+        return;
+    for (size_t i = 0; i < ASSAY_COUNT(kinds); i++)
+        if (strcmp(kinds[i].type, node->type) == 0) {
+            step->kind = kinds[i].kind;
+            step->keep = kinds[i].keep;
+        }
+}
+
+/* The mark of input k where the op's precision decides what it reads; NULL otherwise. */
+static struct mark *follower(const struct pass *p, int node, int k)
+{
+    int v = p->graph->nodes[node]->inputs[k];
+    if (v < 0 || p->marks[v].home == NO_HOME || (k < 32 && p->steps[node].keep >> k & 1))
+        return NULL;
+    return &p->marks[v];
+}
+
+/* The mark of output k, if it is f32. */
+static struct mark *made(const struct pass *p, int node, int k)
+{
+    int v = p->graph->nodes[node]->outputs[k];
+    return v < 0 || p->marks[v].home == NO_HOME ? NULL : &p->marks[v];
+}
+
+static void mark_values(struct pass *p)
+{
+    struct assay_graph *graph = p->graph;
+    for (int v = 0; v < p->n_values; v++) {
+        const struct assay_value *value = &graph->values[v];
+        bool is_constant = value->constant.data && !value->is_inferred;
+        p->marks[v] = (struct mark){.low = -1, .wide = -1, .is_constant = is_constant, .is_exact = is_constant};
+        if (value->type.dtype == ASSAY_F32)
+            p->marks[v].home = is_constant ? FLEXIBLE : WIDE;
+    }
+    for (const struct assay_graph *body = graph->first_body; body; body = body->next_body)
+        for (int v = 0; v < body->n_values; v++)
+            if (body->values[v].outer >= 0)
+                p->marks[body->values[v].outer].is_plain_output = true;
+    for (int i = 0; i < p->n_nodes; i++) {
+        simplify(graph, graph->nodes[i]);
+        classify(graph->nodes[i], &p->steps[i]);
+    }
+}
+
+/* Both ends of a state change together. A pair that cannot keeps all states in f32: an end that something else needs in f32 by
+ * its name, or an output that no node makes. */
+static bool can_keep_states_low(const struct pass *p)
+{
+    const struct assay_graph *graph = p->graph;
+    for (int s = 0; s < graph->n_states; s++) {
+        int input = graph->inputs[graph->states[s].input], output = graph->outputs[graph->states[s].output];
+        const struct mark *from = &p->marks[output], *to = &p->marks[input];
+        if (from->home == NO_HOME && to->home == NO_HOME)
+            continue;
+        if (from->home != WIDE || to->home != WIDE || from->is_plain_output || to->is_plain_output ||
+            (output != input && graph->values[output].producer < 0))
+            return false;
+    }
+    return true;
+}
+
+static void mark_states(struct pass *p)
+{
+    struct assay_graph *graph = p->graph;
+    bool *is_state = assay_alloc((size_t)graph->n_outputs);
+    for (int s = 0; s < graph->n_states; s++)
+        is_state[graph->states[s].output] = true;
+    for (int i = 0; i < graph->n_outputs; i++)
+        if (!is_state[i])
+            p->marks[graph->outputs[i]].is_plain_output = true;
+    free(is_state);
+    bool can = can_keep_states_low(p);
+    for (int s = 0; s < graph->n_states; s++) {
+        struct mark *from = &p->marks[graph->outputs[graph->states[s].output]];
+        struct mark *to = &p->marks[graph->inputs[graph->states[s].input]];
+        if (!can) {
+            from->is_plain_output = true;
+        } else if (to->home != NO_HOME) {
+            from->is_state_output = true;
+            to->home = LOW;
+            to->is_derived = true;
+        }
+    }
+}
+
+/* ---- backward: wishes */
+
+static int n_floats(const struct pass *p, int i)
+{
+    int n = 0;
+    for (int k = 0; k < p->graph->nodes[i]->n_inputs; k++)
+        n += follower(p, i, k) != NULL;
+    return n;
+}
+
+/* An embedding: its table is a weight. */
+static bool is_lookup(const struct pass *p, int i)
+{
+    const struct assay_node *node = p->graph->nodes[i];
+    if (strcmp(node->type, "Gather") != 0 || node->n_inputs < 1 || node->inputs[0] < 0)
+        return false;
+    return p->marks[node->inputs[0]].is_constant && p->graph->values[node->inputs[0]].type.rank >= 2;
+}
+
+static void wish(struct pass *p)
+{
+    bool *refused = assay_alloc((size_t)p->n_values), *asked = assay_alloc((size_t)p->n_values);
+    for (int v = 0; v < p->n_values; v++) {
+        refused[v] = p->marks[v].is_plain_output;
+        asked[v] = p->marks[v].wants_low = p->marks[v].is_state_output && !refused[v];
+    }
+    for (int i = p->n_nodes - 1; i >= 0; i--) {
+        const struct assay_node *node = p->graph->nodes[i];
+        const struct step *step = &p->steps[i];
+        bool follows = step->kind == MOVE || step->kind == CHEAP;
+        bool low = follows || step->kind == COMPUTE;
+        bool must_fit = step->kind == CHEAP || n_floats(p, i) > 1;
+        bool angle = strcmp(node->type, "Sin") == 0 || strcmp(node->type, "Cos") == 0;
+        for (int k = 0; k < node->n_outputs; k++) {
+            const struct mark *m = made(p, i, k);
+            low &= !m || !follows || m->wants_low;
+            angle |= m && step->kind != WIDE_KIND && m->reaches_angle;
+            must_fit |= m && m->must_fit;
+        }
+        for (int k = 0; k < node->n_inputs && step->kind != ANY_KIND; k++) {
+            int v = node->inputs[k];
+            if (v < 0 || p->marks[v].home == NO_HOME)
+                continue;
+            p->marks[v].reaches_angle |= angle;
+            p->marks[v].must_fit |= follows && must_fit && !is_lookup(p, i);
+            asked[v] = true;
+            refused[v] |= !low || !follower(p, i, k);
+            p->marks[v].wants_low = !refused[v];
+        }
+    }
+    free(asked);
+    free(refused);
+}
+
+/* ---- forward: decisions */
+
+static bool is_unfit(struct pass *p, int v)
+{
+    struct mark *m = &p->marks[v];
+    if (m->is_constant && m->must_fit && !m->is_checked)
+        m->unfit = !fits(p, &p->graph->values[v].constant);
+    m->is_checked = true;
+    return m->unfit;
+}
+
+/* What feeds a node. */
+struct feed {
+    int n_low, n_wide; /* inputs, without the flexible ones */
+    bool unfit, wide_is_derived, is_derived, is_exact, wants_low, reaches_angle;
+};
+
+static struct feed feed_of(struct pass *p, int i)
+{
+    const struct assay_node *node = p->graph->nodes[i];
+    struct feed feed = {.is_exact = true, .wants_low = true};
+    for (int k = 0; k < node->n_inputs; k++) {
+        struct mark *m = follower(p, i, k);
+        if (!m)
+            continue;
+        feed.unfit |= p->steps[i].kind != COMPUTE && is_unfit(p, node->inputs[k]);
+        feed.n_low += m->home == LOW;
+        feed.n_wide += m->home == WIDE;
+        feed.wide_is_derived |= m->home == WIDE && m->is_derived;
+        feed.is_derived |= m->is_derived;
+        feed.is_exact &= m->is_exact;
+    }
+    for (int k = 0; k < node->n_outputs; k++) {
+        const struct mark *m = made(p, i, k);
+        feed.wants_low &= !m || m->wants_low;
+        feed.reaches_angle |= m && m->reaches_angle;
+    }
+    return feed;
+}
+
+static enum home decide(struct pass *p, int i, const struct feed *feed)
+{
+    switch (p->steps[i].kind) {
+    case WIDE_KIND:
+    case ANY_KIND:
+        return WIDE;
+    case COMPUTE: /* but not a product of positions and frequencies: bf16 cannot count beyond 256 */
+        return feed->is_exact && feed->reaches_angle ? WIDE : LOW;
+    case MOVE:
+        if (is_lookup(p, i) && !feed->reaches_angle)
+            return LOW;
+        break;
+    case CHEAP:
+        break;
+    }
+    if (feed->n_low + feed->n_wide == 0)
+        return FLEXIBLE;
+    if (feed->unfit) /* a mask's lowest number, of which low arithmetic would make infinity, and NaN in time */
+        return WIDE;
+    if (p->steps[i].kind == MOVE)
+        return feed->n_wide == 0 || feed->wants_low ? LOW : WIDE;
+    /* What does not come from a low value (a table of positions) is as good as a constant. */
+    return feed->n_wide == 0 || (feed->n_low > 0 && feed->wants_low && !feed->wide_is_derived) ? LOW : WIDE;
+}
+
+static void settle(struct pass *p)
+{
+    for (int i = 0; i < p->n_nodes; i++) {
+        struct feed feed = feed_of(p, i);
+        enum home home = p->steps[i].home = decide(p, i, &feed);
+        for (int k = 0; k < p->graph->nodes[i]->n_outputs; k++) {
+            struct mark *m = made(p, i, k);
+            if (!m)
+                continue;
+            m->home = home;
+            m->unfit = home == FLEXIBLE && feed.unfit;
+            m->is_derived = home == LOW || feed.is_derived || feed.n_low > 0;
+            m->is_exact = home != LOW && feed.is_exact;
+        }
+    }
+}
+
+/* ---- backward: corrections */
+
+static void count_readers(struct pass *p, int i, int by)
+{
+    const struct assay_node *node = p->graph->nodes[i];
+    if (p->steps[i].kind == ANY_KIND || p->steps[i].home == FLEXIBLE)
+        return;
+    for (int k = 0; k < node->n_inputs; k++) {
+        int v = node->inputs[k];
+        if (v < 0 || p->marks[v].home == NO_HOME)
+            continue;
+        *(p->steps[i].home == LOW && follower(p, i, k) ? &p->marks[v].n_low : &p->marks[v].n_wide) += by;
+    }
+}
+
+static void move_home(struct pass *p, int i, enum home home)
+{
+    count_readers(p, i, -1);
+    p->steps[i].home = home;
+    for (int k = 0; k < p->graph->nodes[i]->n_outputs; k++)
+        if (made(p, i, k))
+            made(p, i, k)->home = home;
+    count_readers(p, i, 1);
+}
+
+/* Whether all that node i makes is read in one precision only. */
+static bool is_read_only(const struct pass *p, int i, enum home home)
+{
+    bool is_read = false;
+    for (int k = 0; k < p->graph->nodes[i]->n_outputs; k++) {
+        const struct mark *m = made(p, i, k);
+        if (!m)
+            continue;
+        if ((home == LOW ? m->n_wide : m->n_low) > 0)
+            return false;
+        is_read |= (home == LOW ? m->n_low : m->n_wide) > 0;
+    }
+    return is_read;
+}
+
+/* Whether node i could read f32 without a further Cast. */
+static bool has_wide_inputs(const struct pass *p, int i)
+{
+    for (int k = 0; k < p->graph->nodes[i]->n_inputs; k++) {
+        const struct mark *m = follower(p, i, k);
+        if (m && !m->is_constant && m->home == LOW && m->n_wide == 0)
+            return false;
+    }
+    return true;
+}
+
+/* Probabilities may be smaller than any number of f16; their logits are cast as well as they. */
+static bool is_probability(const struct pass *p, int i) { return strcmp(p->graph->nodes[i]->type, "Sigmoid") == 0; }
+
+/* A Cast from bool or integer to f32 that is read low can make that at once. */
+static bool is_source(const struct pass *p, int i)
+{
+    const struct assay_node *node = p->graph->nodes[i];
+    return strcmp(node->type, "Cast") == 0 && p->steps[i].kind == ANY_KIND && node->inputs[0] >= 0 &&
+           !assay_dtype_is_float(p->graph->values[node->inputs[0]].type.dtype);
+}
+
+static void correct(struct pass *p)
+{
+    for (int v = 0; v < p->n_values; v++) {
+        p->marks[v].n_wide += p->marks[v].is_plain_output;
+        p->marks[v].n_low += p->marks[v].is_state_output;
+    }
+    for (int i = 0; i < p->n_nodes; i++)
+        count_readers(p, i, 1);
+    for (int i = p->n_nodes - 1; i >= 0; i--) {
+        enum kind kind = p->steps[i].kind;
+        if (p->steps[i].home == FLEXIBLE)
+            move_home(p, i, is_read_only(p, i, LOW) ? LOW : WIDE);
+        else if (p->steps[i].home == LOW && (kind == MOVE || kind == CHEAP) && !is_lookup(p, i) && is_read_only(p, i, WIDE) &&
+                 (has_wide_inputs(p, i) || is_probability(p, i)))
+            move_home(p, i, WIDE);
+        else if (is_source(p, i) && is_read_only(p, i, LOW))
+            move_home(p, i, LOW);
+    }
+}
+
+/* ---- rewriting */
+
+static int add_form(struct pass *p, int v, enum assay_dtype dtype)
+{
+    struct assay_type type = p->graph->values[v].type;
+    type.dtype = dtype;
+    const char *name = assay_arena_printf(&p->graph->arena, "%s_%s", p->graph->values[v].name, assay_dtype_word((int)dtype));
+    return assay_graph_add_value(p->graph, name, &type);
+}
+
+static void add_cast(struct pass *p, int from, int to, enum assay_dtype dtype)
+{
+    struct assay_node *node = assay_graph_add_node(p->graph, "Cast", "", 1, &from, 1, &to);
+    node->name = assay_arena_printf(&p->graph->arena, "%s_cast", p->graph->values[to].name);
+    assay_node_set_int(p->graph, node, "to", dtype);
+}
+
+/* Rounded to nearest even; finite numbers stay finite. */
+static enum assay_status narrow(const struct pass *p, const struct assay_tensor *from, struct assay_tensor *to,
+                                struct assay_error *err)
+{
+    enum assay_status st = assay_tensor_convert(to, from, p->dtype, err);
+    if (st)
+        return st;
+    const float *x = from->data;
+    uint16_t *y = to->data, infinity = p->dtype == ASSAY_F16 ? 0x7c00 : 0x7f80;
+    for (int64_t i = 0, n = assay_tensor_count(from); i < n; i++)
+        if ((y[i] & 0x7fff) == infinity && isfinite(x[i]))
+            y[i]--;
+    return ASSAY_OK;
+}
+
+/* One weight at a time, whose f32 form goes at once where nobody reads it. */
+static enum assay_status place_constant(struct pass *p, int v, struct assay_error *err)
+{
+    struct mark *m = &p->marks[v];
+    struct assay_tensor low;
+    m->wide = v;
+    if (m->n_low == 0)
+        return ASSAY_OK;
+    enum assay_status st = narrow(p, &p->graph->values[v].constant, &low, err);
+    if (st)
+        return st;
+    m->low = m->n_wide ? add_form(p, v, p->dtype) : v;
+    struct assay_value *value = &p->graph->values[m->low];
+    assay_tensor_release(&value->constant);
+    value->constant = low;
+    value->type = low.type;
+    return ASSAY_OK;
+}
+
+/* Numbers of both forms. The one that keeps the value's own number, and so its name, is that of its home, unless the interface
+ * or a body wants the other by that name. */
+static void place_value(struct pass *p, int v)
+{
+    struct mark *m = &p->marks[v];
+    bool keeps_wide = m->home == LOW ? m->is_plain_output : !m->is_state_output;
+    if (m->home == LOW || m->n_low)
+        m->low = keeps_wide ? add_form(p, v, p->dtype) : v;
+    if (m->home == WIDE || m->n_wide)
+        m->wide = keeps_wide ? v : add_form(p, v, ASSAY_F32);
+    if (!keeps_wide)
+        p->graph->values[v].type.dtype = p->dtype;
+    if (m->home == LOW && m->wide >= 0)
+        add_cast(p, m->low, m->wide, ASSAY_F32);
+    else if (m->home == WIDE && m->low >= 0)
+        add_cast(p, m->wide, m->low, p->dtype);
+}
+
+static void rewire(struct pass *p, int i)
+{
+    struct assay_node *node = p->graph->nodes[i];
+    const struct step *step = &p->steps[i];
+    for (int k = 0; k < node->n_inputs; k++) {
+        int v = node->inputs[k];
+        if (v < 0 || p->marks[v].home == NO_HOME)
+            continue;
+        const struct mark *m = &p->marks[v];
+        bool low = step->kind == ANY_KIND ? m->home == LOW : step->home == LOW && follower(p, i, k);
+        node->inputs[k] = low ? m->low : m->wide;
+    }
+    for (int k = 0; k < node->n_outputs; k++) {
+        const struct mark *m = made(p, i, k);
+        if (m)
+            node->outputs[k] = m->home == LOW ? m->low : m->wide;
+    }
+    if (is_source(p, i) && step->home == LOW)
+        assay_node_set_int(p->graph, node, "to", p->dtype);
+}
+
+static enum assay_status rewrite(struct pass *p, struct assay_error *err)
+{
+    for (int v = 0; v < p->n_values; v++) {
+        if (p->marks[v].home == NO_HOME)
+            continue;
+        if (!p->marks[v].is_constant) {
+            place_value(p, v);
+            continue;
+        }
+        enum assay_status st = place_constant(p, v, err);
+        if (st)
+            return st;
+    }
+    for (int i = 0; i < p->n_nodes; i++)
+        rewire(p, i);
+    enum assay_status st = assay_graph_sort(p->graph, err);
+    /* Types and contents inferred before are those of f32. */
+    if (!st)
+        st = assay_graph_bind(p->graph, NULL, 0, err);
+    return st ? st : assay_graph_infer(p->graph, err);
+}
+
+static bool has_low_compute(const struct pass *p)
+{
+    for (int i = 0; i < p->n_nodes; i++)
+        for (int k = 0; p->steps[i].kind == COMPUTE && p->steps[i].home == LOW && k < p->graph->nodes[i]->n_outputs; k++)
+            if (made(p, i, k))
+                return true;
+    return false;
+}
+
+enum assay_status assay_graph_set_precision(struct assay_graph *graph, enum assay_dtype dtype, struct assay_error *err)
+{
+    ASSAY_ASSERT(!graph->outer && (dtype == ASSAY_F16 || dtype == ASSAY_BF16));
+    const char *word = assay_dtype_word((int)dtype);
+    enum assay_status st = assay_graph_infer(graph, err);
+    if (!st)
+        st = check_graph(graph, word, err);
+    if (st)
+        return st;
+    struct pass p = {
+        .graph = graph,
+        .dtype = dtype,
+        .largest = dtype == ASSAY_F16 ? 65504.0F : assay_bf16_to_f32(0x7f7f),
+        .smallest = dtype == ASSAY_F16 ? 0x1p-24F : 0,
+        .n_values = graph->n_values,
+        .n_nodes = graph->n_nodes,
+        .marks = assay_alloc(((size_t)graph->n_values + 1) * sizeof *p.marks),
+        .steps = assay_alloc(((size_t)graph->n_nodes + 1) * sizeof *p.steps),
+    };
+    mark_values(&p);
+    mark_states(&p);
+    wish(&p);
+    settle(&p);
+    correct(&p);
+    if (has_low_compute(&p))
+        st = rewrite(&p, err);
+    else
+        st = assay_error_set(
+            err, ASSAY_UNSUPPORTED,
+            "the model has no product or convolution in f32 that could run in %s (bodies of If, Loop and Scan stay "
+            "as they are)",
+            word);
+    free(p.steps);
+    free(p.marks);
+    return st;
+}
