@@ -3,6 +3,7 @@
  * Resize, and Upsample, which is an older form of it. One dimension after another: for each output coordinate a table says which
  * inputs it is made of, and with what weights. Interpolation is in double throughout and rounded once; nearest moves bytes.
  */
+#include "graph/ops/resize.h"
 #include "graph/ops/util.h"
 
 #include <inttypes.h>
@@ -12,7 +13,7 @@
 enum mode { NEAREST, LINEAR, CUBIC };
 enum transformation { HALF_PIXEL, PYTORCH_HALF_PIXEL, SYMMETRIC, ALIGN_CORNERS, ASYMMETRIC, TF_HALF_PIXEL, TF_CROP };
 enum nearest { ROUND_PREFER_FLOOR, ROUND_PREFER_CEIL, FLOOR, CEIL };
-enum { MAX_TAPS = 4 };
+enum { MAX_TAPS = ASSAY_RESIZE_TAPS };
 
 struct resize {
     enum mode mode;
@@ -23,13 +24,6 @@ struct resize {
     int64_t in[ASSAY_MAX_RANK], out[ASSAY_MAX_RANK]; /* dimensions; out -1 = unknown */
     double scale[ASSAY_MAX_RANK];
     double roi_start[ASSAY_MAX_RANK], roi_end[ASSAY_MAX_RANK];
-};
-
-/* What one output coordinate is made of. */
-struct taps {
-    int n; /* 0: outside, the extrapolation value */
-    int64_t index[MAX_TAPS];
-    double weight[MAX_TAPS];
 };
 
 /* ---- attributes and sizes */
@@ -282,12 +276,12 @@ static void cubic_weights(double a, double t, double weight[MAX_TAPS])
     weight[3] = ((a * (u + 1) - 5 * a) * (u + 1) + 8 * a) * (u + 1) - 4 * a;
 }
 
-static struct taps taps_at(const struct resize *r, int d, int64_t i)
+static struct assay_resize_taps taps_at(const struct resize *r, int d, int64_t i)
 {
     double x = coordinate(r, d, i), last = (double)(r->in[d] - 1), sum = 0;
-    struct taps taps = {.n = 1, .weight = {1}};
+    struct assay_resize_taps taps = {.n = 1, .weight = {1}};
     if (r->transformation == TF_CROP && !(x >= 0 && x <= last))
-        return (struct taps){0};
+        return (struct assay_resize_taps){0};
     if (r->mode == NEAREST) {
         taps.index[0] = clamp_index(round_nearest(r->nearest, x), r->in[d]);
         return taps;
@@ -314,7 +308,7 @@ static struct taps taps_at(const struct resize *r, int d, int64_t i)
     return taps;
 }
 
-static bool is_identity(const struct taps *taps, int64_t n_in, int64_t n_out)
+static bool is_identity(const struct assay_resize_taps *taps, int64_t n_in, int64_t n_out)
 {
     bool same = n_in == n_out;
     for (int64_t i = 0; i < n_out && same; i++) {
@@ -329,12 +323,12 @@ static bool is_identity(const struct taps *taps, int64_t n_in, int64_t n_out)
 /* ---- one dimension */
 
 /* from [outer, in, inner] to [outer, out, inner]. */
-static void interpolate(const struct resize *r, int d, const struct taps *taps, const double *from, double *to, int64_t outer,
-                        int64_t inner)
+static void interpolate(const struct resize *r, int d, const struct assay_resize_taps *taps, const double *from, double *to,
+                        int64_t outer, int64_t inner)
 {
     for (int64_t o = 0; o < outer; o++, from += r->in[d] * inner) {
         for (int64_t i = 0; i < r->out[d]; i++, to += inner) {
-            const struct taps *t = &taps[i];
+            const struct assay_resize_taps *t = &taps[i];
             for (int64_t j = 0; j < inner; j++)
                 to[j] = t->n ? t->weight[0] * from[t->index[0] * inner + j] : r->extrapolation;
             for (int k = 1; k < t->n; k++)
@@ -345,7 +339,7 @@ static void interpolate(const struct resize *r, int d, const struct taps *taps, 
 }
 
 #define PICK(name, type)                                                                                                         \
-    static void name(const struct taps *taps, const type *from, type *to, int64_t n, const type *outside)                        \
+    static void name(const struct assay_resize_taps *taps, const type *from, type *to, int64_t n, const type *outside)           \
     {                                                                                                                            \
         for (int64_t i = 0; i < n; i++)                                                                                          \
             to[i] = taps[i].n ? from[taps[i].index[0]] : *outside;                                                               \
@@ -356,8 +350,8 @@ PICK(pick_4, uint32_t)
 PICK(pick_8, uint64_t)
 
 /* The same for nearest: elements of any type; `outside` is one of them. */
-static void pick(const struct resize *r, int d, const struct taps *taps, const char *from, char *to, int64_t outer, int64_t inner,
-                 size_t size, const void *outside)
+static void pick(const struct resize *r, int d, const struct assay_resize_taps *taps, const char *from, char *to, int64_t outer,
+                 int64_t inner, size_t size, const void *outside)
 {
     size_t row = (size_t)inner * size;
     for (int64_t o = 0; o < outer; o++, from += (size_t)r->in[d] * row, to += (size_t)r->out[d] * row) {
@@ -384,7 +378,7 @@ static enum assay_status resize_dimension(const struct resize *r, int d, struct 
 {
     struct assay_tensor next = {0};
     struct assay_type type = tensor->type;
-    struct taps *taps = malloc((size_t)r->out[d] * sizeof *taps);
+    struct assay_resize_taps *taps = malloc((size_t)r->out[d] * sizeof *taps);
     enum assay_status st = ASSAY_OK;
     if (!taps)
         return assay_error_set(err, ASSAY_NO_MEMORY, "no memory for %" PRId64 " coordinates", r->out[d]);
@@ -439,6 +433,19 @@ static enum assay_status run_resize(struct assay_op_call *call, struct assay_err
     }
     assay_tensor_release(&work);
     assay_tensor_release(&outside);
+    return st;
+}
+
+enum assay_status assay_resize_find_taps(const struct assay_op_call *call, int d, struct assay_resize_taps *taps,
+                                         struct assay_error *err)
+{
+    struct resize r;
+    bool known;
+    enum assay_status st = read_resize(call, &r, &known, err);
+    if (!st && !known)
+        st = assay_error_set(err, ASSAY_UNSUPPORTED, "its sizes are not known");
+    for (int64_t i = 0; !st && i < r.out[d]; i++)
+        taps[i] = taps_at(&r, d, i);
     return st;
 }
 

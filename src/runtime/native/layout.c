@@ -79,5 +79,6 @@ struct native_kernel native_reorder_kernel(const struct assay_type *type, enum n
                                   .run = run,
                                   .n_parts = native_parts(assay_type_bytes(type), n_threads),
                                   .in_place = -1,
+                                  .is_view = r->rows == 1 || r->columns == 1,
                                   .data = r};
 }

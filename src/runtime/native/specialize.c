@@ -143,6 +143,8 @@ static int slot_for(struct maker *m, int value, enum native_layout layout)
     struct native_step *step = add_step(m, NULL, &kernel, 1, 1);
     step->in_slots[0] = from;
     step->out_slots[0] = to;
+    if (kernel.is_view)
+        make_view(m, to, from);
     return to;
 }
 

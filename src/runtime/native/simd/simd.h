@@ -24,6 +24,16 @@
     X(void, gelu, (float *y, const float *x, int64_t n))               /* x Φ(x) */                                             \
     X(void, gelu_tanh, (float *y, const float *x, int64_t n))          /* its tanh approximation */                              \
     X(void, swish, (float *y, const float *x, float alpha, int64_t n)) /* x sigmoid(alpha x) */                                  \
+    /* Points that lie channels last, n channels: the greatest of taps (NaN above all), their weighted sum, y + a sum of points,  \
+     * x scale + shift by channel. Results of bf16 are f32 too. */                                                               \
+    X(void, max_taps, (float *y, const float *const *x, int n_taps, int64_t n))                                                  \
+    X(void, weigh_taps, (float *y, const float *const *x, const float *weight, int n_taps, int64_t n))                           \
+    X(void, add_points, (float *y, const float *x, int64_t n_points, int64_t stride, int64_t n))                                 \
+    X(void, affine, (float *y, const float *x, const float *scale, const float *shift, int64_t n))                               \
+    X(void, max_taps_bf16, (float *y, const uint16_t *const *x, int n_taps, int64_t n))                                          \
+    X(void, weigh_taps_bf16, (float *y, const uint16_t *const *x, const float *weight, int n_taps, int64_t n))                   \
+    X(void, add_points_bf16, (float *y, const uint16_t *x, int64_t n_points, int64_t stride, int64_t n))                         \
+    X(void, affine_bf16, (float *y, const uint16_t *x, const float *scale, const float *shift, int64_t n))                       \
     X(void, from_bf16, (float *y, const uint16_t *x, int64_t n))                                                                 \
     X(void, to_bf16, (uint16_t * y, const float *x, int64_t n)) /* to nearest even; NaN stays NaN */
 

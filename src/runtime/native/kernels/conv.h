@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of convolutions share: descriptors of oneDNN for values that lie channels last, and what follows a product. */
+#ifndef ASSAY_RUNTIME_NATIVE_KERNELS_CONV_H
+#define ASSAY_RUNTIME_NATIVE_KERNELS_CONV_H
+
+#include "graph/ops/window.h"
+#include "runtime/native/dnnl.h"
+
+/* An activation of the ops of domain "assay" (graph/ops/op_fused.c). Zeroed: none. */
+struct native_activation {
+    dnnl_alg_kind_t kind; /* dnnl_alg_kind_undef = none */
+    float alpha, beta;
+};
+
+/* Reads a node's attributes; false if oneDNN has no such activation. */
+bool native_activation_find(const struct assay_node *node, struct native_activation *activation);
+
+/* [n, spatial…, channels] without gaps. */
+void native_conv_points(dnnl_memory_desc_t *desc, int64_t n, int64_t channels, int n_spatial, const int64_t *spatial,
+                        dnnl_data_type_t type);
+/* Strides, dilations (oneDNN counts what is left out) and padding of a window. */
+struct native_conv_steps {
+    dnnl_dims_t stride, dilation, pad_begin, pad_end;
+};
+void native_conv_walk(const struct assay_window *window, struct native_conv_steps *steps);
+/* The primitive descriptor of an operation, `adding` to what lies in its output, then the activation; scratch is the caller's. */
+dnnl_status_t native_conv_create(const_dnnl_op_desc_t desc, bool adding, const struct native_activation *activation,
+                                 dnnl_primitive_desc_t *result);
+/* The implementation's name. */
+const char *native_conv_info(const_dnnl_primitive_desc_t desc);
+/* All that the form of weights is, as text for the key of a pack. */
+void native_conv_key(const dnnl_memory_desc_t *form, char *key, size_t size);
+
+#endif
