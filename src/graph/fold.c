@@ -17,9 +17,17 @@ static const double total_flops = 1e10, node_flops = 1e9;
 /* A weight kept in 8 bits is to stay so: runtimes fuse its DequantizeLinear into the op that uses it. */
 static bool is_kept(const struct assay_node *node) { return strcmp(node->type, "DequantizeLinear") == 0; }
 
+/* A tensor that the file has: no more to keep as a constant than as a node. */
+static bool is_stored(const struct assay_node *node)
+{
+    return strcmp(node->type, "Constant") == 0 && !*node->domain && assay_node_attr(node, "value");
+}
+
 static bool is_affordable(const struct assay_op_call *call, struct budget *budget)
 {
     int64_t bytes = 0;
+    if (is_stored(call->node))
+        return true;
     for (int i = 0; i < call->n_outputs; i++) {
         int64_t size = assay_type_bytes(&call->outputs[i]);
         /* A size that only the run can tell (NonZero) is bounded by the inputs' sizes times a small factor. */

@@ -458,7 +458,7 @@ static enum assay_status make_fused(struct native_build *b, struct assay_error *
 }
 
 const struct native_maker native_makers_conv[] = {
-    {"Conv", "", make_conv},
-    {"Conv", "assay", make_fused},
-    {NULL, NULL, NULL},
+    {.type = "Conv", .domain = "", .make = make_conv},
+    {.type = "Conv", .domain = "assay", .make = make_fused},
+    {0},
 };

@@ -218,8 +218,8 @@ static enum assay_status make_concat(struct native_build *b, struct assay_error 
 }
 
 const struct native_maker native_makers_image[] = {
-    {"BatchNormalization", "", make_norm},
-    {"Resize", "", make_resize},
-    {"Concat", "", make_concat},
-    {NULL, NULL, NULL},
+    {.type = "BatchNormalization", .domain = "", .make = make_norm},
+    {.type = "Resize", .domain = "", .make = make_resize},
+    {.type = "Concat", .domain = "", .make = make_concat},
+    {0},
 };

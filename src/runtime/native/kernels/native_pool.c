@@ -235,6 +235,10 @@ static enum assay_status make_mean(struct native_build *b, struct assay_error *e
 }
 
 const struct native_maker native_makers_pool[] = {
-    {"MaxPool", "", make_pool},         {"AveragePool", "", make_pool}, {"GlobalAveragePool", "", make_global},
-    {"GlobalMaxPool", "", make_global}, {"ReduceMean", "", make_mean},  {NULL, NULL, NULL},
+    {.type = "MaxPool", .domain = "", .make = make_pool},
+    {.type = "AveragePool", .domain = "", .make = make_pool},
+    {.type = "GlobalAveragePool", .domain = "", .make = make_global},
+    {.type = "GlobalMaxPool", .domain = "", .make = make_global},
+    {.type = "ReduceMean", .domain = "", .make = make_mean},
+    {0},
 };
