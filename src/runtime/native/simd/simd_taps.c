@@ -4,7 +4,11 @@
 #include "runtime/native/simd/simd_inside.h"
 
 /* The greater of two; NaN is greater than all. */
-static inline float greater(float a, float b) { return b > a || b != b ? b : a; }
+static inline float greater(float a, float b)
+{
+    float most = b > a ? b : a;
+    return b != b ? b : most;
+}
 
 #define TAPS(suffix, type, load)                                                                                                 \
     void SIMD(max_taps##suffix)(float *y, const type *const *x, int n_taps, int64_t n)                                           \
