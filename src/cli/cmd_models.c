@@ -22,6 +22,8 @@ static const struct assay_cli_option options[] = {
     {"ops", ASSAY_OPTION_FLAG, NULL, "Print which ops one model is made of, with their cost.", NULL},
     {"memory", ASSAY_OPTION_FLAG, NULL, "Print the memory that running and training one model needs, by batch and precision.",
      NULL},
+    {"passes", ASSAY_OPTION_FLAG, NULL, "Print what each pass of the native runtime's compiler makes of one model.", NULL},
+    {"pass", ASSAY_OPTION_TEXT, "NAME", "Print one model's graph before and after that pass alone, or after all of them.", NULL},
     {"roofline", ASSAY_OPTION_TEXT, "FILE.svg", "Draw one model under this machine's measured roofs.", NULL},
     {"export", ASSAY_OPTION_TEXT, "FILE.onnx", "Write one model as an ONNX file, its free dimensions kept free.", NULL},
     ASSAY_OPTION_LAKE,
@@ -46,7 +48,8 @@ static const char *stray(const struct assay_cli *cli, const char *const *others)
 
 static int export_model(struct assay_cli *cli, const struct assay_models *models)
 {
-    static const char *const others[] = {"ops", "memory", "roofline", "batch", "shape", "dim", "context", "format", NULL};
+    static const char *const others[] = {"ops",   "memory", "passes",  "pass",   "roofline", "batch",
+                                         "shape", "dim",    "context", "format", NULL};
     const char *file = assay_cli_text(cli, "export", NULL), *given = stray(cli, others);
     struct assay_graph *graph = NULL;
     struct assay_model_info info;
@@ -103,7 +106,7 @@ static enum assay_status show(struct assay_cli *cli, const struct assay_models *
 /* What is wrong with the options before anything is read; ASSAY_EXIT_OK = nothing. */
 static int check_options(const struct assay_cli *cli)
 {
-    static const char *const ones[] = {"ops", "memory", "roofline"};
+    static const char *const ones[] = {"ops", "memory", "roofline", "passes", "pass"};
     int64_t batch = assay_cli_int(cli, "batch", 1), context = assay_cli_int(cli, "context", 1024);
     const char *svg = assay_cli_text(cli, "roofline", NULL), *first = NULL;
     if (assay_cli_flag(cli, "known") ? cli->n_arguments > 0 : cli->n_arguments == 0)
@@ -141,12 +144,14 @@ static int run(struct assay_cli *cli)
         return assay_models_print_known(assay_cli_format(cli), &err) ? assay_cli_fail(cli, &err) : ASSAY_EXIT_OK;
     if (assay_models_find(&models, &err))
         return assay_cli_fail(cli, &err);
-    static const char *const ones[] = {"export", "ops", "memory", "roofline"};
+    static const char *const ones[] = {"export", "ops", "memory", "roofline", "passes", "pass"};
     for (size_t i = 0; i < ASSAY_COUNT(ones) && models.n != 1; i++)
         if (assay_cli_given(cli, ones[i]))
             return assay_cli_usage(cli, "--%s is for one model, and there are %zu", ones[i], models.n);
     if (assay_cli_given(cli, "export"))
         return export_model(cli, &models);
+    if (assay_cli_given(cli, "passes") || assay_cli_given(cli, "pass"))
+        return assay_models_print_passes(cli, models.items[0].path, &err) ? assay_cli_fail(cli, &err) : ASSAY_EXIT_OK;
     for (size_t i = 0; i < models.n; i++)
         assay_models_read(&models, &models.items[i]);
     enum assay_status st = check_used(&models, &err);
@@ -172,6 +177,9 @@ const struct assay_verb assay_verb_models = {
         "the memory that inference and training need by batch and precision, and the model's id.\n\n"
         "--roofline draws what this machine allows at most, by measured ceilings, and where the model's ops lie under it; where "
         "the lake has measured rows of the same work, they are drawn too.\n\n"
+        "--passes and --pass tell what the passes that the native runtime compiles with make of the model as it is, with its "
+        "free "
+        "dimensions free.\n\n"
         "--export writes a model that has no weights with random ones, always the same, and constants into FILE.onnx.data where "
         "the file would exceed 1 GiB. A decode graph declares in the file's metadata (assay.states) which outputs are the next "
         "run's inputs.",
@@ -182,6 +190,8 @@ const struct assay_verb assay_verb_models = {
                 "assay models Qwen2-0.5B --dim sequence=128 --memory --context 4096\n"
                 "assay models resnet-50 --roofline resnet-50.svg\n"
                 "assay models gpt2 --phase decode --dim sequence=1 --dim past_sequence=511 --ops\n"
+                "assay models bert-base-uncased --passes\n"
+                "assay models bert-base-uncased --pass attention\n"
                 "assay models zoo --format json\n"
                 "assay models t5-small --phase decode --precision bf16 --export t5-small-decode.onnx",
     .options = options,

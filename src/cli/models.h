@@ -55,6 +55,8 @@ enum assay_status assay_models_print(const struct assay_models *models, struct a
 enum assay_status assay_models_print_ops(const struct assay_models_item *item, enum assay_format format, struct assay_error *err);
 enum assay_status assay_models_print_memory(const struct assay_models_item *item, enum assay_format format,
                                             struct assay_error *err);
+/* What the native runtime's passes make of the model: a line a pass, or with --pass the graph before and after. */
+enum assay_status assay_models_print_passes(struct assay_cli *cli, const char *path, struct assay_error *err);
 enum assay_status assay_models_print_known(enum assay_format format, struct assay_error *err);
 /* What a table has no room for, on stderr. False if a model could not be read. */
 bool assay_models_tell(const struct assay_models *models);

@@ -16,8 +16,9 @@ struct assay_pass {
     const char *name;  /* "fold-batch-norm" */
     const char *about; /* one sentence: what becomes what */
     /* Of a sorted graph with inferred types, whose dimensions may be open; leaves it sorted, swept and inferred, if it changed
-     * anything. n_changes: how many places. */
+     * anything. n_changes: how many places. Takes time in proportion to the nodes. */
     enum assay_status (*run)(struct assay_graph *graph, int *n_changes, struct assay_error *err);
+    bool is_last; /* once, when the rounds of the others are over: it takes in nodes that others look for */
 };
 
 /* i from 0 until NULL. */
@@ -31,8 +32,8 @@ struct assay_pass_options {
     assay_on_pass *on_pass;                   /* may be NULL */
     void *context;
 };
-/* Runs the passes in order, over and over until none changes anything (at most a few rounds). ASSAY_INVALID: no such pass.
- * options may be NULL. */
+/* Runs the passes in order, over and over until none changes anything (at most a few rounds), then the last ones. ASSAY_INVALID:
+ * no such pass. options may be NULL. */
 enum assay_status assay_graph_optimize(struct assay_graph *graph, const struct assay_pass_options *options,
                                        struct assay_error *err);
 

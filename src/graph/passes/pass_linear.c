@@ -1,61 +1,125 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Products with a constant matrix become assay.Linear, with the transpose of the weight and the bias that is added. */
-#include "graph/infer.h"
+/* Products with a constant matrix become assay.Linear, with what follows: bias, residual, activation. */
 #include "graph/match.h"
 #include "graph/pass.h"
+#include "graph/passes/epilogue.h"
 
 #include <string.h>
+
+struct product {
+    int x, weight, bias, residual, y; /* values; -1 = none */
+    bool transposed;                  /* the weight is [n, k] */
+    int64_t n;
+};
 
 /* The matrix behind a Transpose of both dimensions, or the value itself. */
 static int behind_transpose(const struct assay_match *match, int value, bool *transposed)
 {
     int maker = assay_match_maker(match, value, "Transpose");
-    *transposed = false;
     if (maker < 0 || !assay_match_constant(match, match->graph->nodes[maker]->inputs[0]))
         return value;
     size_t n;
     const int64_t *perm = assay_node_ints(match->graph->nodes[maker], "perm", &n);
     if (match->graph->values[value].type.rank != 2 || (perm && (n != 2 || perm[0] != 1 || perm[1] != 0)))
         return value;
-    *transposed = true;
+    *transposed = !*transposed;
     return match->graph->nodes[maker]->inputs[0];
 }
 
-/* The Add that alone reads `value`, if its other side is a constant vector of as many numbers as the rows have. */
-static int bias_of(const struct assay_match *match, int value, int64_t n, int *bias)
+/* A constant of n numbers in its last dimension and no others, as a vector. */
+static int as_vector(struct assay_match *match, int value, int64_t n)
+{
+    const struct assay_tensor *t = assay_match_constant(match, value);
+    if (!t || t->type.rank < 1 || t->type.dims[t->type.rank - 1] != n || assay_tensor_count(t) != n)
+        return -1;
+    if (t->type.rank == 1)
+        return value;
+    struct assay_type type = assay_type_make(t->type.dtype, 1, &n);
+    struct assay_tensor vector;
+    assay_tensor_view(&vector, t, &type);
+    int result = assay_match_add_constant(match, match->graph->values[value].name, &vector);
+    assay_tensor_release(&vector);
+    return result;
+}
+
+static bool is_plain_gemm(const struct assay_node *node)
+{
+    return assay_node_int(node, "transA", 0) == 0 && assay_node_float(node, "alpha", 1) == 1 &&
+           (node->n_inputs < 3 || node->inputs[2] < 0 || assay_node_float(node, "beta", 1) == 1);
+}
+
+/* MatMul, Gemm, or a Linear of an earlier round that may yet take something in. */
+static bool find_product(struct assay_match *match, int index, struct product *p)
+{
+    struct assay_graph *graph = match->graph;
+    const struct assay_node *node = graph->nodes[index];
+    bool is_gemm = assay_match_is(match, index, "Gemm"), is_linear = assay_match_is(match, index, "assay.Linear");
+    if (!is_gemm && !is_linear && !assay_match_is(match, index, "MatMul"))
+        return false;
+    *p = (struct product){node->inputs[0], node->inputs[1], -1, -1, node->outputs[0], false, 0};
+    if (is_linear && *assay_node_string(node, "activation", ""))
+        return false;
+    if (is_gemm && !is_plain_gemm(node))
+        return false;
+    p->transposed = assay_node_int(node, is_gemm ? "transB" : "trans_weight", 0) != 0;
+    p->weight = behind_transpose(match, p->weight, &p->transposed);
+    const struct assay_tensor *w = assay_match_constant(match, p->weight);
+    enum assay_dtype dtype = w ? w->type.dtype : ASSAY_NO_DTYPE;
+    bool is_float = dtype == ASSAY_F32 || dtype == ASSAY_F16 || dtype == ASSAY_BF16;
+    if (!is_float || w->type.rank != 2 || graph->values[p->x].type.rank < 1)
+        return false;
+    p->n = w->type.dims[p->transposed ? 0 : 1];
+    if (is_gemm && node->n_inputs > 2 && node->inputs[2] >= 0) {
+        p->bias = as_vector(match, node->inputs[2], p->n);
+        return p->bias >= 0;
+    }
+    p->bias = is_linear && node->n_inputs > 2 ? node->inputs[2] : -1;
+    p->residual = is_linear && node->n_inputs > 3 ? node->inputs[3] : -1;
+    return true;
+}
+
+/* The Add that alone reads the product, if its other side is one number a column. */
+static bool take_bias(struct assay_match *match, struct product *p)
 {
     const struct assay_graph *graph = match->graph;
-    int reader = assay_match_sole_reader(match, value);
-    const struct assay_node *add = reader >= 0 ? graph->nodes[reader] : NULL;
-    if (!add || strcmp(add->type, "Add") != 0 || *add->domain)
-        return -1;
-    *bias = add->inputs[0] == value ? add->inputs[1] : add->inputs[0];
-    const struct assay_tensor *t = assay_match_constant(match, *bias);
-    return t && t->type.rank == 1 && t->type.dims[0] == n ? reader : -1;
+    int reader = assay_match_sole_reader(match, p->y);
+    if (p->bias >= 0 || p->residual >= 0 || !assay_match_is(match, reader, "Add"))
+        return false;
+    const struct assay_node *add = graph->nodes[reader];
+    int other = add->inputs[0] == p->y ? add->inputs[1] : add->inputs[0], rank = graph->values[p->y].type.rank;
+    const struct assay_tensor *t = assay_match_constant(match, other);
+    if (!t || rank < 1 || t->type.rank > rank)
+        return false;
+    int bias = as_vector(match, other, p->n);
+    if (bias < 0)
+        return false;
+    p->bias = bias;
+    p->y = add->outputs[0];
+    return true;
 }
 
 static bool fuse(struct assay_match *match, int index)
 {
     struct assay_graph *graph = match->graph;
-    const struct assay_node *product = graph->nodes[index];
-    if (strcmp(product->type, "MatMul") != 0 || *product->domain)
+    struct product p;
+    struct assay_epilogue e;
+    if (!find_product(match, index, &p))
         return false;
-    bool transposed;
-    int weight = behind_transpose(match, product->inputs[1], &transposed), bias = -1, y = product->outputs[0];
-    const struct assay_tensor *w = assay_match_constant(match, weight);
-    if (!w || w->type.rank != 2 || graph->values[product->inputs[0]].type.rank < 1)
+    bool has_bias = take_bias(match, &p);
+    assay_epilogue_find(match, p.y, p.residual < 0, &e);
+    if (assay_match_is(match, index, "assay.Linear") && !has_bias && e.n_nodes == 0)
         return false;
-    int add = bias_of(match, y, w->type.dims[transposed ? 0 : 1], &bias);
-    if (add >= 0)
-        y = graph->nodes[add]->outputs[0];
-    int inputs[] = {product->inputs[0], weight, bias};
-    const char *name = product->name;
-    assay_graph_drop_node(graph, index);
-    if (add >= 0)
-        assay_graph_drop_node(graph, add);
-    struct assay_node *linear = assay_graph_add_node(graph, "Linear", "assay", add >= 0 ? 3 : 2, inputs, 1, &y);
+    int residual = p.residual >= 0 ? p.residual : e.residual;
+    int inputs[] = {p.x, p.weight, p.bias, residual};
+    const char *name = graph->nodes[index]->name;
+    struct assay_node *linear = assay_match_remake(match, e.y, "Linear", "assay",
+                                                   residual >= 0 ? 4
+                                                   : p.bias >= 0 ? 3
+                                                                 : 2,
+                                                   inputs);
     linear->name = name;
-    assay_node_set_int(graph, linear, "trans_weight", transposed);
+    assay_node_set_int(graph, linear, "trans_weight", p.transposed);
+    assay_epilogue_set(graph, linear, &e);
     return true;
 }
 
@@ -67,13 +131,10 @@ static enum assay_status run(struct assay_graph *graph, int *n_changes, struct a
     for (int i = 0; i < n; i++)
         if (graph->nodes[i])
             *n_changes += fuse(&match, i);
-    assay_match_close(&match);
-    if (!*n_changes)
-        return ASSAY_OK;
-    assay_graph_sweep(graph);
-    enum assay_status st = assay_graph_sort(graph, err);
-    return st ? st : assay_graph_infer(graph, err);
+    return assay_match_finish(&match, *n_changes, err);
 }
 
 const struct assay_pass assay_pass_linear = {
-    .name = "linear", .about = "MatMul with a constant matrix, its Transpose and its bias become assay.Linear", .run = run};
+    .name = "linear",
+    .about = "MatMul and Gemm with a constant matrix, with bias, residual and activation, become assay.Linear",
+    .run = run};
