@@ -10,6 +10,7 @@
 enum { MAX_ROUNDS = 4 };
 
 extern const struct assay_pass assay_pass_fold;
+extern const struct assay_pass assay_pass_quantize;
 extern const struct assay_pass assay_pass_algebra;
 extern const struct assay_pass assay_pass_common;
 extern const struct assay_pass assay_pass_activation;
@@ -21,7 +22,7 @@ extern const struct assay_pass assay_pass_linear;
 extern const struct assay_pass assay_pass_elementwise;
 
 static const struct assay_pass *const passes[] = {
-    &assay_pass_fold, &assay_pass_algebra,   &assay_pass_common, &assay_pass_activation,  &assay_pass_norm,
+    &assay_pass_fold, &assay_pass_quantize, &assay_pass_algebra,   &assay_pass_common, &assay_pass_activation,  &assay_pass_norm,
     &assay_pass_conv, &assay_pass_rotary,   &assay_pass_attention, &assay_pass_linear, &assay_pass_elementwise,
 };
 
