@@ -270,7 +270,10 @@ static enum assay_status run_program(struct session *s, struct assay_error *err)
     int threads = s->options->threads;
     if (runtime->max_threads && threads > runtime->max_threads)
         threads = runtime->max_threads;
-    struct assay_compile_options options = {.platform = s->options->platform, .n_threads = threads, .isa = "", .optimization = 3};
+    struct assay_compile_options options = {.platform = s->options->platform,
+                                            .n_threads = threads,
+                                            .isa = s->options->isa ? s->options->isa : "",
+                                            .optimization = 3};
     enum assay_status st = runtime->compile(s->graph, &options, &s->program, err);
     if (!st)
         st = runtime->bind(s->program, s->inputs, err);

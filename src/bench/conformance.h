@@ -32,6 +32,7 @@ struct assay_conformance_options {
     const struct assay_platform *platform;
     const struct assay_runtime *runtime;
     int threads;
+    const char *isa;   /* a tier of the runtime's; NULL = the best */
     double rtol, atol; /* ONNX's own: 1e-3 and 1e-7 */
     double tolerance;  /* of Transformers' layout: 2e-5, a few times what f32 itself loses */
 };

@@ -229,7 +229,9 @@ static enum assay_status open_generator(const char *path, const struct assay_con
     if (runtime->max_threads && threads > runtime->max_threads)
         threads = runtime->max_threads;
     struct assay_generator_options open = {
-        .runtime = runtime, .compile = {.platform = options->platform, .n_threads = threads, .isa = "", .optimization = 3}};
+        .runtime = runtime,
+        .compile = {
+            .platform = options->platform, .n_threads = threads, .isa = options->isa ? options->isa : "", .optimization = 3}};
     return assay_generator_open(path, &open, generator, err);
 }
 

@@ -21,6 +21,7 @@ static const struct assay_cli_option options[] = {
     {"tolerance", ASSAY_OPTION_REAL, "SHARE",
      "Of a model with a config.json: allowed error as a share of the tensor's largest magnitude [2e-5].", NULL},
     {"threads", ASSAY_OPTION_INT, "N", "Threads of the runtime, or as many as it can use if those are fewer [1].", NULL},
+    {"isa", ASSAY_OPTION_TEXT, "TIER", "Instruction set tier, for runtimes that have them [the best].", NULL},
     {"min-pass", ASSAY_OPTION_REAL, "SHARE", "With --all: fail also if fewer than this share of the tests pass [0].", NULL},
     {"time-limit", ASSAY_OPTION_REAL, "SECONDS", "End a test after this long, as `timeout` [60].", NULL},
     {"memory-limit", ASSAY_OPTION_BYTES, "SIZE", "End a test above this, as `no_memory` [4GiB].", NULL},
@@ -98,6 +99,7 @@ static enum assay_status run_platforms(struct check *check, struct assay_error *
                                               .memory_bytes = assay_cli_int(cli, "memory-limit", (int64_t)4 << 30),
                                               .stop = &assay_cli_stop};
     struct assay_conformance_options run = {.threads = (int)assay_cli_int(cli, "threads", 1),
+                                            .isa = assay_cli_text(cli, "isa", ""),
                                             .rtol = assay_cli_real(cli, "rtol", 1e-3),
                                             .atol = assay_cli_real(cli, "atol", 1e-7),
                                             .tolerance = assay_cli_real(cli, "tolerance", 2e-5)};
