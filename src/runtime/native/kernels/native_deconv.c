@@ -41,13 +41,14 @@ static enum assay_status fail(struct assay_error *err, dnnl_status_t st)
     return assay_error_set(err, ASSAY_UNSUPPORTED, "oneDNN has no such transposed convolution (status %d)", (int)st);
 }
 
+static bool is_reference(const_dnnl_primitive_desc_t desc) { return strncmp(native_conv_info(desc), "ref", 3) == 0; }
+
 /* The primitive number `which`, which must not be a reference implementation, and its memory for each part. */
 static enum assay_status add_primitive(struct native_build *b, struct deconv *d, int which, dnnl_primitive_desc_t desc,
                                        const void *weights, struct assay_error *err)
 {
-    const char *info = native_conv_info(desc);
     dnnl_status_t st = dnnl_unimplemented;
-    if (strncmp(info, "ref", 3) != 0)
+    if (!is_reference(desc))
         st = dnnl_primitive_create(&d->primitives[which], desc);
     if (st)
         return fail(err, st);
@@ -64,7 +65,7 @@ static enum assay_status add_primitive(struct native_build *b, struct deconv *d,
         if (bytes > d->scratch_bytes)
             d->scratch_bytes = bytes;
     }
-    b->kernel.name = assay_arena_printf(b->arena, "oneDNN %s", info);
+    b->kernel.name = assay_arena_printf(b->arena, "oneDNN %s", native_conv_info(desc));
     return ASSAY_OK;
 }
 
@@ -181,12 +182,18 @@ static enum assay_status make_apart(struct native_build *b, struct deconv *d, st
     enum assay_status st = ASSAY_OK;
     for (int which = 0; which < 2 && !st; which++) {
         dnnl_primitive_desc_t desc = NULL;
-        dnnl_status_t failure = describe_apart(d, (which ? 1 : d->block) * w->input[2], which ? &form : NULL, &desc);
+        int64_t points = (which ? 1 : d->block) * w->input[2];
+        dnnl_status_t failure = which ? describe_apart(d, points, &form, &desc) : dnnl_unimplemented;
+        if (!failure && is_reference(desc)) {
+            dnnl_primitive_desc_destroy(desc);
+            failure = dnnl_unimplemented;
+        }
+        if (failure)
+            failure = describe_apart(d, points, NULL, &desc);
         if (failure)
             return fail(err, failure);
         form = *dnnl_primitive_desc_query_md(desc, dnnl_query_weights_md, 0);
-        if (which == 0)
-            st = pack_apart(b, d, &form, &weights, err);
+        st = pack_apart(b, d, &form, &weights, err);
         if (!st)
             st = add_primitive(b, d, which, desc, weights, err);
         dnnl_primitive_desc_destroy(desc);
