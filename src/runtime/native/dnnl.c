@@ -5,12 +5,15 @@
 #include <pthread.h>
 
 static dnnl_engine_t engine;
+static pthread_key_t stream_key;
 static pthread_once_t engine_once = PTHREAD_ONCE_INIT;
+
+static void close_stream(void *stream) { dnnl_stream_destroy(stream); }
 
 static void make_engine(void)
 {
     dnnl_status_t st = dnnl_engine_create(&engine, dnnl_cpu, 0);
-    ASSAY_ASSERT(st == dnnl_success);
+    ASSAY_ASSERT(st == dnnl_success && pthread_key_create(&stream_key, close_stream) == 0);
 }
 
 dnnl_engine_t native_dnnl_engine(void)
@@ -19,13 +22,13 @@ dnnl_engine_t native_dnnl_engine(void)
     return engine;
 }
 
-/* A stream has no state of its own on a CPU, but is not to be used by two threads at once. */
+/* A stream has no state of its own on a CPU, but is not to be used by two threads at once. It goes with its thread. */
 static dnnl_stream_t thread_stream(void)
 {
     static _Thread_local dnnl_stream_t stream;
     if (!stream) {
         dnnl_status_t st = dnnl_stream_create(&stream, native_dnnl_engine(), dnnl_stream_default_flags);
-        ASSAY_ASSERT(st == dnnl_success);
+        ASSAY_ASSERT(st == dnnl_success && pthread_setspecific(stream_key, stream) == 0);
     }
     return stream;
 }

@@ -23,6 +23,7 @@ enum native_layout {
 };
 
 struct native_kernel;
+struct native_special;
 
 /* What a kernel sees when it runs. A tensor's data may change between runs; its type only where the kernel is `dynamic`. An input
  * or output that is not given, or that the kernel said it does not need, is NULL. */
@@ -58,15 +59,20 @@ struct native_build {
     enum native_layout *in_layouts, *out_layouts; /* how inputs lie; the maker writes how it wants them and what it makes. A
                                                      constant lies as the graph has it */
     bool *unneeded;                               /* [n_inputs]: the maker has packed it, the kernel will not look */
+    const int *captures;                          /* values that the node's bodies read: plain, after the inputs in args.in */
+    int n_captures;
+    bool *unmade; /* [n_outputs]: the kernel keeps it in a cache, nobody else reads it */
     int n_threads;
     enum native_isa isa;
-    struct assay_arena *arena;   /* lives as long as the kernel */
+    struct assay_arena *arena; /* lives as long as the kernel */
+    struct native_special *special;
     struct native_kernel kernel; /* the answer; zeroed but n_parts 1, in_place -1 */
 };
 
 struct native_maker {
     const char *type, *domain;
     enum assay_status (*make)(struct native_build *build, struct assay_error *err);
+    bool dynamic; /* is also asked where types are not all known: dimensions may be -1, ranks too */
 };
 
 /* Packed weights: made once for a program, whatever shapes it meets. `key` tells everything that their form depends on but the
@@ -74,11 +80,16 @@ struct native_maker {
 const void *native_pack_find(struct native_build *build, int input, const char *key);
 void *native_pack_add(struct native_build *build, int input, const char *key, int64_t size_bytes);
 
+/* The cache (cache.h) that a kernel may keep input and output in, to which each run appends `rows`: if they are a state of the
+ * program, [batch, heads, length, dim], that only this node reads. Else NULL. The maker says that it needs neither (`unneeded`,
+ * `unmade`); before a run the cache holds what the input held, with room for the rows, and `length` without them. */
+struct native_cache *native_cache_of(struct native_build *build, int input, int output, int64_t rows);
+
 /* Dimensions as they lie in memory: dims[rank] of `type` under `layout`. */
 void native_memory_dims(const struct assay_type *type, enum native_layout layout, int64_t *dims);
 /* Copies between layouts, in parts of the pool. */
 struct native_kernel native_reorder_kernel(const struct assay_type *type, enum native_layout from, enum native_layout to,
-                                           int n_threads, struct assay_arena *arena);
+                                           int n_threads, enum native_isa isa, struct assay_arena *arena);
 /* The reference kernel of any op; dynamic if not all types are known. */
 struct native_kernel native_fallback_kernel(struct native_build *build);
 

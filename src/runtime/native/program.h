@@ -4,6 +4,7 @@
 #define ASSAY_RUNTIME_NATIVE_PROGRAM_H
 
 #include "base/arena.h"
+#include "runtime/native/cache.h"
 #include "runtime/native/native.h"
 
 enum { NATIVE_MAX_SPECIALS = 16 };
@@ -14,6 +15,7 @@ enum native_place {
     NATIVE_WORKSPACE, /* at an offset */
     NATIVE_OWN,       /* allocated in each run: its size is not known before */
     NATIVE_VIEW,      /* the bytes of another slot */
+    NATIVE_CACHE,     /* nowhere: a state that a kernel keeps in its cache */
 };
 
 /* A value in one layout. */
@@ -36,6 +38,12 @@ struct native_step {
     int n_in, n_out;
 };
 
+/* A state that a kernel of the specialisation keeps in the program's cache, and by how much a run lengthens it. */
+struct native_cache_use {
+    int state;
+    int64_t rows;
+};
+
 /* The program at given input dimensions. */
 struct native_special {
     struct assay_arena arena;
@@ -47,6 +55,8 @@ struct native_special {
     int (*slot_of)[2]; /* [n_values][layout]: slot, -1 = none */
     struct native_step *steps;
     int n_steps, step_room;
+    struct native_cache_use *cache_uses; /* [n_states] */
+    int n_cache_uses;
     int *input_slots, *output_slots; /* of the graph; an input's is -1 if nobody reads it */
     int64_t workspace_bytes, scratch_bytes;
     uint64_t last_used;
@@ -63,6 +73,8 @@ struct native_program { /* what runtime.h calls a program */
     struct assay_arena arena;
     struct assay_graph *graph; /* after the passes; dimensions as declared */
     struct native_pool *pool;
+    struct native_program *root; /* of a body: the program of the whole model, which has the pool and the profile; else NULL */
+    int depth;                   /* 0, or of a body how deep */
     int n_threads;
     enum native_isa isa;
     bool profile;
@@ -71,13 +83,16 @@ struct native_program { /* what runtime.h calls a program */
     struct native_special *specials[NATIVE_MAX_SPECIALS];
     int n_specials;
     struct native_special *current;
+    struct native_cache *caches;  /* [n_states] */
     struct assay_tensor *inputs;  /* [n_inputs], borrowing or, for states after a run, owning */
     struct assay_tensor *outputs; /* [n_outputs], borrowing from the current specialisation or owning (states) */
     unsigned char *workspace, *scratch;
     int64_t workspace_bytes, scratch_bytes, packed_bytes;
-    bool has_run, stale; /* stale: states have other values, and perhaps shapes, than the specialisation was activated with */
+    bool bound, has_run;
+    bool stale; /* stale: states have other values, and perhaps shapes, than the specialisation was activated with */
     uint64_t clock;
     int n_runs;
+    int64_t run_start_ns;
     struct assay_op_time *times;
     int n_times, time_room;
 };
@@ -85,5 +100,9 @@ struct native_program { /* what runtime.h calls a program */
 /* Makes or finds the specialisation for the inputs' dimensions, and activates it. */
 enum assay_status native_specialize(struct native_program *program, struct assay_error *err);
 void native_special_close(struct native_special *special);
+/* One walk through the steps of the current specialisation. */
+enum assay_status native_run_steps(struct native_program *program, struct assay_error *err);
+/* Frees all that it owns; the pool only of a program that is no body's. */
+void native_program_clear(struct native_program *program);
 
 #endif

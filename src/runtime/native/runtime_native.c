@@ -5,6 +5,7 @@
  */
 #include "base/clock.h"
 #include "graph/pass.h"
+#include "runtime/bind.h"
 #include "runtime/native/program.h"
 
 #include <oneapi/dnnl/dnnl.h>
@@ -58,24 +59,30 @@ static void release_tensors(struct assay_tensor *tensors, int n)
         assay_tensor_release(&tensors[i]);
 }
 
-static void release(struct assay_program *program)
+void native_program_clear(struct native_program *p)
 {
-    if (!program)
-        return;
-    struct native_program *p = &program->native;
     for (int i = 0; i < p->n_specials; i++)
         native_special_close(p->specials[i]);
     for (int i = 0; i < p->n_packs; i++)
         free(p->packs[i].bytes);
     free(p->packs);
+    for (int i = 0; i < p->graph->n_states; i++)
+        native_cache_release(&p->caches[i]);
     release_tensors(p->inputs, p->graph->n_inputs);
     release_tensors(p->outputs, p->graph->n_outputs);
-    native_pool_close(p->pool);
+    if (!p->root)
+        native_pool_close(p->pool);
     assay_graph_close(p->graph);
     free(p->workspace);
     free(p->scratch);
     free(p->times);
     assay_arena_release(&p->arena);
+}
+
+static void release(struct assay_program *program)
+{
+    if (program)
+        native_program_clear(&program->native);
     free(program);
 }
 
@@ -99,6 +106,7 @@ static enum assay_status compile(const struct assay_graph *graph, const struct a
     p->isa = isa;
     p->profile = options->profile;
     p->graph = assay_graph_clone(graph);
+    p->caches = assay_arena_array(&p->arena, (size_t)graph->n_states, sizeof *p->caches);
     p->inputs = assay_arena_array(&p->arena, (size_t)graph->n_inputs, sizeof *p->inputs);
     p->outputs = assay_arena_array(&p->arena, (size_t)graph->n_outputs, sizeof *p->outputs);
     st = assay_graph_optimize(p->graph, NULL, err);
@@ -114,30 +122,22 @@ static enum assay_status compile(const struct assay_graph *graph, const struct a
 
 /* ---- runs */
 
-static bool ends_a_state(const struct assay_graph *graph, int input)
-{
-    for (int i = 0; i < graph->n_states; i++)
-        if (graph->states[i].input == input)
-            return true;
-    return false;
-}
-
 static enum assay_status bind(struct assay_program *program, const struct assay_tensor *inputs, struct assay_error *err)
 {
     struct native_program *p = &program->native;
+    enum assay_status st = assay_bind_check(p->graph, inputs, p->bound, err);
+    if (st)
+        return st;
     for (int i = 0; i < p->graph->n_inputs; i++) {
-        const struct assay_value *v = &p->graph->values[p->graph->inputs[i]];
-        if (!inputs[i].data && ends_a_state(p->graph, i)) {
-            if (!p->inputs[i].data)
-                return assay_error_set(err, ASSAY_INVALID, "the state '%s' has no value yet that it could keep", v->name);
+        if (!inputs[i].data) /* a state, which keeps what it holds */
             continue;
-        }
-        if (v->type.dtype != ASSAY_NO_DTYPE && v->type.dtype != inputs[i].type.dtype)
-            return assay_error_set(err, ASSAY_INVALID, "input '%s' is %s where the model takes %s", v->name,
-                                   assay_dtype_word(inputs[i].type.dtype), assay_dtype_word(v->type.dtype));
         assay_tensor_release(&p->inputs[i]);
         assay_tensor_borrow(&p->inputs[i], &inputs[i].type, inputs[i].data);
     }
+    for (int i = 0; i < p->graph->n_states; i++)
+        p->caches[i].holds &= !inputs[p->graph->states[i].input].data;
+    p->bound = true;
+    p->stale = false;
     release_tensors(p->outputs, p->graph->n_outputs);
     return native_specialize(p, err);
 }
@@ -154,8 +154,9 @@ static void run_part(void *context, int part, int thread)
     job->step->kernel.run(args, part, args->scratch ? args->scratch + job->scratch_bytes * thread : NULL);
 }
 
-static void record(struct native_program *p, const struct native_step *step, int64_t run_start_ns, int64_t start_ns)
+static void record(struct native_program *program, const struct native_step *step, int64_t start_ns)
 {
+    struct native_program *p = program->root ? program->root : program;
     if (p->n_times == p->time_room) {
         p->time_room = p->time_room ? 2 * p->time_room : 256;
         p->times = assay_realloc(p->times, (size_t)p->time_room * sizeof *p->times);
@@ -165,14 +166,15 @@ static void record(struct native_program *p, const struct native_step *step, int
         .name = step->node ? step->node->name : step->kernel.name,
         .type = step->node ? step->node->type : "Reorder",
         .node = -1,
-        .start_ns = start_ns - run_start_ns,
+        .start_ns = start_ns - p->run_start_ns,
         .wall_ns = assay_clock_ns() - start_ns,
     };
 }
 
-static enum assay_status run_steps(struct native_program *p, const struct native_special *s, struct assay_error *err)
+enum assay_status native_run_steps(struct native_program *p, struct assay_error *err)
 {
-    int64_t run_start_ns = p->profile ? assay_clock_ns() : 0;
+    const struct native_special *s = p->current;
+    p->run_start_ns = p->profile ? assay_clock_ns() : 0;
     for (int i = 0; i < s->n_steps; i++) {
         const struct native_step *step = &s->steps[i];
         if (step->kernel.is_view)
@@ -187,9 +189,44 @@ static enum assay_status run_steps(struct native_program *p, const struct native
                 return st;
         }
         if (p->profile)
-            record(p, step, run_start_ns, start_ns);
+            record(p, step, start_ns);
     }
     return ASSAY_OK;
+}
+
+static enum assay_status fill_caches(struct native_program *p, struct assay_error *err)
+{
+    enum assay_status st = ASSAY_OK;
+    for (int i = 0; !st && i < p->current->n_cache_uses; i++) {
+        const struct native_cache_use *use = &p->current->cache_uses[i];
+        struct native_cache *cache = &p->caches[use->state];
+        if (cache->holds)
+            st = native_cache_reserve(cache, cache->length + use->rows, err);
+        else
+            st = native_cache_load(cache, &p->inputs[p->graph->states[use->state].input], use->rows, err);
+    }
+    return st;
+}
+
+/* The cache has what the run appended; the input only tells its type. */
+static void lengthen_caches(struct native_program *p)
+{
+    for (int i = 0; i < p->current->n_cache_uses; i++) {
+        const struct native_cache_use *use = &p->current->cache_uses[i];
+        const struct assay_state *state = &p->graph->states[use->state];
+        struct native_cache *cache = &p->caches[use->state];
+        cache->length += use->rows;
+        struct assay_type type = p->inputs[state->input].type;
+        type.dims[2] = cache->length;
+        assay_tensor_release(&p->inputs[state->input]);
+        assay_tensor_borrow(&p->inputs[state->input], &type, cache->bytes);
+        assay_tensor_release(&p->outputs[state->output]);
+    }
+}
+
+static bool is_cached(const struct native_program *p, int output)
+{
+    return p->current->slots[p->current->output_slots[output]].place == NATIVE_CACHE;
 }
 
 /* States stay with the program: the workspace is written over by the next run. */
@@ -199,6 +236,8 @@ static enum assay_status keep_states(struct native_program *p, struct assay_erro
     for (int i = 0; i < p->graph->n_states; i++) {
         const struct assay_state *state = &p->graph->states[i];
         struct assay_tensor kept = {0};
+        if (is_cached(p, state->output))
+            continue;
         const struct assay_tensor *made = &s->slots[s->output_slots[state->output]].tensor;
         if (made->buffer) {
             assay_tensor_share(&kept, made);
@@ -212,9 +251,12 @@ static enum assay_status keep_states(struct native_program *p, struct assay_erro
     }
     for (int i = 0; i < p->graph->n_states; i++) {
         const struct assay_state *state = &p->graph->states[i];
+        if (is_cached(p, state->output))
+            continue;
         assay_tensor_release(&p->inputs[state->input]);
         assay_tensor_share(&p->inputs[state->input], &p->outputs[state->output]);
     }
+    lengthen_caches(p);
     p->stale = p->graph->n_states > 0;
     return ASSAY_OK;
 }
@@ -228,7 +270,9 @@ static enum assay_status run(struct assay_program *program, struct assay_error *
     p->stale = false;
     p->has_run = false;
     if (!st)
-        st = run_steps(p, p->current, err);
+        st = fill_caches(p, err);
+    if (!st)
+        st = native_run_steps(p, err);
     if (!st)
         st = keep_states(p, err);
     p->has_run = !st;
@@ -242,6 +286,12 @@ static enum assay_status output(struct assay_program *program, int index, struct
     ASSAY_ASSERT(index >= 0 && index < p->graph->n_outputs);
     if (!p->has_run)
         return assay_error_set(err, ASSAY_INVALID, "output %d was asked for before a run", index);
+    for (int i = 0; i < p->graph->n_states && is_cached(p, index) && !p->outputs[index].data; i++)
+        if (p->graph->states[i].output == index) {
+            enum assay_status st = native_cache_store(&p->caches[i], &p->outputs[index], err);
+            if (st)
+                return st;
+        }
     const struct assay_tensor *t =
         p->outputs[index].data ? &p->outputs[index] : &p->current->slots[p->current->output_slots[index]].tensor;
     assay_tensor_borrow(tensor, &t->type, t->data);
@@ -262,6 +312,10 @@ static void memory(struct assay_program *program, struct assay_runtime_memory *m
     const struct native_program *p = &program->native;
     m->weights_bytes = p->packed_bytes;
     m->workspace_bytes = p->workspace_bytes + p->scratch_bytes;
+    for (int i = 0; i < p->graph->n_states; i++) {
+        const struct native_cache *c = &p->caches[i];
+        m->workspace_bytes += c->bytes ? c->batch * c->heads * c->capacity * c->dim * native_cache_size(c) : 0;
+    }
 }
 
 const struct assay_runtime assay_runtime_native = {

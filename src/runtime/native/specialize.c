@@ -7,13 +7,15 @@
  */
 #include "graph/infer.h"
 #include "graph/plan_memory.h"
+#include "runtime/native/body.h"
 #include "runtime/native/program.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-enum { FOLD_BYTES = 1 << 16, ALIGNMENT = 64 };
+enum { FOLD_BYTES = 1 << 16, ALIGNMENT = 64, HUGE_PAGE = 1 << 21 };
 
 #define ASSAY_NATIVE_KERNELS(name) extern const struct native_maker native_makers_##name[];
 #include "runtime/native_table.def"
@@ -51,9 +53,13 @@ void *native_pack_add(struct native_build *build, int input, const char *key, in
         unsigned char *bytes = assay_arena_alloc(build->arena, (size_t)size_bytes + ALIGNMENT);
         return bytes + (ALIGNMENT - (uintptr_t)bytes % ALIGNMENT) % ALIGNMENT;
     }
-    void *bytes = aligned_alloc(ALIGNMENT, (size_t)(size_bytes + ALIGNMENT) / ALIGNMENT * ALIGNMENT);
-    if (!bytes)
+    /* Reading weights once is bound by memory, and by the translation of addresses. */
+    bool is_large = size_bytes >= 4 * HUGE_PAGE;
+    void *bytes = NULL;
+    if (posix_memalign(&bytes, is_large ? HUGE_PAGE : ALIGNMENT, (size_t)size_bytes + ALIGNMENT))
         return NULL;
+    if (is_large)
+        madvise(bytes, (size_t)size_bytes, MADV_HUGEPAGE);
     if (program->n_packs == program->pack_room) {
         program->pack_room = program->pack_room ? 2 * program->pack_room : 64;
         program->packs = assay_realloc(program->packs, (size_t)program->pack_room * sizeof *program->packs);
@@ -138,7 +144,7 @@ static int slot_for(struct maker *m, int value, enum native_layout layout)
         return have;
     ASSAY_ASSERT(from >= 0);
     struct assay_type type = s->slots[from].tensor.type;
-    struct native_kernel kernel = native_reorder_kernel(&type, !layout, layout, m->program->n_threads, &s->arena);
+    struct native_kernel kernel = native_reorder_kernel(&type, !layout, layout, m->program->n_threads, m->program->isa, &s->arena);
     int to = add_slot(m, value, &type, layout, NATIVE_WORKSPACE);
     struct native_step *step = add_step(m, NULL, &kernel, 1, 1);
     step->in_slots[0] = from;
@@ -150,12 +156,56 @@ static int slot_for(struct maker *m, int value, enum native_layout layout)
 
 /* ---- a node's kernel */
 
-static bool offer(const struct native_maker *table, struct native_build *build)
+static int state_of(const struct native_build *build, int input, int output)
+{
+    const struct assay_graph *graph = build->graph;
+    int in = input < build->n_inputs ? build->node->inputs[input] : -1;
+    int out = output < build->n_outputs ? build->node->outputs[output] : -1;
+    for (int i = 0; in >= 0 && out >= 0 && i < graph->n_states; i++)
+        if (graph->inputs[graph->states[i].input] == in && graph->outputs[graph->states[i].output] == out)
+            return i;
+    return -1;
+}
+
+/* How often nodes and the graph's outputs read a value; bodies count as many. */
+static int count_reads(const struct assay_graph *graph, int value)
+{
+    int n = 0;
+    for (int i = 0; i < graph->n_nodes; i++)
+        for (int k = 0; k < graph->nodes[i]->n_inputs; k++)
+            n += graph->nodes[i]->inputs[k] == value;
+    for (int i = 0; i < graph->n_outputs; i++)
+        n += graph->outputs[i] == value;
+    for (const struct assay_graph *body = graph->first_body; body; body = body->next_body)
+        for (int v = 0; v < body->n_values; v++)
+            n += body->values[v].outer == value ? 2 : 0;
+    return n;
+}
+
+struct native_cache *native_cache_of(struct native_build *build, int input, int output, int64_t rows)
+{
+    struct native_special *s = build->special;
+    int state = state_of(build, input, output);
+    const struct assay_type *type = state >= 0 ? &build->inputs[input] : NULL;
+    if (!type || type->rank != 4 || type->dims[0] < 0 || type->dims[1] < 0 || type->dims[3] < 1 ||
+        (type->dtype != ASSAY_F32 && type->dtype != ASSAY_BF16) || count_reads(build->graph, build->node->inputs[input]) != 1 ||
+        count_reads(build->graph, build->node->outputs[output]) != 1)
+        return NULL;
+    s->cache_uses[s->n_cache_uses++] = (struct native_cache_use){state, rows};
+    return &build->program->caches[state];
+}
+
+static bool offer(const struct native_maker *table, struct native_build *build, bool known)
 {
     const struct assay_node *node = build->node;
-    for (const struct native_maker *k = table; k->type; k++)
-        if (strcmp(k->type, node->type) == 0 && strcmp(k->domain, node->domain) == 0 && k->make(build, NULL) == ASSAY_OK)
+    int n_cache_uses = build->special->n_cache_uses;
+    for (const struct native_maker *k = table; k->type; k++) {
+        if ((!known && !k->dynamic) || strcmp(k->type, node->type) != 0 || strcmp(k->domain, node->domain) != 0)
+            continue;
+        if (k->make(build, NULL) == ASSAY_OK)
             return true;
+        build->special->n_cache_uses = n_cache_uses;
+    }
     return false;
 }
 
@@ -169,8 +219,10 @@ static void clear_answer(struct maker *m, struct native_build *build)
         build->in_layouts[k] = value >= 0 && m->s->slot_of[value][NATIVE_NHWC] >= 0 ? NATIVE_NHWC : NATIVE_PLAIN;
         build->unneeded[k] = false;
     }
-    for (int k = 0; k < node->n_outputs; k++)
+    for (int k = 0; k < node->n_outputs; k++) {
         build->out_layouts[k] = NATIVE_PLAIN;
+        build->unmade[k] = false;
+    }
 }
 
 static void choose_kernel(struct maker *m, struct native_build *build)
@@ -181,9 +233,9 @@ static void choose_kernel(struct maker *m, struct native_build *build)
         known &= node->inputs[k] < 0 || assay_type_is_known(&build->inputs[k]);
     for (int k = 0; k < node->n_outputs; k++)
         known &= node->outputs[k] < 0 || assay_type_is_known(&build->outputs[k]);
-    for (int i = 0; known && tables[i]; i++) {
+    for (int i = 0; tables[i]; i++) {
         clear_answer(m, build);
-        if (offer(tables[i], build))
+        if (offer(tables[i], build, known))
             return;
     }
     clear_answer(m, build);
@@ -196,6 +248,7 @@ static void prepare_build(struct maker *m, const struct assay_node *node, struct
 {
     struct assay_arena *arena = &m->s->arena;
     const struct assay_graph *graph = m->s->graph;
+    int *captures, n_captures = native_captures(arena, graph, node, &captures);
     struct assay_type *in = assay_arena_array(arena, (size_t)node->n_inputs, sizeof *in),
                       *out = assay_arena_array(arena, (size_t)node->n_outputs, sizeof *out);
     const struct assay_tensor **constants = assay_arena_array(arena, (size_t)node->n_inputs, sizeof *constants);
@@ -221,12 +274,16 @@ static void prepare_build(struct maker *m, const struct assay_node *node, struct
         .inputs = in,
         .outputs = out,
         .constants = constants,
+        .captures = captures,
+        .n_captures = n_captures,
         .in_layouts = assay_arena_array(arena, (size_t)node->n_inputs, sizeof *build->in_layouts),
         .out_layouts = assay_arena_array(arena, (size_t)node->n_outputs, sizeof *build->out_layouts),
         .unneeded = assay_arena_array(arena, (size_t)node->n_inputs, sizeof *build->unneeded),
+        .unmade = assay_arena_array(arena, (size_t)node->n_outputs, sizeof *build->unmade),
         .n_threads = m->program->n_threads,
         .isa = m->program->isa,
         .arena = arena,
+        .special = m->s,
     };
 }
 
@@ -255,17 +312,21 @@ static void add_node(struct maker *m, int index)
     struct native_build build;
     prepare_build(m, node, &build);
     choose_kernel(m, &build);
-    int *in = assay_arena_array(&s->arena, (size_t)node->n_inputs, sizeof *in);
+    int n_in = node->n_inputs + build.n_captures;
+    int *in = assay_arena_array(&s->arena, (size_t)n_in, sizeof *in);
     for (int k = 0; k < node->n_inputs; k++)
         in[k] = node->inputs[k] < 0 || build.unneeded[k] ? -1 : slot_for(m, node->inputs[k], build.in_layouts[k]);
-    struct native_step *step = add_step(m, node, &build.kernel, node->n_inputs, node->n_outputs);
+    for (int k = 0; k < build.n_captures; k++)
+        in[node->n_inputs + k] = slot_for(m, build.captures[k], NATIVE_PLAIN);
+    struct native_step *step = add_step(m, node, &build.kernel, n_in, node->n_outputs);
     int number = s->n_steps - 1;
-    memcpy(step->in_slots, in, (size_t)node->n_inputs * sizeof *in);
+    memcpy(step->in_slots, in, (size_t)n_in * sizeof *in);
     for (int k = 0; k < node->n_outputs; k++) {
         if (node->outputs[k] < 0)
             continue;
         bool known = assay_type_is_known(&build.outputs[k]);
-        int slot = add_slot(m, node->outputs[k], &build.outputs[k], build.out_layouts[k], known ? NATIVE_WORKSPACE : NATIVE_OWN);
+        enum native_place place = build.unmade[k] ? NATIVE_CACHE : known ? NATIVE_WORKSPACE : NATIVE_OWN;
+        int slot = add_slot(m, node->outputs[k], &build.outputs[k], build.out_layouts[k], place);
         s->slots[slot].first = s->slots[slot].last = number;
         step->out_slots[k] = slot;
         if (k == 0 && build.kernel.is_view)
@@ -389,6 +450,7 @@ static void make_steps(struct native_special *s, struct native_program *program)
             s->slots[slot].tensor.type = graph->values[v].constant.type;
         }
     }
+    s->cache_uses = assay_arena_array(&s->arena, (size_t)graph->n_states, sizeof *s->cache_uses);
     s->input_slots = assay_arena_array(&s->arena, (size_t)graph->n_inputs, sizeof *s->input_slots);
     s->output_slots = assay_arena_array(&s->arena, (size_t)graph->n_outputs, sizeof *s->output_slots);
     for (int i = 0; i < graph->n_inputs; i++)
@@ -453,31 +515,46 @@ static struct native_special *find_special(const struct native_program *program,
     return best;
 }
 
-/* Opens dimensions in which one that was met before differs, if most are the same and the graph has states, whose shapes may grow
- * from run to run. */
+static bool is_state(const struct assay_graph *graph, int input)
+{
+    for (int i = 0; i < graph->n_states; i++)
+        if (graph->states[i].input == input)
+            return true;
+    return false;
+}
+
+/* How many dimensions are those of a specialisation that was met before; 0 if no state has grown since. */
+static int count_same(const struct native_program *program, const struct native_special *s, const int64_t *dims)
+{
+    bool grows = false;
+    int n = 0, n_same = 0;
+    for (int k = 0; k < program->graph->n_inputs; k++)
+        for (int d = 0; d < program->inputs[k].type.rank; d++, n++) {
+            bool same = s->dims[n] < 0 || s->dims[n] == dims[n];
+            n_same += same;
+            grows |= !same && s->dims[n] < dims[n] && (program->root || is_state(program->graph, k));
+        }
+    return grows ? n_same : 0;
+}
+
+/* Opens the dimensions that have grown since the specialisation that is most like these, if most are the same and states are
+ * among those that grow, or the graph is a body of a loop: they will go on growing. A dimension that has shrunk (a prompt's
+ * length, when single tokens follow) is another one's that stays. */
 static void open_dims(const struct native_program *program, int64_t *dims, int n_dims)
 {
-    for (int i = 0; program->graph->n_states && i < program->n_specials; i++) {
+    const struct native_special *like = NULL;
+    int most = n_dims / 2;
+    for (int i = 0; (program->graph->n_states || program->root) && i < program->n_specials; i++) {
         const struct native_special *s = program->specials[i];
-        int n_same = 0;
-        if (s->n_dims != n_dims)
-            continue;
-        bool grows = false;
-        int n = 0;
-        for (int k = 0; k < program->graph->n_inputs; k++)
-            for (int d = 0; d < program->inputs[k].type.rank; d++, n++) {
-                bool same = s->dims[n] < 0 || s->dims[n] == dims[n];
-                n_same += same;
-                for (int t = 0; !same && t < program->graph->n_states; t++)
-                    grows |= program->graph->states[t].input == k;
-            }
-        if (!grows || 2 * n_same <= n_dims)
-            continue;
-        for (int d = 0; d < n_dims; d++)
-            if (s->dims[d] != dims[d])
-                dims[d] = -1;
-        return;
+        int n_same = s->n_dims == n_dims ? count_same(program, s, dims) : 0;
+        if (n_same > most) {
+            most = n_same;
+            like = s;
+        }
     }
+    for (int d = 0; like && d < n_dims; d++)
+        if (like->dims[d] < dims[d])
+            dims[d] = -1;
 }
 
 static void forget_oldest(struct native_program *program)
@@ -502,6 +579,31 @@ static enum assay_status make_room(unsigned char **memory, int64_t *have, int64_
     if (!*memory)
         return assay_error_set(err, ASSAY_NO_MEMORY, "there is no memory for %lld bytes of %s", (long long)need, what);
     *have = need;
+    return ASSAY_OK;
+}
+
+static bool uses_cache(const struct native_special *s, int state)
+{
+    for (int i = 0; i < s->n_cache_uses; i++)
+        if (s->cache_uses[i].state == state)
+            return true;
+    return false;
+}
+
+/* States in caches of which the specialisation knows nothing become tensors again. */
+static enum assay_status empty_caches(struct native_program *program, const struct native_special *s, struct assay_error *err)
+{
+    for (int i = 0; i < program->graph->n_states; i++) {
+        if (!program->caches[i].holds || uses_cache(s, i))
+            continue;
+        struct assay_tensor tensor = {0};
+        enum assay_status st = native_cache_store(&program->caches[i], &tensor, err);
+        if (st)
+            return st;
+        assay_tensor_release(&program->inputs[program->graph->states[i].input]);
+        program->inputs[program->graph->states[i].input] = tensor;
+        native_cache_release(&program->caches[i]);
+    }
     return ASSAY_OK;
 }
 
@@ -542,6 +644,8 @@ enum assay_status native_specialize(struct native_program *program, struct assay
         st = make_room(&program->workspace, &program->workspace_bytes, s->workspace_bytes, "activations", err);
     if (!st)
         st = make_room(&program->scratch, &program->scratch_bytes, s->scratch_bytes * program->n_threads, "scratch", err);
+    if (!st)
+        st = empty_caches(program, s, err);
     if (st)
         return st;
     s->last_used = ++program->clock;

@@ -6,6 +6,8 @@
  * its own: threads share the columns, or the rows of x, whichever makes them read less.
  */
 #include "runtime/native/dnnl.h"
+#include "runtime/native/kernels/gemv.h"
+#include "runtime/native/simd/simd.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -16,6 +18,7 @@ struct product {
     int64_t m, k, n;
     int x, weight, bias, residual; /* inputs; -1 = none */
     bool transposed;               /* the weight is [n, k] */
+    const float *bias_data;        /* [n]; NULL = none */
     dnnl_data_type_t type, weight_type, out_type;
     dnnl_alg_kind_t activation; /* dnnl_alg_kind_undef = none */
     float alpha, beta;
@@ -248,7 +251,7 @@ static enum assay_status add_piece(struct native_build *b, struct linear *l, str
         native_dnnl_add(&piece->part, DNNL_ARG_DST, dnnl_primitive_desc_query_md(desc, dnnl_query_dst_md, 0), NULL);
         if (p->bias >= 0)
             native_dnnl_add(&piece->part, DNNL_ARG_BIAS, dnnl_primitive_desc_query_md(desc, dnnl_query_weights_md, 1),
-                            (const float *)b->constants[p->bias]->data + column);
+                            p->bias_data + column);
         piece->residual = -1;
         if (p->residual >= 0) {
             piece->residual = piece->part.n_args;
@@ -267,6 +270,41 @@ static enum assay_status add_piece(struct native_build *b, struct linear *l, str
     return st ? fail(err, st) : ASSAY_OK;
 }
 
+/* Whether the weight lies in panels as kernels/gemv.h wants them, and few rows meet it. */
+static bool suits_gemv(const struct native_build *b, const struct product *p, const dnnl_memory_desc_t *w)
+{
+    const dnnl_blocking_desc_t *form = &w->format_desc.blocking;
+    bool is_bf16 = p->type == dnnl_bf16;
+    return b->isa >= NATIVE_ISA_AVX512 && p->m <= (is_bf16 ? NATIVE_GEMV_BF16_ROWS : NATIVE_GEMV_ROWS) &&
+           w->format_kind == dnnl_blocked && form->inner_nblks == (is_bf16 ? 3 : 2) && form->inner_idxs[0] == 0 &&
+           form->inner_idxs[1] == 1 && form->inner_blks[1] == 64 &&
+           (!is_bf16 || (form->inner_idxs[2] == 0 && form->inner_blks[2] == 2)) &&
+           form->strides[0] == form->inner_blks[0] * 64 * (is_bf16 ? 2 : 1);
+}
+
+static void make_gemv(struct native_build *b, const struct product *p, const dnnl_memory_desc_t *w, const void *packed)
+{
+    native_gemv_make(b, &(struct native_gemv){.m = p->m,
+                                              .k = p->k,
+                                              .n = p->n,
+                                              .is_bf16 = p->type == dnnl_bf16,
+                                              .x = p->x,
+                                              .residual = p->residual,
+                                              .panels = packed,
+                                              .panel_step = w->format_desc.blocking.strides[1],
+                                              .bias = p->bias_data,
+                                              .activation = p->activation,
+                                              .alpha = p->alpha,
+                                              .beta = p->beta});
+}
+
+static void forget_constants(struct native_build *b, const struct product *p)
+{
+    b->unneeded[p->weight] = true;
+    if (p->bias >= 0)
+        b->unneeded[p->bias] = true;
+}
+
 static enum assay_status make(struct native_build *b, const struct product *p, struct assay_error *err)
 {
     int n_rows, n_columns;
@@ -283,6 +321,11 @@ static enum assay_status make(struct native_build *b, const struct product *p, s
         n_columns = 1;
     const void *packed;
     enum assay_status status = pack(b, p, &w, &packed, err);
+    if (!status && suits_gemv(b, p, &w)) {
+        make_gemv(b, p, &w, packed);
+        forget_constants(b, p);
+        return ASSAY_OK;
+    }
     struct linear *l = assay_arena_alloc(b->arena, sizeof *l);
     *l = (struct linear){.p = *p};
     l->pieces = assay_arena_array(b->arena, (size_t)(n_rows * n_columns), sizeof *l->pieces);
@@ -298,9 +341,7 @@ static enum assay_status make(struct native_build *b, const struct product *p, s
         release(l);
         return status;
     }
-    b->unneeded[p->weight] = true;
-    if (p->bias >= 0)
-        b->unneeded[p->bias] = true;
+    forget_constants(b, p);
     b->kernel.run = run;
     b->kernel.n_parts = l->n_pieces;
     b->kernel.data = l;
@@ -316,7 +357,25 @@ static void want_plain(struct native_build *b)
         b->in_layouts[k] = NATIVE_PLAIN;
 }
 
-/* x [.., k], weight [k, n] or [n, k] constant, bias [n] constant f32. */
+/* The bias as f32, which oneDNN adds before it rounds. */
+static bool take_bias(struct native_build *b, struct product *p)
+{
+    const struct assay_tensor *bias = b->constants[p->bias];
+    if (!bias || assay_tensor_count(bias) != p->n)
+        return false;
+    if (bias->type.dtype == ASSAY_F32) {
+        p->bias_data = bias->data;
+        return true;
+    }
+    if (bias->type.dtype != ASSAY_BF16)
+        return false;
+    float *wide = assay_arena_array(b->arena, (size_t)p->n, sizeof *wide);
+    native_simd_of(b->isa)->from_bf16(wide, bias->data, p->n);
+    p->bias_data = wide;
+    return true;
+}
+
+/* x [.., k], weight [k, n] or [n, k] constant, bias [n] constant. */
 static enum assay_status describe_op(struct native_build *b, struct product *p, struct assay_error *err)
 {
     const struct assay_type *x = &b->inputs[p->x], *w = &b->inputs[p->weight], *y = &b->outputs[0];
@@ -332,11 +391,8 @@ static enum assay_status describe_op(struct native_build *b, struct product *p, 
     p->out_type = native_dnnl_type(y->dtype);
     if ((x->dtype != ASSAY_F32 && x->dtype != ASSAY_BF16) || w->dtype != x->dtype || y->dtype != x->dtype)
         return assay_error_set(err, ASSAY_UNSUPPORTED, "its types are not f32 or bf16");
-    if (p->bias >= 0) {
-        const struct assay_tensor *bias = b->constants[p->bias];
-        if (!bias || bias->type.dtype != ASSAY_F32 || assay_tensor_count(bias) != p->n)
-            return assay_error_set(err, ASSAY_UNSUPPORTED, "its bias is no constant of f32");
-    }
+    if (p->bias >= 0 && !take_bias(b, p))
+        return assay_error_set(err, ASSAY_UNSUPPORTED, "its bias is no constant vector of its dtype");
     want_plain(b);
     return ASSAY_OK;
 }
@@ -398,6 +454,9 @@ static enum assay_status make_linear(struct native_build *b, struct assay_error 
     p.bias = b->n_inputs > 2 && node->inputs[2] >= 0 ? 2 : -1;
     p.residual = b->n_inputs > 3 && node->inputs[3] >= 0 ? 3 : -1;
     enum assay_status st = describe_op(b, &p, err);
+    const struct assay_type *y = &b->outputs[0];
+    if (!st && p.residual >= 0 && (!assay_type_equal(&b->inputs[p.residual], y) || assay_type_count(y) != p.m * p.n))
+        st = assay_error_set(err, ASSAY_UNSUPPORTED, "its residual has another shape than its product");
     return st ? st : make(b, &p, err);
 }
 

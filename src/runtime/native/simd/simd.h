@@ -11,8 +11,12 @@
 #define ASSAY_RUNTIME_NATIVE_SIMD_H
 
 #include "runtime/native/isa.h"
+#include "runtime/native/simd/vector.h"
 
+#include <stdbool.h>
 #include <stdint.h>
+
+enum native_reduction { NATIVE_SUM, NATIVE_SUM_SQUARES, NATIVE_SUM_ABS, NATIVE_MAX, NATIVE_MIN };
 
 /* X(return type, name, arguments). Lengths are numbers of elements; bf16 are uint16_t. Outputs may be inputs (in place). */
 #define NATIVE_SIMD_FUNCTIONS(X)                                                                                                 \
@@ -24,7 +28,22 @@
     X(void, gelu, (float *y, const float *x, int64_t n))               /* x Φ(x) */                                             \
     X(void, gelu_tanh, (float *y, const float *x, int64_t n))          /* its tanh approximation */                              \
     X(void, swish, (float *y, const float *x, float alpha, int64_t n)) /* x sigmoid(alpha x) */                                  \
-    /* Points that lie channels last, n channels: the greatest of taps (NaN above all), their weighted sum, y + a sum of points,  \
+    /* Each operation in turn on n elements; `at` has the addresses of its places (vector.h). */                                 \
+    X(void, vector, (const struct native_vector *ops, int n_ops, char *const *at, int64_t n))                                    \
+    /* Of a row: normalised, times scale, plus bias (may be NULL); variance in a second pass. */                                 \
+    X(void, layer_norm, (float *y, const float *x, const float *scale, const float *bias, int64_t n, float epsilon))             \
+    X(void, rms_norm, (float *y, const float *x, const float *scale, int64_t n, float epsilon))                                  \
+    X(void, moments, (const float *x, int64_t n, double *mean, double *variance))                                                \
+    X(void, linear, (float *y, const float *x, int64_t n, float a, float b)) /* a x + b */                                       \
+    X(void, softmax, (float *y, const float *x, int64_t n))                                                                      \
+    X(void, log_softmax, (float *y, const float *x, int64_t n))                                                                  \
+    X(double, reduce, (const float *x, int64_t n, enum native_reduction how))                                                    \
+    X(void, reduce_into, (float *y, const float *x, int64_t n, enum native_reduction how)) /* y[i] with x[i] */                  \
+    X(int64_t, arg_max, (const float *x, int64_t n)) /* the first of equals; the first NaN */                                    \
+    /* y[c y_stride + r] = x[r x_stride + c] for r < n_rows, c < n_columns; elements of 1, 2, 4 or 8 bytes */                    \
+    X(void, transpose,                                                                                                           \
+      (void *y, const void *x, int64_t n_rows, int64_t n_columns, int64_t y_stride, int64_t x_stride, int size))                 \
+    /* Points that lie channels last, n channels: the greatest of taps (NaN above all), their weighted sum, y + a sum of points, \
      * x scale + shift by channel. Results of bf16 are f32 too. */                                                               \
     X(void, max_taps, (float *y, const float *const *x, int n_taps, int64_t n))                                                  \
     X(void, weigh_taps, (float *y, const float *const *x, const float *weight, int n_taps, int64_t n))                           \
@@ -35,13 +54,46 @@
     X(void, add_points_bf16, (float *y, const uint16_t *x, int64_t n_points, int64_t stride, int64_t n))                         \
     X(void, affine_bf16, (float *y, const uint16_t *x, const float *scale, const float *shift, int64_t n))                       \
     X(void, from_bf16, (float *y, const uint16_t *x, int64_t n))                                                                 \
-    X(void, to_bf16, (uint16_t * y, const float *x, int64_t n)) /* to nearest even; NaN stays NaN */
+    X(void, to_bf16, (uint16_t * y, const float *x, int64_t n)) /* to nearest even; NaN stays NaN */                             \
+    /* c [m, n] (+)= a [m, k] · b [k, n], with strides of rows; for what lies in cache */                                       \
+    X(void, gemm,                                                                                                                \
+      (float *c, int64_t ldc, const float *a, int64_t lda, const float *b, int64_t ldb, int64_t m, int64_t n, int64_t k,         \
+       bool add))                                                                                                                \
+    /* c [m, n] = a [m, k] · b: of b's rows two and two lie in turn, [k / 2, ldb, 2]; k is even, n a multiple of 64 */          \
+    X(void, gemm_pairs,                                                                                                          \
+      (float *c, int64_t ldc, const float *a, int64_t lda, const uint16_t *b, int64_t ldb, int64_t m, int64_t n, int64_t k))     \
+    X(void, mask_add, (float *y, const float *mask, int64_t n))                                                                  \
+    X(void, mask_keep, (float *y, const unsigned char *keep, int64_t n)) /* where 0: -infinity */                                \
+    /* x becomes e^(x - max), where max, begun with -infinity, and sum, begun with 0, go on from part to part of a row. Returns  \
+     * by what sums of earlier parts are to be multiplied */                                                                     \
+    X(float, softmax_part, (float *x, int64_t n, float *max, float *sum))                                                        \
+    /* (a, b) become (a cos - b sin, a sin + b cos), b being half a row after a */                                               \
+    X(void, rotate_halves, (float *y, const float *x, const float *cosine, const float *sine, int64_t half))                     \
+    /* QuantizeLinear and DequantizeLinear of one scale and zero point */                                                        \
+    X(void, quantize_u8, (uint8_t * y, const float *x, float scale, int32_t zero, int64_t n))                                    \
+    X(void, quantize_i8, (int8_t * y, const float *x, float scale, int32_t zero, int64_t n))                                     \
+    X(void, dequantize_u8, (float *y, const uint8_t *x, float scale, int32_t zero, int64_t n))                                   \
+    X(void, dequantize_i8, (float *y, const int8_t *x, float scale, int32_t zero, int64_t n))                                    \
+    /* (x + add) factor, rounded, plus zero, saturated; and before that in f32 */                                                \
+    X(void, requantize_u8, (uint8_t * y, const int32_t *x, const float *factor, const int32_t *add, int32_t zero, int64_t n))    \
+    X(void, requantize_i8, (int8_t * y, const int32_t *x, const float *factor, const int32_t *add, int32_t zero, int64_t n))     \
+    X(void, scale_sums, (float *y, const int32_t *x, const float *factor, const int32_t *add, int64_t n))                        \
+    X(void, widen_u8, (int16_t * y, const uint8_t *x, int64_t n))                                                                \
+    X(void, widen_i8, (int16_t * y, const int8_t *x, int64_t n))                                                                 \
+    /* c[j] = a [k] · row j of b [n, k] */                                                                                      \
+    X(void, dot_i16, (int32_t * c, const int16_t *a, const int16_t *b, int64_t n, int64_t k))
 
 struct native_simd {
 #define X(type, name, arguments) type(*name) arguments;
     NATIVE_SIMD_FUNCTIONS(X)
 #undef X
 };
+
+/* Where functions begin to be constant (simd_inside.h). */
+struct native_simd_bounds {
+    float exp_low, exp_high, tanh, erf;
+};
+extern const struct native_simd_bounds native_simd_bounds;
 
 /* Of the best tier of this file set that `isa` has. */
 const struct native_simd *native_simd_of(enum native_isa isa);

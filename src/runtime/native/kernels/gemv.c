@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See gemv.h. Threads share the panels. */
+#include "runtime/native/kernels/gemv.h"
+
+#include "runtime/native/simd/simd.h"
+
+#include <string.h>
+
+enum { PANEL = 64, PART_BYTES = 1 << 17, PARTS_PER_THREAD = 4 /* so that a thread that was interrupted leaves work to others */ };
+
+struct gemv {
+    struct native_gemv g;
+    const struct native_simd *simd;
+    int64_t x_floats; /* of x as f32 in scratch; 0 where it is taken as it lies */
+    int64_t x_step;
+};
+
+static float each_activation(dnnl_alg_kind_t kind, float x, float alpha, float beta)
+{
+    if (kind == dnnl_eltwise_relu) /* leaky, if alpha is not 0 */
+        return x < 0 ? alpha * x : x;
+    if (kind == dnnl_eltwise_clip)
+        return x < alpha ? alpha : x > beta ? beta : x;
+    float gate = x / 6 + 0.5f; /* of hard swish */
+    return x * (gate < 0 ? 0 : gate > 1 ? 1 : gate);
+}
+
+static void activate(const struct gemv *k, float *y, int64_t n)
+{
+    switch (k->g.activation) {
+    case dnnl_alg_kind_undef:
+        break;
+    case dnnl_eltwise_gelu_erf:
+        k->simd->gelu(y, y, n);
+        break;
+    case dnnl_eltwise_gelu_tanh:
+        k->simd->gelu_tanh(y, y, n);
+        break;
+    case dnnl_eltwise_swish:
+        k->simd->swish(y, y, k->g.alpha, n);
+        break;
+    case dnnl_eltwise_logistic:
+        k->simd->sigmoid(y, y, n);
+        break;
+    case dnnl_eltwise_tanh:
+        k->simd->tanh(y, y, n);
+        break;
+    default:
+        for (int64_t i = 0; i < n; i++)
+            y[i] = each_activation(k->g.activation, y[i], k->g.alpha, k->g.beta);
+    }
+}
+
+/* Columns `at` … of row `row`, whose products are in y. */
+static void finish(const struct gemv *k, const struct native_args *args, float *y, int64_t row, int64_t at, int64_t n,
+                   float *room)
+{
+    const struct native_gemv *g = &k->g;
+    int64_t place = row * g->n + at;
+    if (g->bias)
+        k->simd->mask_add(y, g->bias + at, n);
+    if (g->residual >= 0 && g->is_bf16) {
+        k->simd->from_bf16(room, (const uint16_t *)args->in[g->residual]->data + place, n);
+        k->simd->mask_add(y, room, n);
+    } else if (g->residual >= 0) {
+        k->simd->mask_add(y, (const float *)args->in[g->residual]->data + place, n);
+    }
+    activate(k, y, n);
+    if (g->is_bf16)
+        k->simd->to_bf16((uint16_t *)args->out[0]->data + place, y, n);
+    else
+        memcpy((float *)args->out[0]->data + place, y, (size_t)n * sizeof *y);
+}
+
+static const float *load_x(const struct gemv *k, const void *x, float *room)
+{
+    const struct native_gemv *g = &k->g;
+    if (!k->x_floats)
+        return x;
+    for (int64_t i = 0; i < g->m; i++) {
+        k->simd->from_bf16(room + i * k->x_step, (const uint16_t *)x + i * g->k, g->k);
+        if (k->x_step > g->k)
+            room[i * k->x_step + g->k] = 0;
+    }
+    return room;
+}
+
+static void run(const struct native_args *args, int part, unsigned char *scratch)
+{
+    const struct gemv *k = args->kernel->data;
+    const struct native_gemv *g = &k->g;
+    float *made = (float *)(void *)scratch, *room = made + NATIVE_GEMV_ROWS * PANEL;
+    const float *x = load_x(k, args->in[g->x]->data, room + PANEL);
+    int64_t begin, end;
+    native_share(g->n, PANEL, part, args->kernel->n_parts, &begin, &end);
+    for (int64_t at = begin; at < end; at += PANEL) {
+        int64_t n = g->n - at < PANEL ? g->n - at : PANEL, step = at / PANEL * g->panel_step;
+        if (g->is_bf16)
+            k->simd->gemm_pairs(made, PANEL, x, k->x_step, (const uint16_t *)g->panels + step, PANEL, g->m, PANEL, k->x_step);
+        else
+            k->simd->gemm(made, PANEL, x, k->x_step, (const float *)g->panels + step, PANEL, g->m, PANEL, g->k, false);
+        for (int64_t i = 0; i < g->m; i++)
+            finish(k, args, made + i * PANEL, i, at, n, room);
+    }
+}
+
+void native_gemv_make(struct native_build *build, const struct native_gemv *gemv)
+{
+    struct gemv *k = assay_arena_alloc(build->arena, sizeof *k);
+    *k = (struct gemv){.g = *gemv, .simd = native_simd_of(build->isa), .x_step = gemv->k};
+    if (gemv->is_bf16) {
+        k->x_step = (gemv->k + 1) / 2 * 2;
+        k->x_floats = gemv->m * k->x_step;
+    }
+    int64_t parts = gemv->n * gemv->k * (gemv->is_bf16 ? 2 : 4) / PART_BYTES, most = PARTS_PER_THREAD * (int64_t)build->n_threads;
+    most = build->n_threads == 1 ? 1 : most;
+    parts = parts > most ? most : parts < 1 ? 1 : parts;
+    build->kernel.name = "rows by panels";
+    build->kernel.run = run;
+    build->kernel.n_parts = (int)parts;
+    build->kernel.scratch_bytes = ((NATIVE_GEMV_ROWS * PANEL + PANEL + k->x_floats) * 4 + 63) / 64 * 64;
+    build->kernel.data = k;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Products of few rows with a constant weight, as in decoding: what they take is the time to read the weight once. oneDNN's
+ * matmul reads at little more than half of the memory's speed there; this reads the panels that oneDNN packed, one after another.
+ */
+#ifndef ASSAY_RUNTIME_NATIVE_KERNELS_GEMV_H
+#define ASSAY_RUNTIME_NATIVE_KERNELS_GEMV_H
+
+#include "runtime/native/dnnl.h"
+
+/* More rows are computed faster by oneDNN, which multiplies bf16 without converting them. */
+enum { NATIVE_GEMV_ROWS = 8, NATIVE_GEMV_BF16_ROWS = 3 };
+
+/* y [m, n] = activation(x [m, k] · weight + bias + residual) */
+struct native_gemv {
+    int64_t m, k, n;
+    bool is_bf16;       /* x, weight and y; else all f32 */
+    int x, residual;    /* inputs; -1 = none */
+    const void *panels; /* [ceil(n / 64), panel_step]: in each [k, 64], or of bf16 [ceil(k / 2), 64, 2] */
+    int64_t panel_step; /* in elements */
+    const float *bias;  /* [n]; NULL = none */
+    dnnl_alg_kind_t activation;
+    float alpha, beta;
+};
+
+/* Makes the build's kernel; copies `gemv`. */
+void native_gemv_make(struct native_build *build, const struct native_gemv *gemv);
+
+#endif
