@@ -7,6 +7,13 @@ extern const struct native_simd native_simd_portable;
 extern const struct native_simd native_simd_sse41, native_simd_avx2, native_simd_avx512;
 #endif
 
+const struct native_simd_bounds native_simd_bounds = {
+    .exp_low = -87.4f,
+    .exp_high = 89.0f,
+    .tanh = 7.90531110763549805f,
+    .erf = 4.0f,
+};
+
 const struct native_simd *native_simd_of(enum native_isa isa)
 {
 #if defined(__x86_64__)

@@ -14,11 +14,8 @@ void SIMD(sigmoid)(float *y, const float *x, int64_t n) { EACH(simd_sigmoid(v)) 
 void SIMD(tanh)(float *y, const float *x, int64_t n) { EACH(simd_tanh(v)) }
 void SIMD(exp)(float *y, const float *x, int64_t n) { EACH(simd_exp(v)) }
 void SIMD(erf)(float *y, const float *x, int64_t n) { EACH(simd_erf(v)) }
-void SIMD(gelu)(float *y, const float *x, int64_t n) { EACH(0.5f * v * (1.0f + simd_erf(v * 0.70710678118654752f))) }
-void SIMD(gelu_tanh)(float *y, const float *x, int64_t n)
-{
-    EACH(0.5f * v * (1.0f + simd_tanh(0.79788456080286536f * (v + 0.044715f * v * v * v))))
-}
+void SIMD(gelu)(float *y, const float *x, int64_t n) { EACH(simd_gelu(v)) }
+void SIMD(gelu_tanh)(float *y, const float *x, int64_t n) { EACH(simd_gelu_tanh(v)) }
 void SIMD(swish)(float *y, const float *x, float alpha, int64_t n) { EACH(v * simd_sigmoid(alpha * v)) }
 
 void SIMD(from_bf16)(float *y, const uint16_t *x, int64_t n)

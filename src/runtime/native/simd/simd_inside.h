@@ -3,6 +3,7 @@
 #ifndef ASSAY_RUNTIME_NATIVE_SIMD_INSIDE_H
 #define ASSAY_RUNTIME_NATIVE_SIMD_INSIDE_H
 
+#include "graph/dtype.h"
 #include "runtime/native/simd/simd.h"
 
 #include <string.h>
@@ -28,44 +29,59 @@ static inline uint32_t simd_to_bits(float x)
     return bits;
 }
 
-/* e^x to 1 unit in the last place or so: 2^round(x / ln 2) times a polynomial (Cephes' expf) in the rest, which is reduced in two
- * steps (Cody and Waite). Below -87.3 it is 0, above 88.7 infinite; NaN stays. */
+/* x within bounds, NaN if it is: one instruction each, as long as the compiler does not know the bounds; else it makes branches
+ * of them, as masks. So they are constants of another file. */
+static inline float simd_bounded(float x, float low, float high)
+{
+    float above = low > x ? low : x;
+    return high < above ? high : above;
+}
+
+/* e^x to 2 units in the last place: 2^n, n = round(x / ln 2), times a polynomial in the rest, which is reduced in two steps (Cody
+ * and Waite); its coefficients are those of least relative error (3e-9, before they are rounded). Adding 1.5 2^23 rounds, and leaves n + 126 in the last bits, the exponent of 2^(n - 1): the other
+ * factor 2 is in the polynomial, so that what is just below the largest float does not overflow on the way. Below -87 it is 0,
+ * above 88.73 infinite; NaN stays. */
 static inline float simd_exp(float x)
 {
-    float clamped = x < -88.0f ? -88.0f : x > 88.8f ? 88.8f : x;
-    float shifted = clamped * 1.44269504088896341f + 12582912.0f, n = shifted - 12582912.0f;
-    float r = clamped - n * 0.693359375f + n * 2.12194440e-4f;
-    float p = 1.9875691500e-4f;
-    p = p * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * r * r + r + 1.0f;
-    int32_t half = (int32_t)n / 2, rest = (int32_t)n - half;
-    float scale = simd_from_bits((uint32_t)(half + 127) << 23) * p * simd_from_bits((uint32_t)(rest + 127) << 23);
-    return x != x ? x : x < -87.33f ? 0.0f : scale;
+    float c = simd_bounded(x, native_simd_bounds.exp_low, native_simd_bounds.exp_high);
+    float shifted = c * 1.44269504088896341f + 12583038.0f, n = shifted - 12583038.0f;
+    float r = (c - n * 0.693359375f) + n * 2.12194440e-4f;
+    float p = 2.762908e-3f;
+    p = p * r + 1.673749e-2f;
+    p = p * r + 8.333678e-2f;
+    p = p * r + 3.3333042e-1f;
+    p = p * r + 9.999999e-1f;
+    p = p * r + 2.0f;
+    p = p * r + 2.0f;
+    return p * simd_from_bits(simd_to_bits(shifted) << 23);
 }
 
 static inline float simd_sigmoid(float x) { return 1.0f / (1.0f + simd_exp(-x)); }
 
-/* tanh by e^2x away from 0, by an odd polynomial (Cephes' tanhf) near it, where the former cancels. */
+/* tanh as x P(x²) / Q(x²) on [-7.9, 7.9], beyond which it is ±1: the coefficients of Eigen's and XLA's f32 tanh. Near 0 it is x,
+ * since the first coefficients do not cancel to the last bit. */
 static inline float simd_tanh(float x)
 {
-    float a = x < 0 ? -x : x, s = x * x, p = -5.70498872745e-3f;
-    p = p * s + 2.06390887954e-2f;
-    p = p * s - 5.37397155531e-2f;
-    p = p * s + 1.33314422036e-1f;
-    p = p * s - 3.33332819422e-1f;
-    float near = p * s * x + x, far = 1.0f - 2.0f / (simd_exp(2.0f * a) + 1.0f);
-    return a < 0.625f ? near : x < 0 ? -far : x != x ? x : far;
+    float c = simd_bounded(x, -native_simd_bounds.tanh, native_simd_bounds.tanh), s = c * c;
+    float p = -2.76076847742355e-16f, q = 1.19825839466702e-06f;
+    p = p * s + 2.00018790482477e-13f;
+    p = p * s - 8.60467152213735e-11f;
+    p = p * s + 5.12229709037114e-08f;
+    p = p * s + 1.48572235717979e-05f;
+    p = p * s + 6.37261928875436e-04f;
+    p = p * s + 4.89352455891786e-03f;
+    q = q * s + 1.18534705686654e-04f;
+    q = q * s + 2.26843463243900e-03f;
+    q = q * s + 4.89352518554385e-03f;
+    float y = c * p / q;
+    return s < 1.6e-7f ? x : y;
 }
 
 /* erf by Abramowitz and Stegun 7.1.26-like rational forms loses digits near 0; this is the pair of polynomials of Eigen's and
  * XLA's f32 erf: x P(x²) / Q(x²) on [-4, 4], within 4 units in the last place. */
 static inline float simd_erf(float x)
 {
-    float c = x < -4.0f ? -4.0f : x > 4.0f ? 4.0f : x, s = c * c;
+    float c = simd_bounded(x, -native_simd_bounds.erf, native_simd_bounds.erf), s = c * c;
     float p = -2.72614225801306e-10f, q = -1.45660718464996e-05f;
     p = p * s + 2.77068142495902e-08f;
     p = p * s - 2.10102402082508e-06f;
@@ -77,7 +93,37 @@ static inline float simd_erf(float x)
     q = q * s - 1.68282697438203e-03f;
     q = q * s - 7.37332916720468e-03f;
     q = q * s - 1.42647390514189e-02f;
-    return x != x ? x : c * p / q;
+    return c * p / q;
+}
+
+/* Natural logarithm: the exponent times ln 2 in two parts, plus Cephes' logf polynomial on [√½, √2). Of 0 it is -infinite, of
+ * negative numbers NaN; subnormals are scaled up first. */
+static inline float simd_log(float x)
+{
+    float scaled = x < 1.17549435e-38f ? x * 16777216.0f : x, down = x < 1.17549435e-38f ? 24.0f : 0.0f;
+    uint32_t bits = simd_to_bits(scaled), shifted = bits - 0x3f3504f3u; /* √½ */
+    float e = (float)((int32_t)shifted >> 23) - down;
+    float r = simd_from_bits((shifted & 0x007fffffu) + 0x3f3504f3u) - 1.0f, s = r * r;
+    float p = 7.0376836292e-2f;
+    p = p * r - 1.1514610310e-1f;
+    p = p * r + 1.1676998740e-1f;
+    p = p * r - 1.2420140846e-1f;
+    p = p * r + 1.4249322787e-1f;
+    p = p * r - 1.6668057665e-1f;
+    p = p * r + 2.0000714765e-1f;
+    p = p * r - 2.4999993993e-1f;
+    p = p * r + 3.3333331174e-1f;
+    float y = (p * r * s + e * -2.12194440e-4f - 0.5f * s) + r + e * 0.693359375f;
+    y = x == 0.0f ? simd_from_bits(0xff800000u) : y;
+    y = x < 0.0f ? simd_from_bits(0x7fc00000u) : y;
+    return x != x || x == simd_from_bits(0x7f800000u) ? x : y;
+}
+
+static inline float simd_gelu(float x) { return 0.5f * x * (1.0f + simd_erf(x * 0.70710678118654752f)); }
+
+static inline float simd_gelu_tanh(float x)
+{
+    return 0.5f * x * (1.0f + simd_tanh(0.79788456080286536f * (x + 0.044715f * x * x * x)));
 }
 
 static inline float simd_of_bf16(uint16_t x) { return simd_from_bits((uint32_t)x << 16); }

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Softmax and LogSoftmax: of rows where the axis is the last (bf16 too), else of columns, many at once. */
+#include "runtime/native/native.h"
+#include "runtime/native/simd/simd.h"
+
+#include <string.h>
+
+enum { COLUMNS = 256 /* worked on at once */ };
+
+struct softmax {
+    const struct native_simd *simd;
+    bool is_log;
+    enum assay_dtype dtype;
+    int64_t outer, n, inner; /* the axis is the middle one */
+};
+
+static void run_rows(const struct native_args *args, int part, unsigned char *scratch)
+{
+    const struct softmax *s = args->kernel->data;
+    void (*function)(float *, const float *, int64_t) = s->is_log ? s->simd->log_softmax : s->simd->softmax;
+    float *row = (float *)(void *)scratch;
+    int64_t begin, end;
+    native_share(s->outer, 1, part, args->kernel->n_parts, &begin, &end);
+    for (int64_t i = begin * s->n; i < end * s->n; i += s->n) {
+        if (s->dtype == ASSAY_F32) {
+            function((float *)args->out[0]->data + i, (const float *)args->in[0]->data + i, s->n);
+        } else {
+            s->simd->from_bf16(row, (const uint16_t *)args->in[0]->data + i, s->n);
+            function(row, row, s->n);
+            s->simd->to_bf16((uint16_t *)args->out[0]->data + i, row, s->n);
+        }
+    }
+}
+
+/* Some columns: their maxima, then powers and sums, then quotients; each a row of vector operations. */
+static void run_columns_of(const struct softmax *s, float *y, const float *x, int64_t width, float *most, float *sum)
+{
+    enum { X, Y, MOST, SUM };
+    static const struct native_vector power[] = {{.op = NATIVE_V_SUB, .y = Y, .x = {X, MOST}},
+                                                 {.op = NATIVE_V_EXP, .y = Y, .x = {Y}},
+                                                 {.op = NATIVE_V_ADD, .y = SUM, .x = {SUM, Y}}};
+    static const struct native_vector divide[] = {{.op = NATIVE_V_MUL, .y = Y, .x = {Y, SUM}}};
+    static const struct native_vector invert[] = {{.op = NATIVE_V_RECIPROCAL, .y = SUM, .x = {SUM}}};
+    static const struct native_vector logarithm[] = {{.op = NATIVE_V_LOG, .y = SUM, .x = {SUM}},
+                                                     {.op = NATIVE_V_ADD, .y = SUM, .x = {SUM, MOST}}};
+    static const struct native_vector subtract[] = {{.op = NATIVE_V_SUB, .y = Y, .x = {X, SUM}}};
+    float powers[COLUMNS];
+    memcpy(most, x, (size_t)width * sizeof *most);
+    memset(sum, 0, (size_t)width * sizeof *sum);
+    for (int64_t i = 1; i < s->n; i++)
+        s->simd->reduce_into(most, x + i * s->inner, width, NATIVE_MAX);
+    for (int64_t i = 0; i < s->n; i++) {
+        char *at[] = {(char *)(x + i * s->inner), (char *)(s->is_log ? powers : y + i * s->inner), (char *)most, (char *)sum};
+        s->simd->vector(power, 3, at, width);
+    }
+    char *sums[] = {NULL, NULL, (char *)most, (char *)sum};
+    s->simd->vector(s->is_log ? logarithm : invert, s->is_log ? 2 : 1, sums, width);
+    for (int64_t i = 0; i < s->n; i++) {
+        char *at[] = {(char *)(x + i * s->inner), (char *)(y + i * s->inner), NULL, (char *)sum};
+        s->simd->vector(s->is_log ? subtract : divide, 1, at, width);
+    }
+}
+
+static void run_columns(const struct native_args *args, int part, unsigned char *scratch)
+{
+    const struct softmax *s = args->kernel->data;
+    int64_t pieces = (s->inner + COLUMNS - 1) / COLUMNS, begin, end;
+    float *most = (float *)(void *)scratch, *sum = most + COLUMNS;
+    native_share(s->outer * pieces, 1, part, args->kernel->n_parts, &begin, &end);
+    for (int64_t i = begin; i < end; i++) {
+        int64_t column = i % pieces * COLUMNS, at = i / pieces * s->n * s->inner + column;
+        int64_t width = s->inner - column < COLUMNS ? s->inner - column : COLUMNS;
+        run_columns_of(s, (float *)args->out[0]->data + at, (const float *)args->in[0]->data + at, width, most, sum);
+    }
+}
+
+static enum assay_status make(struct native_build *b, struct assay_error *err)
+{
+    const struct assay_type *x = &b->inputs[0];
+    int64_t axis = assay_node_int(b->node, "axis", -1), count = assay_type_count(x);
+    axis += axis < 0 ? x->rank : 0;
+    if (count < 1 || axis < 0 || axis >= x->rank || (x->dtype != ASSAY_F32 && x->dtype != ASSAY_BF16))
+        return assay_error_set(err, ASSAY_UNSUPPORTED, "its type or axis is not taken");
+    struct softmax *s = assay_arena_alloc(b->arena, sizeof *s);
+    *s = (struct softmax){.simd = native_simd_of(b->isa),
+                          .is_log = strcmp(b->node->type, "LogSoftmax") == 0,
+                          .dtype = x->dtype,
+                          .outer = 1,
+                          .n = x->dims[axis],
+                          .inner = 1};
+    for (int d = 0; d < x->rank; d++)
+        *(d < axis ? &s->outer : &s->inner) *= d == axis ? 1 : x->dims[d];
+    bool rows = s->inner == 1;
+    if (!rows && x->dtype != ASSAY_F32)
+        return assay_error_set(err, ASSAY_UNSUPPORTED, "columns of bf16 are not taken");
+    b->in_layouts[0] = NATIVE_PLAIN;
+    int64_t pieces = rows ? s->outer : s->outer * ((s->inner + COLUMNS - 1) / COLUMNS);
+    int parts = native_parts(4 * assay_type_bytes(x), b->n_threads);
+    b->kernel.n_parts = parts < pieces ? parts : (int)pieces;
+    b->kernel.name = s->is_log ? "vector LogSoftmax" : "vector Softmax";
+    b->kernel.run = rows ? run_rows : run_columns;
+    b->kernel.scratch_bytes = rows ? s->n * (int64_t)sizeof(float) : 2 * COLUMNS * (int64_t)sizeof(float);
+    b->kernel.in_place = 0;
+    b->kernel.data = s;
+    return ASSAY_OK;
+}
+
+const struct native_maker native_makers_softmax[] = {
+    {.type = "Softmax", .domain = "", .make = make},
+    {.type = "LogSoftmax", .domain = "", .make = make},
+    {0},
+};
