@@ -56,7 +56,7 @@ int assay_match_maker(const struct assay_match *match, int value, const char *ty
 bool assay_match_is(const struct assay_match *match, int index, const char *type)
 {
     const struct assay_node *node = index >= 0 ? match->graph->nodes[index] : NULL;
-    if (!node)
+    if (!node || node->n_outputs < 1 || node->outputs[0] < 0)
         return false;
     const char *dot = strchr(type, '.');
     if (!dot)

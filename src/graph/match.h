@@ -34,7 +34,7 @@ bool assay_match_scalar(const struct assay_match *match, int value, double *numb
 bool assay_match_is_scalar(const struct assay_match *match, int value, double number, double tolerance);
 /* Of a binary op with a commutative meaning: one input is a scalar constant; the other is set. */
 bool assay_match_with_scalar(const struct assay_match *match, int node, double *number, int *other);
-/* Whether the node (-1 or dropped: no) is of that type; "assay.Linear" with its domain. */
+/* Whether the node (-1 or dropped: no) is of that type, and its output 0 is wanted; "assay.Linear" with its domain. */
 bool assay_match_is(const struct assay_match *match, int node, const char *type);
 /* Contents of a constant list of integers, at most `room`; -1 if it is none, or longer. */
 int assay_match_ints(const struct assay_match *match, int value, int64_t *numbers, int room);
@@ -62,6 +62,8 @@ struct assay_found {
     } inside[ASSAY_FOUND_INSIDE]; /* what nodes other than the first make */
 };
 bool assay_match_pattern(const struct assay_match *match, int value, const char *pattern, struct assay_found *found);
+/* The same, of what a letter is made of: bindings stay, and the node is one within. */
+bool assay_match_further(const struct assay_match *match, char letter, const char *pattern, struct assay_found *found);
 static inline int assay_found_value(const struct assay_found *found, char letter) { return found->values[letter - 'a']; }
 static inline double assay_found_number(const struct assay_found *found, char letter) { return found->numbers[letter - 'a']; }
 /* The node that makes the letter's value. */

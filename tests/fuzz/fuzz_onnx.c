@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An ONNX file from anywhere: load, save and load again to the same content, check, infer, fold, save. */
+/* An ONNX file from anywhere: load, save and load again to the same content, check, infer, fold, save, pass. */
 #include "fuzz.h"
 #include "graph/infer.h"
 #include "graph/onnx.h"
+#include "graph/pass.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,6 +43,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (assay_graph_check(graph, &err) == ASSAY_OK && assay_graph_infer(graph, &err) == ASSAY_OK &&
         assay_graph_fold(graph, FOLD_LIMIT_BYTES, &err) == ASSAY_OK)
         save_and_compare(graph);
+    /* Whatever a pass makes of a graph that is sound is sound. */
+    if (assay_graph_check(graph, &err) == ASSAY_OK && assay_graph_infer(graph, &err) == ASSAY_OK) {
+        enum assay_status st = assay_graph_optimize(graph, NULL, &err);
+        if (st)
+            fprintf(stderr, "%s\n", err.message);
+        ASSAY_ASSERT(st == ASSAY_OK || st == ASSAY_NO_MEMORY);
+    }
     assay_graph_close(graph);
     return 0;
 }

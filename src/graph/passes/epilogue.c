@@ -21,7 +21,7 @@ static bool find_activation(const struct assay_match *match, int index, struct a
 {
     static const char *const plain[] = {"Relu", "Sigmoid", "Tanh", "HardSwish"};
     const struct assay_node *node = match->graph->nodes[index];
-    if (*node->domain)
+    if (*node->domain || node->n_outputs < 1 || node->outputs[0] < 0)
         return false;
     for (size_t i = 0; i < ASSAY_COUNT(plain); i++)
         if (strcmp(node->type, plain[i]) == 0) {

@@ -9,30 +9,30 @@
 #include <string.h>
 
 #define HALF_OF(x) "[Mul(" x ", 0.5)|Div(" x ", 2)]"
-#define ERF "Erf([Div(x, 1.4142135623731)|Mul(x, 0.70710678118655)])"
 #define CUBE "[Pow(x, 3)|Mul(Mul(x, x), x)|Mul(Pow(x, 2), x)]"
-#define TANH                                                                                                                     \
-    "Tanh([Mul(Add(Mul(" CUBE ", 0.044715), x), 0.79788456080287)|"                                                              \
-    "Mul(Mul(x, 0.79788456080287), Add(Mul([Mul(x, x)|Pow(x, 2)], 0.044715), 1))|"                                               \
-    "Mul(Mul(x, 0.79788456080287), Add(Mul(Mul(x, 0.044715), x), 1))])"
 /* x · (1 + f) / 2 in all orders. */
 #define HALF_ONE_PLUS(f)                                                                                                         \
     "[Mul(Mul(Add(" f ", 1), x), 0.5)|Div(Mul(Add(" f ", 1), x), 2)|Mul(Add(" f                                                  \
     ", 1), " HALF_OF("x") ")|Mul(" HALF_OF("Add(" f ", 1)") ", x)|Mul(Add(" HALF_OF(f) ", 0.5), x)]"
 
 static const struct {
-    const char *pattern, *type, *attribute, *word; /* word "$a": the number; NULL = no attribute */
+    const char *pattern, *argument;      /* argument: what t of the pattern is made of; NULL = it has none */
+    const char *type, *attribute, *word; /* word "$a": the number; NULL = no attribute */
 } forms[] = {
-    {HALF_ONE_PLUS(ERF), "Gelu", NULL, NULL},
-    {HALF_ONE_PLUS(TANH), "Gelu", "approximate", "tanh"},
-    {"Mul(Sigmoid(x), x)", "Swish", NULL, NULL},
-    {"Mul(Sigmoid(Mul(x, $a)), x)", "Swish", "alpha", "$a"},
-    {"Div(x, Add(Exp(Neg(x)), 1))", "Swish", NULL, NULL},
+    {HALF_ONE_PLUS("Erf(t)"), "[Div(x, 1.4142135623731)|Mul(x, 0.70710678118655)]", "Gelu", NULL, NULL},
+    {HALF_ONE_PLUS("Tanh(t)"),
+     "[Mul(Add(Mul(" CUBE ", 0.044715), x), 0.79788456080287)|"
+     "Mul(Mul(x, 0.79788456080287), Add(Mul([Mul(x, x)|Pow(x, 2)], 0.044715), 1))|"
+     "Mul(Mul(x, 0.79788456080287), Add(Mul(Mul(x, 0.044715), x), 1))]",
+     "Gelu", "approximate", "tanh"},
+    {"Mul(Sigmoid(x), x)", NULL, "Swish", NULL, NULL},
+    {"Mul(Sigmoid(Mul(x, $a)), x)", NULL, "Swish", "alpha", "$a"},
+    {"Div(x, Add(Exp(Neg(x)), 1))", NULL, "Swish", NULL, NULL},
     {"[Div(Mul(Clip(Add(x, 3), 0, 6), x), 6)|Mul(Div(Clip(Add(x, 3), 0, 6), 6), x)|"
      "Mul(Mul(Clip(Add(x, 3), 0, 6), x), 0.16666666666667)|Mul(Mul(Clip(Add(x, 3), 0, 6), 0.16666666666667), x)]",
-     "HardSwish", NULL, NULL},
-    {"Mul(h:HardSigmoid(x), x)", "HardSwish", NULL, NULL},
-    {"Mul(Tanh(Softplus(x)), x)", "Mish", NULL, NULL},
+     NULL, "HardSwish", NULL, NULL},
+    {"Mul(h:HardSigmoid(x), x)", NULL, "HardSwish", NULL, NULL},
+    {"Mul(Tanh(Softplus(x)), x)", NULL, "Mish", NULL, NULL},
 };
 
 /* HardSigmoid with the slope and the height that HardSwish has. */
@@ -51,7 +51,8 @@ static bool fuse(struct assay_match *match, int index)
     for (size_t i = 0; i < ASSAY_COUNT(forms); i++) {
         struct assay_found found;
         int y = root->outputs[0];
-        if (!assay_match_pattern(match, y, forms[i].pattern, &found))
+        if (!assay_match_pattern(match, y, forms[i].pattern, &found) ||
+            (forms[i].argument && !assay_match_further(match, 't', forms[i].argument, &found)))
             continue;
         int x = assay_found_value(&found, 'x');
         const struct assay_node *gate = assay_found_node(match, &found, 'h');

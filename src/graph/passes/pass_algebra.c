@@ -276,9 +276,11 @@ static bool simplify(struct assay_match *match, int index)
 {
     assay_match_renew(match, index);
     const struct assay_node *node = match->graph->nodes[index];
-    int same = unchanged(match, node), y = node->n_outputs > 0 ? node->outputs[0] : -1;
-    if (same >= 0 && y >= 0)
-        return assay_match_alias(match, index, y, same);
+    if (node->n_outputs < 1 || node->outputs[0] < 0)
+        return false;
+    int same = unchanged(match, node);
+    if (same >= 0)
+        return assay_match_alias(match, index, node->outputs[0], same);
     if (assay_match_is(match, index, "Transpose"))
         return join_transposes(match, index) || transpose_to_reshape(match, index);
     return assay_match_is(match, index, "Reshape") && join_reshapes(match, index);

@@ -187,7 +187,8 @@ static bool read_sizes(const struct assay_match *match, struct attention *a)
     a->d = q->dims[q->rank - 1];
     a->dv = v->dims[3];
     bool batch = q->dims[0] == k->dims[0] && k->dims[0] == v->dims[0];
-    bool dtypes = q->dtype == k->dtype && k->dtype == v->dtype && q->dtype != ASSAY_F64;
+    bool dtypes = q->dtype == k->dtype && k->dtype == v->dtype &&
+                  (q->dtype == ASSAY_F32 || q->dtype == ASSAY_F16 || q->dtype == ASSAY_BF16);
     return batch && dtypes && a->heads > 0 && a->kv_heads > 0 && a->heads % a->kv_heads == 0 && a->d > 0 && a->dv > 0 &&
            k->dims[3] == a->d && v->dims[a->v_split >= 0 ? 2 : 1] == a->kv_heads &&
            (!a->is_grouped || (q->dims[2] > 0 && q->dims[2] == a->kv_heads));

@@ -33,7 +33,11 @@ static int64_t n_channels(const struct assay_match *match, int index)
     int64_t groups = assay_node_int(node, "group", 1);
     if (!w || w->type.dtype != ASSAY_F32 || w->type.rank < 3 || groups < 1)
         return 0;
-    return assay_match_is(match, index, "ConvTranspose") ? w->type.dims[1] * groups : w->type.dims[0];
+    int64_t n = w->type.dims[0];
+    if (assay_match_is(match, index, "ConvTranspose") && __builtin_mul_overflow(w->type.dims[1], groups, &n))
+        return 0;
+    /* A weight without elements may claim any number of channels. */
+    return n <= assay_tensor_count(w) ? n : 0;
 }
 
 static bool read_batch_norm(const struct assay_match *match, const struct assay_node *node, struct affine *a)
@@ -90,7 +94,8 @@ static bool find_affine(const struct assay_match *match, int index, struct affin
     int y = conv->outputs[0], reader = assay_match_sole_reader(match, y);
     *a = (struct affine){.n = n_channels(match, index)};
     bool has_bias = conv->n_inputs > 2 && conv->inputs[2] >= 0;
-    if (reader < 0 || a->n < 1 || (has_bias && !assay_match_constant(match, conv->inputs[2])))
+    if (reader < 0 || match->graph->nodes[reader]->outputs[0] < 0 || a->n < 1 ||
+        (has_bias && !assay_match_constant(match, conv->inputs[2])))
         return false;
     const struct assay_node *node = match->graph->nodes[reader];
     const struct assay_tensor *w = assay_match_constant(match, conv->inputs[1]);
@@ -108,18 +113,19 @@ static bool find_affine(const struct assay_match *match, int index, struct affin
 static enum assay_status scale_weight(const struct assay_tensor *w, const struct affine *a, bool transposed, int64_t groups,
                                       struct assay_tensor *scaled, struct assay_error *err)
 {
-    enum assay_status st = assay_tensor_copy(scaled, w, err);
+    enum assay_status st = assay_tensor_alloc(scaled, &w->type, err);
     if (st)
         return st;
     int64_t inner = 1, per_group = w->type.dims[1], n_in = w->type.dims[0];
     for (int d = transposed ? 2 : 1; d < w->type.rank; d++)
         inner *= w->type.dims[d];
+    const float *from = w->data;
     float *to = scaled->data;
     for (int64_t i = 0, n = assay_tensor_count(w) / (inner ? inner : 1); i < n; i++) {
         /* [in, out / groups, …]: inputs of group g lead to its outputs. */
         int64_t channel = transposed ? i / per_group / (n_in / groups) * per_group + i % per_group : i;
         for (int64_t k = 0; k < inner; k++)
-            to[i * inner + k] = (float)((double)to[i * inner + k] * a->factor[channel]);
+            to[i * inner + k] = (float)((double)from[i * inner + k] * a->factor[channel]);
     }
     return ASSAY_OK;
 }
@@ -242,7 +248,8 @@ static bool take_epilogue(struct assay_match *match, int index)
     for (int k = 0; k < conv->n_inputs; k++)
         inputs[k] = conv->inputs[k];
     assay_epilogue_find(match, conv->outputs[0], inputs[3] < 0, &e);
-    bool is_float = graph->values[conv->inputs[0]].type.dtype != ASSAY_F64;
+    enum assay_dtype dtype = graph->values[conv->inputs[0]].type.dtype;
+    bool is_float = dtype == ASSAY_F32 || dtype == ASSAY_F16 || dtype == ASSAY_BF16;
     if (e.n_nodes == 0 || !is_float || *assay_node_string(conv, "activation", "") || !assay_match_constant(match, inputs[1]))
         return false;
     inputs[3] = inputs[3] >= 0 ? inputs[3] : e.residual;

@@ -80,7 +80,8 @@ static bool find(const struct assay_match *match, int index, struct rotary *r)
     r->cosine = assay_found_value(&found, 'c');
     r->sine = assay_found_value(&found, 's');
     const struct assay_type *x = &graph->values[r->x].type;
-    if (x->rank != 4 || x->dims[2] < 1 || x->dims[3] < 2 || x->dims[3] % 2 != 0)
+    bool is_float = x->dtype == ASSAY_F32 || x->dtype == ASSAY_F16 || x->dtype == ASSAY_BF16;
+    if (!is_float || x->rank != 4 || x->dims[2] < 1 || x->dims[3] < 2 || x->dims[3] % 2 != 0)
         return false;
     r->heads = x->dims[2];
     r->d = x->dims[3];
