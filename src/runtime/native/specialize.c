@@ -15,7 +15,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { FOLD_BYTES = 1 << 16, ALIGNMENT = 64, HUGE_PAGE = 1 << 21 };
+/* Activations begin APART: a kernel that writes one line behind where it reads, as addresses go within a page, waits for its own
+ * stores. */
+enum { FOLD_BYTES = 1 << 16, ALIGNMENT = 64, APART = 256, PAGE = 1 << 12, HUGE_PAGE = 1 << 21 };
 
 #define ASSAY_NATIVE_KERNELS(name) extern const struct native_maker native_makers_##name[];
 #include "runtime/native_table.def"
@@ -380,7 +382,7 @@ static void place_slots(struct native_special *s)
                                                         .first = s->slots[i].first,
                                                         .last = s->slots[i].last,
                                                         .size_bytes = assay_type_bytes(&s->slots[i].tensor.type)};
-    s->workspace_bytes = assay_memory_place(buffers, n, ALIGNMENT);
+    s->workspace_bytes = assay_memory_place(buffers, n, APART);
     for (int i = 0; i < n; i++)
         s->slots[buffers[i].value].offset = buffers[i].offset;
     free(buffers);
@@ -575,7 +577,10 @@ static enum assay_status make_room(unsigned char **memory, int64_t *have, int64_
         return ASSAY_OK;
     free(*memory);
     *have = 0;
-    *memory = aligned_alloc(ALIGNMENT, (size_t)(need + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT);
+    size_t page = need < HUGE_PAGE ? PAGE : HUGE_PAGE, size = ((size_t)need + page - 1) / page * page;
+    *memory = aligned_alloc(page, size);
+    if (*memory && page == HUGE_PAGE)
+        madvise(*memory, size, MADV_HUGEPAGE); /* advice: nothing depends on it */
     if (!*memory)
         return assay_error_set(err, ASSAY_NO_MEMORY, "there is no memory for %lld bytes of %s", (long long)need, what);
     *have = need;
