@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Between numbers and their 8-bit codes, and products of 16-bit integers, which no tier's instructions saturate. */
+#include "runtime/native/simd/simd_inside.h"
+
+#define NEAREST 12582912.0f /* 1.5 · 2^23: what is added to it is rounded to an integer, ties to even, in the low bits */
+
+/* The limits hold for the number before rounding as well as after, being integers less an integer; NaN becomes the lower. */
+static inline int32_t code_of(float v, float low, float high)
+{
+    v = v > low ? v : low;
+    v = v < high ? v : high;
+    return (int32_t)simd_to_bits(v + NEAREST) - 0x4b400000;
+}
+
+#define QUANTIZE(name, type, least, most)                                                                                        \
+    void SIMD(quantize_##name)(type * y, const float *x, float scale, int32_t zero, int64_t n)                                   \
+    {                                                                                                                            \
+        float low = (float)(least - zero), high = (float)(most - zero);                                                          \
+        _Pragma("omp simd") for (int64_t i = 0; i < n; i++) y[i] = (type)(code_of(x[i] / scale, low, high) + zero);              \
+    }                                                                                                                            \
+    void SIMD(requantize_##name)(type * y, const int32_t *x, const float *factor, const int32_t *add, int32_t zero, int64_t n)   \
+    {                                                                                                                            \
+        float low = (float)(least - zero), high = (float)(most - zero);                                                          \
+        _Pragma("omp simd") for (int64_t i = 0; i < n; i++) y[i] =                                                               \
+            (type)(code_of((float)(int32_t)((uint32_t)x[i] + (uint32_t)add[i]) * factor[i], low, high) + zero);                  \
+    }                                                                                                                            \
+    void SIMD(dequantize_##name)(float *y, const type *x, float scale, int32_t zero, int64_t n)                                  \
+    {                                                                                                                            \
+        _Pragma("omp simd") for (int64_t i = 0; i < n; i++) y[i] = (float)((int32_t)x[i] - zero) * scale;                        \
+    }                                                                                                                            \
+    void SIMD(widen_##name)(int16_t * y, const type *x, int64_t n)                                                               \
+    {                                                                                                                            \
+        _Pragma("omp simd") for (int64_t i = 0; i < n; i++) y[i] = x[i];                                                         \
+    }
+QUANTIZE(u8, uint8_t, 0, 255)
+QUANTIZE(i8, int8_t, -128, 127)
+
+void SIMD(scale_sums)(float *y, const int32_t *x, const float *factor, const int32_t *add, int64_t n)
+{
+    _Pragma("omp simd") for (int64_t i = 0; i < n; i++) y[i] = (float)(int32_t)((uint32_t)x[i] + (uint32_t)add[i]) * factor[i];
+}
+
+/* One row of a with four of b at a time. */
+void SIMD(dot_i16)(int32_t *c, const int16_t *a, const int16_t *b, int64_t n, int64_t k)
+{
+    int64_t j = 0;
+    for (; j + 4 <= n; j += 4) {
+        const int16_t *b0 = b + j * k, *b1 = b0 + k, *b2 = b1 + k, *b3 = b2 + k;
+        int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+        _Pragma("omp simd reduction(+ : s0, s1, s2, s3)") for (int64_t p = 0; p < k; p++)
+        {
+            s0 += a[p] * b0[p];
+            s1 += a[p] * b1[p];
+            s2 += a[p] * b2[p];
+            s3 += a[p] * b3[p];
+        }
+        c[j] = s0;
+        c[j + 1] = s1;
+        c[j + 2] = s2;
+        c[j + 3] = s3;
+    }
+    for (; j < n; j++) {
+        int32_t sum = 0;
+        _Pragma("omp simd reduction(+ : sum)") for (int64_t p = 0; p < k; p++) sum += a[p] * b[j * k + p];
+        c[j] = sum;
+    }
+}
