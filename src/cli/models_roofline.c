@@ -223,7 +223,7 @@ static enum assay_status draw(struct chart *c, const char *file, struct assay_er
     if (gmtime_r(&seconds, &utc))
         strftime(when, sizeof when, "%Y-%m-%d", &utc);
     const char *const notes[] = {
-        assay_arena_printf(c->arena, "Roofs: %s (%s), measured %s by assay devices --ceilings: FMA loops, STREAM triad.",
+        assay_arena_printf(c->arena, "Roofs: %s (%s), measured %s by assay devices: FMA loops, STREAM triad.",
                            c->machine.cpu_name, c->machine.host, when),
         "Circles, dots and diamond are predicted bounds: counted work under measured roofs; the model: its ops one after "
         "another.",
