@@ -174,7 +174,7 @@ static double text_width(const char *text, double size)
     double n = 0;
     for (; *text; text++)
         n += ((unsigned char)*text & 0xc0) != 0x80;
-    return n * size * 0.6;
+    return n * size * 0.56;
 }
 
 static void draw_roof(const struct plot *p, const struct assay_roofline_roof *roof, bool is_first)
