@@ -181,7 +181,7 @@ static enum assay_status add_measured(struct chart *c, struct assay_error *err)
         seen[n++] = cells[0];
         add_point(c, (struct assay_roofline_point){
                          .kind = ASSAY_ROOFLINE_MEASURED,
-                         .label = assay_arena_printf(c->arena, "measured: %s", assay_text_si(c->arena, achieved, "FLOP/s")),
+                         .label = assay_arena_printf(c->arena, "%s: %s", cells[0], assay_text_si(c->arena, achieved, "FLOP/s")),
                          .detail = assay_arena_printf(c->arena, "%s, %s thread%s", cells[0], cells[1] ? cells[1] : "?",
                                                       cells[1] && strcmp(cells[1], "1") == 0 ? "" : "s"),
                          .date = cells[4],

@@ -339,7 +339,8 @@ static bool is_free(const struct plot *p, const struct box *box)
 static void draw_point_label(struct plot *p, const struct assay_roofline_point *point, double x, double y)
 {
     static const double turns[] = {35, 0, 60, 90, -20, 120, 150, 180, -45, -90, -135, 200};
-    double width = text_width(point->label, 11), r = radius_of(point);
+    bool bold = point->kind == ASSAY_ROOFLINE_MEASURED || point->kind == ASSAY_ROOFLINE_MODEL;
+    double width = text_width(point->label, 11) * (bold ? 1.12 : 1), r = radius_of(point);
     char attributes[96];
     for (double away = r + 6; away < r + 190; away += 8)
         for (size_t i = 0; i < ASSAY_COUNT(turns); i++) {
