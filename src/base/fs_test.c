@@ -234,6 +234,25 @@ ASSAY_TEST(reading_stops_at_the_limit_and_takes_regular_files_only)
     leave(&p);
 }
 
+ASSAY_TEST(forgotten_bytes_of_a_map_come_back_from_the_file)
+{
+    enum { SIZE = 40000 }; /* some whole pages, and parts at both ends */
+    struct place p;
+    struct assay_map map;
+    enter(&p);
+    char *text = assay_arena_alloc(&p.arena, SIZE + 1);
+    for (int i = 0; i < SIZE; i++)
+        text[i] = (char)('a' + i % 23);
+    write_text(in(&p, "a"), text);
+    CHECK_OK(assay_map_open(&map, in(&p, "a"), &err), err);
+    CHECK(memcmp(map.data, text, SIZE) == 0);
+    assay_map_forget(map.data + 100, SIZE - 200);
+    assay_map_forget(map.data, 0);
+    CHECK(memcmp(map.data, text, SIZE) == 0);
+    assay_map_release(&map);
+    leave(&p);
+}
+
 ASSAY_TEST(a_map_shows_the_file)
 {
     struct place p;
@@ -330,7 +349,8 @@ ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(what_is_written_is_read_back_and_nothing_else_i
                 ASSAY_TEST_ENTRY(a_disk_that_fills_in_the_middle_of_a_write_keeps_the_old_file),
                 ASSAY_TEST_ENTRY(writes_that_cannot_be_say_why),
                 ASSAY_TEST_ENTRY(a_symbolic_link_keeps_pointing_at_the_file_that_is_replaced),
-                ASSAY_TEST_ENTRY(reading_stops_at_the_limit_and_takes_regular_files_only), ASSAY_TEST_ENTRY(a_map_shows_the_file),
+                ASSAY_TEST_ENTRY(reading_stops_at_the_limit_and_takes_regular_files_only),
+                ASSAY_TEST_ENTRY(forgotten_bytes_of_a_map_come_back_from_the_file), ASSAY_TEST_ENTRY(a_map_shows_the_file),
                 ASSAY_TEST_ENTRY(a_walk_sees_files_in_order_and_does_not_follow_links_to_folders),
                 ASSAY_TEST_ENTRY(removing_a_folder_does_not_touch_what_links_in_it_name),
                 ASSAY_TEST_ENTRY(a_folder_cannot_be_made_where_a_file_is))

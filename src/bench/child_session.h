@@ -17,6 +17,7 @@ struct forward {
     struct assay_graph *graph;
     struct assay_tensor *inputs; /* [graph->n_inputs] */
     struct assay_program *program;
+    bool binds_again; /* before each run: its states grow, and every run is to be the same */
 };
 
 /* Times of the requests run so far, those of the warm-up first. */

@@ -15,6 +15,7 @@
  * meta.json says under info.SET.beams, the number behind that word ("generate_beam4"), info.INPUTS.beams, or 3; of
  * info.INPUTS.new_tokens at most, if meta.json says it. One with sequences_scores is a beam search as well, any other is greedy.
  * Where the inputs have no attention_mask, padding tokens that are no end are masked.
+ * Folders of preprocessing are a layout of their own (conformance_data.h), for which no runtime is needed.
  *
  * In the first two an element is right if |got - wanted| <= atol + rtol * |wanted|, as in ONNX's own backend test; what is no
  * float must be equal, and a bf16 may always be one unit in the last place off (rtol is at least 1/128 there). Outputs that

@@ -14,7 +14,7 @@ double assay_tolerance(const char *precision)
     static const struct {
         const char *precision;
         double tolerance;
-    } known[] = {{"f64", 1e-6}, {"f32", 1e-4}, {"f16", 1e-2}, {"bf16", 8e-2}, {"int8", 5e-2}};
+    } known[] = {{"f64", 1e-6}, {"f32", 1e-4}, {"f16", 2e-2}, {"bf16", 1e-1}, {"int8", 5e-2}};
     for (size_t i = 0; precision && i < ASSAY_COUNT(known); i++)
         if (strcmp(known[i].precision, precision) == 0)
             return known[i].tolerance;

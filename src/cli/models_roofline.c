@@ -181,7 +181,7 @@ static enum assay_status add_measured(struct chart *c, struct assay_error *err)
         seen[n++] = cells[0];
         add_point(c, (struct assay_roofline_point){
                          .kind = ASSAY_ROOFLINE_MEASURED,
-                         .label = assay_arena_printf(c->arena, "measured: %s", assay_text_si(c->arena, achieved, "FLOP/s")),
+                         .label = assay_arena_printf(c->arena, "%s: %s", cells[0], assay_text_si(c->arena, achieved, "FLOP/s")),
                          .detail = assay_arena_printf(c->arena, "%s, %s thread%s", cells[0], cells[1] ? cells[1] : "?",
                                                       cells[1] && strcmp(cells[1], "1") == 0 ? "" : "s"),
                          .date = cells[4],
@@ -223,7 +223,7 @@ static enum assay_status draw(struct chart *c, const char *file, struct assay_er
     if (gmtime_r(&seconds, &utc))
         strftime(when, sizeof when, "%Y-%m-%d", &utc);
     const char *const notes[] = {
-        assay_arena_printf(c->arena, "Roofs: %s (%s), measured %s by assay devices --ceilings: FMA loops, STREAM triad.",
+        assay_arena_printf(c->arena, "Roofs: %s (%s), measured %s by assay devices: FMA loops, STREAM triad.",
                            c->machine.cpu_name, c->machine.host, when),
         "Circles, dots and diamond are predicted bounds: counted work under measured roofs; the model: its ops one after "
         "another.",

@@ -98,7 +98,8 @@ static int add_buffer(struct planner *p, int value, int node, int64_t size_bytes
 /* Whether the node's first output is its first input's bytes under another shape. */
 static bool is_view(const struct assay_graph *graph, const struct assay_node *node)
 {
-    if (!node->op || !(node->op->flags & ASSAY_OP_VIEW) || node->n_inputs < 1 || node->inputs[0] < 0 || node->outputs[0] < 0)
+    if (!node->op || !(node->op->flags & ASSAY_OP_VIEW) || node->n_inputs < 1 || node->n_outputs < 1 || node->inputs[0] < 0 ||
+        node->outputs[0] < 0)
         return false;
     const struct assay_type *from = &graph->values[node->inputs[0]].type, *to = &graph->values[node->outputs[0]].type;
     return from->dtype == to->dtype && assay_type_count(from) == assay_type_count(to);

@@ -45,6 +45,7 @@ struct assay_builder {
     int64_t n_parameters;      /* elements of the parameters asked for, tied ones once, buffers not */
     int64_t random_bytes;      /* of random weights, so far */
     float *random_pool;        /* numbers that random weights are cut from */
+    int64_t text_positions;    /* a text's tokens at most, where a family says so; 0 = no limit */
     double random_gain;        /* of random matrices asked for while a family has it set; 0 = 1 */
     struct assay_tensor zeros; /* what declared weights borrow */
     enum assay_status status;

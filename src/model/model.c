@@ -262,6 +262,6 @@ enum assay_status assay_model_open(const char *path, const struct assay_model_op
         return assay_error_set(err, ASSAY_ABSENT, "there is no file '%s', and no known model of that name", path);
     if (options && options->phase != ASSAY_PHASE_WHOLE)
         return assay_error_set(err, ASSAY_UNSUPPORTED,
-                               "%s: an ONNX file is run as it is; only a folder with a config.json has phases", path);
+                               "%s: an ONNX file is run as it is; only folders with a config.json and presets have phases", path);
     return assay_onnx_load(path, graph, err);
 }

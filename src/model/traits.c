@@ -43,6 +43,9 @@ static const char *const quantized_types[] = {"QLinearConv",   "QLinearMatMul", 
 
 enum { STEPS = 48 };
 
+/* -1 = not given. */
+static int input_of(const struct assay_node *node, int k) { return k < node->n_inputs ? node->inputs[k] : -1; }
+
 static const struct assay_node *producer_of(const struct assay_graph *graph, int value)
 {
     if (value < 0 || graph->values[value].producer < 0 || graph->values[value].producer >= graph->n_nodes)
@@ -95,7 +98,7 @@ static int origin_of(const struct assay_graph *graph, int value)
                                           NULL};
     for (int step = 0; step < STEPS; step++) {
         const struct assay_node *node = producer_of(graph, value);
-        if (!node || !is_op(node, passing) || (is(node, "Gather") && is_constant(graph, node->inputs[0])))
+        if (!node || !is_op(node, passing) || (is(node, "Gather") && is_constant(graph, input_of(node, 0))))
             break;
         int next = data_input(graph, node);
         if (next < 0)
@@ -111,7 +114,7 @@ static bool is_projection(const struct assay_graph *graph, const struct assay_no
     if (!node || !is_op(node, product_types) || node->n_inputs < 2)
         return false;
     const struct assay_node *turned = producer_of(graph, node->inputs[1]);
-    return is_constant(graph, node->inputs[1]) || (is(turned, "Transpose") && is_constant(graph, turned->inputs[0]));
+    return is_constant(graph, node->inputs[1]) || (is(turned, "Transpose") && is_constant(graph, input_of(turned, 0)));
 }
 
 /* ---- attention */
@@ -138,7 +141,7 @@ static void look_at_attention(struct assay_traits *t, const struct assay_graph *
     if (!is(softmax, "Softmax"))
         return;
     t->n_attention++;
-    const struct assay_node *scores = producer_of(graph, origin_of(graph, softmax->inputs[0]));
+    const struct assay_node *scores = producer_of(graph, origin_of(graph, input_of(softmax, 0)));
     if (!scores || !is_op(scores, product_types) || scores->n_inputs < 2)
         return;
     int q = projected_from(graph, scores->inputs[0]), k = projected_from(graph, scores->inputs[1]);
@@ -235,7 +238,7 @@ static void look_at_conv(struct assay_traits *t, const struct assay_graph *graph
 {
     int at = is(node, "QLinearConv") ? 3 : 1;
     t->n_conv++;
-    if (at >= node->n_inputs || node->inputs[at] < 0)
+    if (input_of(node, at) < 0 || node->inputs[0] < 0)
         return;
     const struct assay_type *weight = &graph->values[node->inputs[at]].type;
     *n_1d += weight->rank == 3;
@@ -295,7 +298,7 @@ static void look_at_mean(struct counts *n, const struct assay_graph *graph, cons
     bool is_square = is(square, "Pow") || (is(square, "Mul") && square->n_inputs == 2 && square->inputs[0] == square->inputs[1]);
     if (!is_square)
         return;
-    const struct assay_node *from = producer_of(graph, square->inputs[0]);
+    const struct assay_node *from = producer_of(graph, input_of(square, 0));
     *(is(from, "Sub") ? &n->n_layer_norm : &n->n_rms_norm) += 1;
 }
 
@@ -308,7 +311,7 @@ static bool is_swish(const struct assay_graph *graph, const struct assay_node *n
         const struct assay_node *sigmoid = producer_of(graph, node->inputs[k]);
         if (!is(sigmoid, "Sigmoid"))
             continue;
-        int x = sigmoid->inputs[0], other = node->inputs[1 - k];
+        int x = input_of(sigmoid, 0), other = node->inputs[1 - k];
         const struct assay_node *scaled = producer_of(graph, x);
         if (x == other || (is(scaled, "Mul") && data_input(graph, scaled) == other))
             return true;
@@ -325,9 +328,10 @@ static bool is_squeeze(const struct assay_graph *graph, const struct assay_node 
         const struct assay_node *gate = producer_of(graph, node->inputs[k]);
         if (is(gate, "Sigmoid") || is(gate, "HardSigmoid") || is(gate, "Clip") || is(gate, "Div")) {
             const struct assay_node *conv = producer_of(graph, origin_of(graph, node->inputs[k]));
-            conv = is(conv, "Sigmoid") || is(conv, "HardSigmoid") ? producer_of(graph, origin_of(graph, conv->inputs[0])) : conv;
+            conv =
+                is(conv, "Sigmoid") || is(conv, "HardSigmoid") ? producer_of(graph, origin_of(graph, input_of(conv, 0))) : conv;
             for (int step = 0; step < 8 && conv && !is(conv, "GlobalAveragePool"); step++)
-                conv = conv->n_inputs ? producer_of(graph, origin_of(graph, conv->inputs[0])) : NULL;
+                conv = conv->n_inputs ? producer_of(graph, origin_of(graph, input_of(conv, 0))) : NULL;
             if (conv)
                 return true;
         }
@@ -386,7 +390,7 @@ static void look_at_node(struct assay_traits *t, struct counts *n, const struct 
     if (is(node, "Gelu"))
         t->bits |=
             strcmp(assay_node_string(node, "approximate", "none"), "tanh") == 0 ? ASSAY_TRAIT(GELU_TANH) : ASSAY_TRAIT(GELU_ERF);
-    if (is(node, "Tanh") && is(producer_of(graph, node->inputs[0]), "Mul"))
+    if (is(node, "Tanh") && is(producer_of(graph, input_of(node, 0)), "Mul"))
         t->bits |= ASSAY_TRAIT(GELU_TANH);
     if (is(node, "Clip"))
         t->bits |= ASSAY_TRAIT(RELU6);

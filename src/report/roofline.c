@@ -174,7 +174,7 @@ static double text_width(const char *text, double size)
     double n = 0;
     for (; *text; text++)
         n += ((unsigned char)*text & 0xc0) != 0x80;
-    return n * size * 0.6;
+    return n * size * 0.56;
 }
 
 static void draw_roof(const struct plot *p, const struct assay_roofline_roof *roof, bool is_first)
@@ -339,7 +339,8 @@ static bool is_free(const struct plot *p, const struct box *box)
 static void draw_point_label(struct plot *p, const struct assay_roofline_point *point, double x, double y)
 {
     static const double turns[] = {35, 0, 60, 90, -20, 120, 150, 180, -45, -90, -135, 200};
-    double width = text_width(point->label, 11), r = radius_of(point);
+    bool bold = point->kind == ASSAY_ROOFLINE_MEASURED || point->kind == ASSAY_ROOFLINE_MODEL;
+    double width = text_width(point->label, 11) * (bold ? 1.12 : 1), r = radius_of(point);
     char attributes[96];
     for (double away = r + 6; away < r + 190; away += 8)
         for (size_t i = 0; i < ASSAY_COUNT(turns); i++) {

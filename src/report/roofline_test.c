@@ -76,7 +76,7 @@ ASSAY_TEST(points_without_a_place_are_left_out)
     free(svg);
 }
 
-/* Twelve heavy ops at one place. Boxes by the width that the plot itself reckons with, 0.6 of the font's size a letter. */
+/* Twelve heavy ops at one place. Boxes by the width that the plot itself reckons with, 0.56 of the font's size a letter. */
 ASSAY_TEST(labels_do_not_lie_over_one_another)
 {
     struct assay_roofline_point points[12];
@@ -97,10 +97,10 @@ ASSAY_TEST(labels_do_not_lie_over_one_another)
             !strstr(at, "BatchNormalization") || strstr(at, "BatchNormalization") > strstr(at, "</text>"))
             continue;
         for (size_t i = 0; i < n; i++)
-            CHECK(fabs(boxes[i].y - y) >= 12 || x >= boxes[i].right || x + 18 * 6.6 <= boxes[i].left);
-        CHECK(x >= 84 && x + 18 * 6.6 <= 640 && n < ASSAY_COUNT(boxes));
+            CHECK(fabs(boxes[i].y - y) >= 12 || x >= boxes[i].right || x + 18 * 6.1 <= boxes[i].left);
+        CHECK(x >= 84 && x + 18 * 6.1 <= 640 && n < ASSAY_COUNT(boxes));
         boxes[n].left = x;
-        boxes[n].right = x + 18 * 6.6;
+        boxes[n].right = x + 18 * 6.1;
         boxes[n++].y = y;
     }
     CHECK(n >= 6);

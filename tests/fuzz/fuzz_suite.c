@@ -3,6 +3,7 @@
  * libFuzzer target: a suite file. Whatever the text says, there is no crash, a refusal has a sentence that begins with the file,
  * and a suite that is taken has cases whose numbers the plan then judges (there is no model).
  */
+#include "bench/plan.h"
 #include "bench/suite.h"
 #include "fuzz.h"
 

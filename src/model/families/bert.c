@@ -44,6 +44,7 @@ static int flat(struct assay_builder *b, int x)
 static void inputs(struct assay_builder *b, const struct encoder *e, struct given *g)
 {
     const char *dims = g->has_choices ? "batch choices sequence" : "batch sequence";
+    b->text_positions = e->positions;
     const char *wide = assay_arena_printf(&b->arena, "batch sequence %lld", (long long)e->hidden);
     const char *memory = assay_arena_printf(&b->arena, "batch encoder_sequence %lld", (long long)e->hidden);
     g->embeddings = g->has_choices ? -1 : b_input_optional(b, "inputs_embeds", false, ASSAY_F32, wide);

@@ -241,6 +241,7 @@ static int embed_text(struct assay_builder *b, const struct text *t, const struc
     int types = b_param(b, "token_type_embeddings.weight", B_LIST(t->types, t->hidden));
     x = b_add(b, x, in->types >= 0 ? b_gather(b, types, 0, in->types) : b_take(b, types, 0, 0));
     int places = b_param(b, "position_embeddings.weight", B_LIST(t->positions, t->hidden));
+    b->text_positions = t->positions - t->padding - 1; /* positions count from behind the padding token's number */
     if (!t->relative.of_query)
         x = b_add(b, x, b_gather(b, places, 0, in->positions >= 0 ? in->positions : positions_of(b, t, in->ids)));
     x = b_layer_norm(b, x, "LayerNorm", t->hidden, t->eps);

@@ -89,6 +89,7 @@ struct clip_output clip_text(struct assay_builder *b, const struct clip_tower *t
 {
     struct clip_output out;
     int length = b_size_scalar(b, ids, 1);
+    b->text_positions = t->positions;
     b_ignore(b, "*text_model.embeddings.position_ids");
     b_enter(b, "embeddings");
     if (position_ids < 0)

@@ -197,6 +197,8 @@ static void see(struct assay_builder *b, struct detr *m, struct scene *s)
     struct resnet *r = &m->backbone;
     const char *dims = assay_arena_printf(&b->arena, "batch %lld height width", (long long)r->channels);
     int pixels = b_input(b, "pixel_values", ASSAY_F32, dims);
+    b_hint_dim(b, "height", 800); /* what the processor makes of most pictures */
+    b_hint_dim(b, "width", 1066);
     int pixel_mask = b_input_optional(b, "pixel_mask", true, ASSAY_I64, "batch height width");
     int stage = r->n_stages;
     while (!(m->features >> stage & 1))

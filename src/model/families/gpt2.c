@@ -68,6 +68,7 @@ static int run(struct assay_builder *b, const struct gpt2 *g, const char *scope,
     bool cached = b->options->phase == ASSAY_PHASE_DECODE;
     int ids, attention_mask, positions;
     causal_inputs(b, single, &ids, &attention_mask, &positions);
+    b->text_positions = g->positions;
     int types = cached ? -1 : b_input_optional(b, "token_type_ids", false, ASSAY_I64, single ? "1 sequence" : "batch sequence");
     *input_ids = ids;
     b_enter(b, "%s", scope);

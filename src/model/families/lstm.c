@@ -6,6 +6,8 @@
  */
 #include "model/family.h"
 
+#include <math.h>
+
 struct lstm {
     int64_t vocabulary, embedding, hidden, layers, directions;
 };
@@ -71,7 +73,9 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
     int lengths = b_input_optional(b, "lens", false, ASSAY_I64, "batch");
     if (lengths >= 0)
         lengths = b_cast(b, lengths, ASSAY_I32);
+    b->random_gain = sqrt((double)m.embedding); /* of unit variance, as PyTorch's: gates near 0 would let nothing through */
     int x = b_transpose(b, b_embedding(b, ids, "embed", m.vocabulary, m.embedding), B_LIST(1, 0, 2));
+    b->random_gain = 0;
     int hidden = -1, cell = -1, all_hidden = -1, all_cells = -1;
     b_enter(b, "lstm");
     for (int64_t i = 0; i < m.layers && !b->status; i++) {

@@ -159,6 +159,7 @@ static int decode(struct assay_builder *b, const struct whisper *w, int ids, con
 {
     int length = b_size_scalar(b, ids, 1), mask = b_causal_mask(b, length, v->keys, 0, v->padding);
     b_enter(b, "decoder");
+    b->text_positions = w->target_positions;
     int positions = v->positions >= 0 ? v->positions : b_range(b, b_int(b, 0), length);
     int x = b_embedding(b, ids, "embed_tokens", w->vocabulary, w->hidden);
     x = b_add(b, x, b_embedding(b, positions, "embed_positions", w->target_positions, w->hidden));

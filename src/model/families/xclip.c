@@ -142,6 +142,7 @@ static int encode(struct assay_builder *b, const struct tower *t, const struct x
 
 static int encode_text(struct assay_builder *b, const struct xclip *m, const char *prefix, int *last)
 {
+    b->text_positions = m->positions;
     int ids = b_input(b, "input_ids", ASSAY_I64, "texts sequence");
     int mask = b_input_optional(b, "attention_mask", true, ASSAY_I64, "texts sequence");
     int positions = b_input_optional(b, "position_ids", false, ASSAY_I64, "texts sequence");
