@@ -148,26 +148,22 @@ static void check_outputs(struct assay_builder *b)
     }
 }
 
-/* Texts have USUAL_TOKENS where nobody says how many; a decoder with a cache takes one token after the others. */
+/* Texts have USUAL_TOKENS where nobody says how many. How many a decoder with a cache takes at once, and after how many, is the
+ * asker's to say. */
 static void hint_lengths(struct assay_builder *b)
 {
     enum { USUAL_TOKENS = 128 };
+    static const char *const lengths[] = {"sequence", "decoder_sequence"};
     int64_t most = b->text_positions > 0 && b->text_positions < USUAL_TOKENS ? b->text_positions : USUAL_TOKENS;
-    bool cached = b->options->phase == ASSAY_PHASE_DECODE;
-    const struct {
-        const char *name;
-        int64_t size;
-    } lengths[] = {
-        {"sequence", cached ? 1 : most}, {"decoder_sequence", most}, {"past_sequence", most - 1},
-        {"total_sequence", most},        {"source_sequence", most},
-    };
+    if (b->options->phase == ASSAY_PHASE_DECODE)
+        return;
     for (size_t i = 0; i < ASSAY_COUNT(lengths); i++)
         for (int k = 0; k < b->graph->n_inputs; k++) {
             const struct assay_value *v = &b->graph->values[b->graph->inputs[k]];
             for (int d = 0; v->dim_names && d < v->type.rank; d++)
-                if (v->dim_names[d] && strcmp(v->dim_names[d], lengths[i].name) == 0 &&
-                    !assay_graph_metadata(b->graph, "assay.dim.", lengths[i].name))
-                    b_hint_dim(b, lengths[i].name, lengths[i].size);
+                if (v->dim_names[d] && strcmp(v->dim_names[d], lengths[i]) == 0 &&
+                    !assay_graph_metadata(b->graph, "assay.dim.", lengths[i]))
+                    b_hint_dim(b, lengths[i], most);
         }
 }
 

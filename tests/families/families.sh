@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 # usage: families.sh ASSAY FOLDER
 # Checks each folder below FOLDER that has a config.json, inputs, and the outputs of PyTorch: models of Hugging Face, what they generate
-# too, plain ones, and preprocessing; on two runtimes, as it stands and with config_hub.json, the short form, in the place of config.json.
+# too, plain ones, and preprocessing; on three runtimes, as it stands and with config_hub.json, the short form, in the place of config.json.
 # Every output must be given, and be equal.
 assay=$1 folder=$2 n=0 failed=0 texts=0 outputs=0
 if [ ! -d "$folder" ]; then
     echo "skipped: $folder is not there (outputs of Hugging Face Transformers, which are not part of this repository)"
     exit 77
 fi
+folder=$(cd "$folder" && pwd)
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 check() { # FOLDER PLATFORM
@@ -28,7 +29,7 @@ for config in "$folder"/*/config.json; do
     mkdir "$short"
     ln -s "$model"/* "$short/"
     [ -f "$model/config_hub.json" ] && ln -sf "$model/config_hub.json" "$short/config.json"
-    for platform in cpu/reference cpu/onnxruntime; do
+    for platform in cpu/reference cpu/native cpu/onnxruntime; do
         check "$model" "$platform"
         [ -f "$model/config_hub.json" ] && check "$short" "$platform"
     done

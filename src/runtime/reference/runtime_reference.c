@@ -239,10 +239,18 @@ done:
     return st;
 }
 
+static bool is_unread_transpose(const struct plan *plan, int index)
+{
+    const struct assay_node *node = plan->graph->nodes[index];
+    return strcmp(node->type, "Transpose") == 0 && node->outputs[0] >= 0 && plan->last_use[node->outputs[0]] < 0;
+}
+
 static enum assay_status run_frame(struct assay_program *program, struct frame *frame, struct assay_error *err)
 {
     for (int i = 0; i < frame->plan->graph->n_nodes; i++) {
         int64_t start_ns = program->profile ? assay_clock_ns() : 0;
+        if (is_unread_transpose(frame->plan, i))
+            continue;
         enum assay_status st = run_node(program, frame, i, err);
         if (st)
             return st;
@@ -284,6 +292,36 @@ static enum assay_status supports_all(const struct assay_graph *graph, struct as
             return st;
     }
     return ASSAY_OK;
+}
+
+/* The matrix behind a Transpose of a constant one; -1 if the value is none. */
+static int behind_transpose(const struct assay_graph *graph, int value)
+{
+    int maker = value >= 0 ? graph->values[value].producer : -1;
+    const struct assay_node *node = maker >= 0 ? graph->nodes[maker] : NULL;
+    if (!node || strcmp(node->type, "Transpose") != 0 || *node->domain || graph->values[value].type.rank != 2)
+        return -1;
+    size_t n;
+    const int64_t *perm = assay_node_ints(node, "perm", &n);
+    bool swaps = !perm || (n == 2 && perm[0] == 1 && perm[1] == 0);
+    return swaps && graph->values[node->inputs[0]].constant.data ? node->inputs[0] : -1;
+}
+
+/* A product with a transposed constant reads it where it lies (assay.Linear: the same product, element by element), so that no
+ * copy of a weight is made in each run. The only thing that this runtime does not take as it is written. */
+static void read_weights_in_place(struct assay_graph *graph)
+{
+    const struct assay_op *linear = assay_op_find("assay", "Linear");
+    for (int i = 0; i < graph->n_nodes; i++) {
+        struct assay_node *node = graph->nodes[i];
+        int weight = strcmp(node->type, "MatMul") == 0 && !*node->domain ? behind_transpose(graph, node->inputs[1]) : -1;
+        enum assay_dtype dtype = weight >= 0 ? graph->values[weight].type.dtype : ASSAY_NO_DTYPE;
+        if (dtype != ASSAY_F32 && dtype != ASSAY_F16 && dtype != ASSAY_BF16)
+            continue;
+        node->inputs[1] = weight;
+        node->op = linear;
+        assay_node_set_int(graph, node, "trans_weight", 1);
+    }
 }
 
 static void release_tensors(struct assay_tensor *tensors, int n)
@@ -328,6 +366,7 @@ static enum assay_status compile(const struct assay_graph *graph, const struct a
         release(p);
         return st;
     }
+    read_weights_in_place(p->graph);
     make_plan(&p->arena, &p->plan, p->graph);
     *program = p;
     return ASSAY_OK;

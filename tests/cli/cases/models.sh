@@ -15,7 +15,6 @@ run assay models whisper
 run assay models tiny --memory
 run assay models tiny --dim sequenc=16
 run assay models tiny --roofline tiny.png
-run assay models tiny --roofline tiny.svg
 run assay models tiny --ops --memory
 run assay models tiny tiny --memory
 run assay models tiny --batch 0
