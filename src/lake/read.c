@@ -2,6 +2,8 @@
 /* Opening a lake for queries: the view `results` over its good files. See lake.h. */
 #include "lake/internal.h"
 
+#include "base/fs.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -77,8 +79,18 @@ static void leave_out_unreadable(struct assay_lake *lake, struct assay_arena *ar
     }
 }
 
+/* Whether a compaction removed a file between its listing and the view: what it held is in a merged file by now. */
+static bool a_file_vanished(const struct assay_lake *lake)
+{
+    for (size_t i = 0; i < lake->files.n_files; i++)
+        if (assay_lake_file_is_read(&lake->files.files[i]) && !assay_fs_exists(lake->files.files[i].path))
+            return true;
+    return false;
+}
+
 static enum assay_status load(struct assay_lake *lake, struct assay_error *err)
 {
+    enum { MOST_LISTINGS = 100 };
     struct assay_arena arena;
     assay_arena_init(&arena);
     enum assay_status st = assay_lake_db_open(&lake->db, err);
@@ -88,6 +100,13 @@ static enum assay_status load(struct assay_lake *lake, struct assay_error *err)
     if (st)
         goto done;
     st = make_view(&lake->db, assay_lake_sql_read_list(&lake->files, &arena), &arena, err);
+    for (int i = 0; st && i < MOST_LISTINGS && a_file_vanished(lake); i++) {
+        assay_lake_files_release(&lake->files);
+        st = assay_lake_files_list(&lake->files, lake->path, &lake->db, lake->check_hashes, lake->warn, lake->context, err);
+        if (st)
+            goto done;
+        st = make_view(&lake->db, assay_lake_sql_read_list(&lake->files, &arena), &arena, err);
+    }
     if (st) {
         leave_out_unreadable(lake, &arena);
         st = make_view(&lake->db, assay_lake_sql_read_list(&lake->files, &arena), &arena, err);
