@@ -573,6 +573,7 @@ static void forget_oldest(struct native_program *program)
 
 static enum assay_status make_room(unsigned char **memory, int64_t *have, int64_t need, const char *what, struct assay_error *err)
 {
+    need = need > 0 ? need : ALIGNMENT; /* tensors without elements have an address too */
     if (need <= *have)
         return ASSAY_OK;
     free(*memory);
