@@ -356,3 +356,15 @@ enum assay_status assay_match_finish(struct assay_match *match, int n_changes, s
     enum assay_status st = assay_graph_sort(graph, err);
     return st ? st : assay_graph_infer(graph, err);
 }
+
+enum assay_status assay_match_each(struct assay_graph *graph, bool (*change)(struct assay_match *match, int index),
+                                   int *n_changes, struct assay_error *err)
+{
+    struct assay_match match;
+    int n = graph->n_nodes;
+    assay_match_open(&match, graph);
+    for (int i = 0; i < n; i++)
+        if (graph->nodes[i])
+            *n_changes += change(&match, i);
+    return assay_match_finish(&match, *n_changes, err);
+}

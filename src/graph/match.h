@@ -20,6 +20,10 @@ void assay_match_open(struct assay_match *match, struct assay_graph *graph);
 void assay_match_close(struct assay_match *match);
 /* The end of a pass: closes, and if anything changed, leaves the graph sorted, swept and inferred. */
 enum assay_status assay_match_finish(struct assay_match *match, int n_changes, struct assay_error *err);
+/* A whole pass: calls change(match, index) for each node there was at the beginning and still is, which tells whether it changed
+ * anything. */
+enum assay_status assay_match_each(struct assay_graph *graph, bool (*change)(struct assay_match *match, int index),
+                                   int *n_changes, struct assay_error *err);
 
 /* Index of the node of that type (ONNX's domain unless `domain` is given) whose output 0 the value is; -1 if it is none. */
 int assay_match_maker(const struct assay_match *match, int value, const char *type);

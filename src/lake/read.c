@@ -96,16 +96,14 @@ static enum assay_status load(struct assay_lake *lake, struct assay_error *err)
     enum assay_status st = assay_lake_db_open(&lake->db, err);
     if (st)
         goto done;
-    st = assay_lake_files_list(&lake->files, lake->path, &lake->db, lake->check_hashes, lake->warn, lake->context, err);
-    if (st)
-        goto done;
-    st = make_view(&lake->db, assay_lake_sql_read_list(&lake->files, &arena), &arena, err);
-    for (int i = 0; st && i < MOST_LISTINGS && a_file_vanished(lake); i++) {
+    for (int i = 0; i < MOST_LISTINGS; i++) {
         assay_lake_files_release(&lake->files);
         st = assay_lake_files_list(&lake->files, lake->path, &lake->db, lake->check_hashes, lake->warn, lake->context, err);
         if (st)
             goto done;
         st = make_view(&lake->db, assay_lake_sql_read_list(&lake->files, &arena), &arena, err);
+        if (!st || !a_file_vanished(lake))
+            break;
     }
     if (st) {
         leave_out_unreadable(lake, &arena);

@@ -125,13 +125,7 @@ static bool fuse(struct assay_match *match, int index)
 
 static enum assay_status run(struct assay_graph *graph, int *n_changes, struct assay_error *err)
 {
-    struct assay_match match;
-    int n = graph->n_nodes;
-    assay_match_open(&match, graph);
-    for (int i = 0; i < n; i++)
-        if (graph->nodes[i])
-            *n_changes += fuse(&match, i);
-    return assay_match_finish(&match, *n_changes, err);
+    return assay_match_each(graph, fuse, n_changes, err);
 }
 
 const struct assay_pass assay_pass_linear = {

@@ -269,12 +269,7 @@ static enum assay_status run(struct assay_graph *graph, int *n_changes, struct a
     for (int last = 0; last < 2; last++)
         for (int i = n - 1; i >= 0; i--)
             *n_changes += fuse(&match, i, last);
-    assay_match_close(&match);
-    if (!*n_changes)
-        return ASSAY_OK;
-    assay_graph_sweep(graph);
-    enum assay_status st = assay_graph_sort(graph, err);
-    return st ? st : assay_graph_infer(graph, err);
+    return assay_match_finish(&match, *n_changes, err);
 }
 
 const struct assay_pass assay_pass_quantize = {

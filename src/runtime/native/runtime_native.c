@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "graph/pass.h"
 #include "runtime/bind.h"
+#include "runtime/kernels.h"
 #include "runtime/native/program.h"
 
 #include <oneapi/dnnl/dnnl.h>
@@ -28,29 +29,6 @@ static void list(struct assay_platform_list *platforms)
                                                                                          v->major, v->minor, v->patch),
                                                            .available = true,
                                                            .reason = ""});
-}
-
-static enum assay_status supports(const struct assay_graph *graph, const struct assay_node *node, struct assay_error *err)
-{
-    (void)graph;
-    if (node->op)
-        return ASSAY_OK;
-    return assay_error_set(err, ASSAY_UNSUPPORTED, "there is no op %s%s%s (node '%s')", node->domain, *node->domain ? "." : "",
-                           node->type, node->name);
-}
-
-static enum assay_status supports_all(const struct assay_graph *graph, struct assay_error *err)
-{
-    for (int i = 0; i < graph->n_nodes; i++) {
-        const struct assay_node *node = graph->nodes[i];
-        enum assay_status st = supports(graph, node, err);
-        for (int k = 0; !st && k < node->n_attrs; k++)
-            if (node->attrs[k].kind == ASSAY_ATTR_GRAPH)
-                st = supports_all(node->attrs[k].graph, err);
-        if (st)
-            return st;
-    }
-    return ASSAY_OK;
 }
 
 static void release_tensors(struct assay_tensor *tensors, int n)
@@ -96,7 +74,7 @@ static enum assay_status compile(const struct assay_graph *graph, const struct a
     if (!st)
         st = native_isa_limit(isa, err);
     if (!st)
-        st = supports_all(graph, err);
+        st = assay_kernels_support_all(graph, err);
     if (st)
         return st;
     struct assay_program *result = assay_alloc(sizeof *result);
@@ -321,7 +299,7 @@ static void memory(struct assay_program *program, struct assay_runtime_memory *m
 const struct assay_runtime assay_runtime_native = {
     .name = "native",
     .list = list,
-    .supports = supports,
+    .supports = assay_kernels_support,
     .compile = compile,
     .bind = bind,
     .run = run,

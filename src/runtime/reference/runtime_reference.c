@@ -8,6 +8,7 @@
 #include "graph/infer.h"
 #include "graph/op.h"
 #include "runtime/bind.h"
+#include "runtime/kernels.h"
 #include "runtime/runtime.h"
 
 #include <stdlib.h>
@@ -271,29 +272,6 @@ static void list(struct assay_platform_list *platforms)
                                                            .reason = ""});
 }
 
-static enum assay_status supports(const struct assay_graph *graph, const struct assay_node *node, struct assay_error *err)
-{
-    (void)graph;
-    if (node->op)
-        return ASSAY_OK;
-    return assay_error_set(err, ASSAY_UNSUPPORTED, "there is no op %s%s%s (node '%s')", node->domain, *node->domain ? "." : "",
-                           node->type, node->name);
-}
-
-static enum assay_status supports_all(const struct assay_graph *graph, struct assay_error *err)
-{
-    for (int i = 0; i < graph->n_nodes; i++) {
-        const struct assay_node *node = graph->nodes[i];
-        enum assay_status st = supports(graph, node, err);
-        for (int k = 0; !st && k < node->n_attrs; k++)
-            if (node->attrs[k].kind == ASSAY_ATTR_GRAPH)
-                st = supports_all(node->attrs[k].graph, err);
-        if (st)
-            return st;
-    }
-    return ASSAY_OK;
-}
-
 /* The matrix behind a Transpose of a constant one; -1 if the value is none. */
 static int behind_transpose(const struct assay_graph *graph, int value)
 {
@@ -357,7 +335,7 @@ static enum assay_status compile(const struct assay_graph *graph, const struct a
     p->graph = assay_graph_clone(graph);
     p->inputs = assay_arena_array(&p->arena, (size_t)graph->n_inputs, sizeof *p->inputs);
     p->outputs = assay_arena_array(&p->arena, (size_t)graph->n_outputs, sizeof *p->outputs);
-    enum assay_status st = supports_all(p->graph, err);
+    enum assay_status st = assay_kernels_support_all(p->graph, err);
     if (!st)
         st = assay_graph_sort(p->graph, err);
     if (!st)
@@ -449,7 +427,7 @@ const struct assay_runtime assay_runtime_reference = {
     .max_threads = 1,
     .is_reference = true,
     .list = list,
-    .supports = supports,
+    .supports = assay_kernels_support,
     .compile = compile,
     .bind = bind,
     .run = run,

@@ -5,7 +5,7 @@
  * The weight is packed once, in panels of 64 columns where oneDNN likes them, so that any range of whole panels is a weight of
  * its own: threads share the columns, or the rows of x, whichever makes them read less.
  */
-#include "runtime/native/dnnl.h"
+#include "runtime/native/kernels/conv.h"
 #include "runtime/native/kernels/gemv.h"
 #include "runtime/native/simd/simd.h"
 
@@ -20,8 +20,7 @@ struct product {
     bool transposed;               /* the weight is [n, k] */
     const float *bias_data;        /* [n]; NULL = none */
     dnnl_data_type_t type, weight_type, out_type;
-    dnnl_alg_kind_t activation; /* dnnl_alg_kind_undef = none */
-    float alpha, beta;
+    struct native_activation activation;
 };
 
 struct piece {
@@ -123,8 +122,8 @@ static dnnl_status_t describe(const struct product *p, int64_t m, int64_t n, con
     }
     if (p->residual >= 0)
         st = dnnl_post_ops_append_binary(post, dnnl_binary_add, &y);
-    if (!st && p->activation != dnnl_alg_kind_undef)
-        st = dnnl_post_ops_append_eltwise(post, 1, p->activation, p->alpha, p->beta);
+    if (!st && p->activation.kind != dnnl_alg_kind_undef)
+        st = dnnl_post_ops_append_eltwise(post, 1, p->activation.kind, p->activation.alpha, p->activation.beta);
     if (!st)
         st = dnnl_primitive_attr_set_post_ops(attr, post);
     if (!st)
@@ -293,9 +292,9 @@ static void make_gemv(struct native_build *b, const struct product *p, const dnn
                                               .panels = packed,
                                               .panel_step = w->format_desc.blocking.strides[1],
                                               .bias = p->bias_data,
-                                              .activation = p->activation,
-                                              .alpha = p->alpha,
-                                              .beta = p->beta});
+                                              .activation = p->activation.kind,
+                                              .alpha = p->activation.alpha,
+                                              .beta = p->activation.beta});
 }
 
 static void forget_constants(struct native_build *b, const struct product *p)
@@ -399,7 +398,7 @@ static enum assay_status describe_op(struct native_build *b, struct product *p, 
 
 static enum assay_status make_matmul(struct native_build *b, struct assay_error *err)
 {
-    struct product p = {.x = 0, .weight = 1, .bias = -1, .residual = -1, .activation = dnnl_alg_kind_undef};
+    struct product p = {.x = 0, .weight = 1, .bias = -1, .residual = -1};
     enum assay_status st = describe_op(b, &p, err);
     return st ? st : make(b, &p, err);
 }
@@ -407,7 +406,7 @@ static enum assay_status make_matmul(struct native_build *b, struct assay_error 
 static enum assay_status make_gemm(struct native_build *b, struct assay_error *err)
 {
     const struct assay_node *node = b->node;
-    struct product p = {.x = 0, .weight = 1, .bias = -1, .residual = -1, .activation = dnnl_alg_kind_undef};
+    struct product p = {.x = 0, .weight = 1, .bias = -1, .residual = -1};
     bool biased = b->n_inputs > 2 && node->inputs[2] >= 0;
     if (assay_node_int(node, "transA", 0) || assay_node_float(node, "alpha", 1) != 1 ||
         (biased && assay_node_float(node, "beta", 1) != 1))
@@ -418,37 +417,11 @@ static enum assay_status make_gemm(struct native_build *b, struct assay_error *e
     return st ? st : make(b, &p, err);
 }
 
-/* oneDNN's word for an activation of assay.Linear. */
-static bool find_activation(const struct assay_node *node, struct product *p)
-{
-    static const struct {
-        const char *name;
-        dnnl_alg_kind_t kind;
-    } known[] = {
-        {"", dnnl_alg_kind_undef},       {"Relu", dnnl_eltwise_relu},
-        {"Gelu", dnnl_eltwise_gelu_erf}, {"GeluTanh", dnnl_eltwise_gelu_tanh},
-        {"Swish", dnnl_eltwise_swish},   {"Sigmoid", dnnl_eltwise_logistic},
-        {"Tanh", dnnl_eltwise_tanh},     {"HardSwish", dnnl_eltwise_hardswish},
-        {"Clip", dnnl_eltwise_clip},     {"LeakyRelu", dnnl_eltwise_relu},
-    };
-    const char *name = assay_node_string(node, "activation", "");
-    for (size_t i = 0; i < ASSAY_COUNT(known); i++)
-        if (strcmp(known[i].name, name) == 0) {
-            p->activation = known[i].kind;
-            bool uses =
-                p->activation == dnnl_eltwise_swish || p->activation == dnnl_eltwise_clip || strcmp(name, "LeakyRelu") == 0;
-            p->alpha = uses ? assay_node_float(node, "alpha", 1) : 0;
-            p->beta = p->activation == dnnl_eltwise_clip ? assay_node_float(node, "beta", 0) : 0;
-            return true;
-        }
-    return false;
-}
-
 static enum assay_status make_linear(struct native_build *b, struct assay_error *err)
 {
     const struct assay_node *node = b->node;
     struct product p = {.x = 0, .weight = 1, .bias = -1, .residual = -1};
-    if (!find_activation(node, &p))
+    if (!native_activation_find(node, &p.activation))
         return assay_error_set(err, ASSAY_UNSUPPORTED, "its activation is not taken");
     p.transposed = assay_node_int(node, "trans_weight", 0) != 0;
     p.bias = b->n_inputs > 2 && node->inputs[2] >= 0 ? 2 : -1;
