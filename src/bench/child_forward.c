@@ -41,8 +41,11 @@ struct assay_compile_options session_compile_options(const struct session *s, bo
 
 enum assay_status session_convert(void *context, struct assay_graph *graph, struct assay_error *err)
 {
-    const struct assay_case *c = context;
-    return assay_case_converts(c) ? assay_graph_set_precision(graph, assay_dtype_from_word(c->precision), err) : ASSAY_OK;
+    const struct session *s = context;
+    if (!assay_case_converts(s->c))
+        return ASSAY_OK;
+    enum assay_dtype dtype = assay_dtype_from_word(s->c->precision);
+    return (s->runtime->set_precision ? s->runtime->set_precision : assay_graph_set_precision)(graph, dtype, err);
 }
 
 /* ---- profile */
@@ -147,7 +150,7 @@ static enum assay_status prepare(struct session *s, struct assay_error *err)
     enum assay_status st = load(s, &s->forward.graph, err);
     int64_t read = assay_clock_ns();
     if (!st)
-        st = session_convert((void *)s->c, s->forward.graph, err);
+        st = session_convert(s, s->forward.graph, err);
     int64_t converted = assay_clock_ns();
     if (!st)
         st = make_inputs(s, err);

@@ -30,7 +30,7 @@ static enum assay_status prepare(struct session *s, struct assay_error *err)
     struct assay_generator_options options = {.runtime = s->runtime,
                                               .compile = session_compile_options(s, false),
                                               .transform = session_convert,
-                                              .context = (void *)s->c};
+                                              .context = s};
     enum assay_status st = make_inputs(s, err);
     int64_t start = assay_clock_ns();
     if (!st)

@@ -51,6 +51,11 @@ void assay_models_release(struct assay_models *models);
 enum assay_status assay_models_open(const struct assay_cli *cli, const char *path, enum assay_model_weights weights,
                                     struct assay_graph **graph, struct assay_model_info *info, struct assay_error *err);
 
+/* The same but for --precision; and that: ASSAY_NO_DTYPE = the model's own. */
+enum assay_status assay_models_open_as_is(const struct assay_cli *cli, const char *path, enum assay_model_weights weights,
+                                          struct assay_graph **graph, struct assay_model_info *info, struct assay_error *err);
+enum assay_dtype assay_models_precision(const struct assay_cli *cli);
+
 enum assay_status assay_models_print(const struct assay_models *models, struct assay_error *err);
 enum assay_status assay_models_print_ops(const struct assay_models_item *item, enum assay_format format, struct assay_error *err);
 enum assay_status assay_models_print_memory(const struct assay_models_item *item, enum assay_format format,

@@ -41,7 +41,8 @@ static enum assay_status print_table(struct assay_cli *cli, struct assay_graph *
     assay_table_column(table, "nodes before", "n_before", true);
     assay_table_column(table, "after", "n_after", true);
     assay_table_column(table, "what becomes what", "about", false);
-    enum assay_status st = assay_graph_optimize(graph, &(struct assay_pass_options){.on_pass = on_pass, .context = &watch}, err);
+    struct assay_pass_options options = {.precision = assay_models_precision(cli), .on_pass = on_pass, .context = &watch};
+    enum assay_status st = assay_graph_optimize(graph, &options, err);
     if (!st)
         st = assay_table_print(table, assay_cli_format(cli), stdout, err);
     assay_table_release(table);
@@ -55,10 +56,12 @@ static void print_graph(const char *title, const struct assay_graph *graph)
     free(text);
 }
 
-static enum assay_status print_graphs(struct assay_graph *graph, const char *name, struct assay_error *err)
+static enum assay_status print_graphs(const struct assay_cli *cli, struct assay_graph *graph, const char *name,
+                                      struct assay_error *err)
 {
     const char *only[] = {name, NULL};
-    struct assay_pass_options options = {.only = strcmp(name, "all") == 0 ? NULL : only};
+    struct assay_pass_options options = {.only = strcmp(name, "all") == 0 ? NULL : only,
+                                         .precision = assay_models_precision(cli)};
     enum assay_status st = assay_graph_infer(graph, err);
     if (st)
         return st;
@@ -76,12 +79,12 @@ enum assay_status assay_models_print_passes(struct assay_cli *cli, const char *p
 {
     struct assay_graph *graph = NULL;
     struct assay_model_info info;
-    enum assay_status st = assay_models_open(cli, path, ASSAY_WEIGHTS_FILE_OR_DECLARED, &graph, &info, err);
+    enum assay_status st = assay_models_open_as_is(cli, path, ASSAY_WEIGHTS_FILE_OR_DECLARED, &graph, &info, err);
     if (st)
         return st;
     st = assay_graph_sort(graph, err);
     if (!st && assay_cli_given(cli, "pass"))
-        st = print_graphs(graph, assay_cli_text(cli, "pass", "all"), err);
+        st = print_graphs(cli, graph, assay_cli_text(cli, "pass", "all"), err);
     else if (!st)
         st = print_table(cli, graph, err);
     assay_graph_close(graph);

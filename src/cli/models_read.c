@@ -182,22 +182,36 @@ static const char *nearest_preset(const char *name)
 static const char *const phase_words[] = {"whole", "encode", "decode"};
 
 /* Weights change nothing of the figures, so where there are none they are declared only. */
-enum assay_status assay_models_open(const struct assay_cli *cli, const char *path, enum assay_model_weights weights,
-                                    struct assay_graph **graph, struct assay_model_info *info, struct assay_error *err)
+enum assay_status assay_models_open_as_is(const struct assay_cli *cli, const char *path, enum assay_model_weights weights,
+                                          struct assay_graph **graph, struct assay_model_info *info, struct assay_error *err)
 {
     struct assay_model_options how = {.weights = weights};
-    const char *phase = assay_cli_text(cli, "phase", "whole"), *precision = assay_cli_text(cli, "precision", NULL);
+    const char *phase = assay_cli_text(cli, "phase", "whole");
     for (size_t i = 0; i < ASSAY_COUNT(phase_words); i++)
         if (strcmp(phase, phase_words[i]) == 0)
             how.phase = (enum assay_model_phase)i;
     enum assay_status st = assay_model_open(path, &how, graph, info, err);
-    if (st) {
-        const char *nearest = st == ASSAY_ABSENT ? nearest_preset(path) : NULL;
-        struct assay_error why = *err;
-        return nearest ? assay_error_set(err, st, "%s (did you mean %s? --known lists all)", why.message, nearest) : st;
-    }
-    if (precision && strcmp(precision, "f32") != 0)
-        st = assay_graph_set_precision(*graph, assay_dtype_from_word(precision), err);
+    const char *nearest = st == ASSAY_ABSENT ? nearest_preset(path) : NULL;
+    if (!nearest)
+        return st;
+    struct assay_error why = *err;
+    return assay_error_set(err, st, "%s (did you mean %s? --known lists all)", why.message, nearest);
+}
+
+enum assay_dtype assay_models_precision(const struct assay_cli *cli)
+{
+    const char *precision = assay_cli_text(cli, "precision", "f32");
+    return strcmp(precision, "f32") == 0 ? ASSAY_NO_DTYPE : assay_dtype_from_word(precision);
+}
+
+enum assay_status assay_models_open(const struct assay_cli *cli, const char *path, enum assay_model_weights weights,
+                                    struct assay_graph **graph, struct assay_model_info *info, struct assay_error *err)
+{
+    enum assay_dtype precision = assay_models_precision(cli);
+    enum assay_status st = assay_models_open_as_is(cli, path, weights, graph, info, err);
+    if (st || !precision)
+        return st;
+    st = assay_graph_set_precision(*graph, precision, err);
     if (st)
         assay_graph_close(*graph);
     return st;

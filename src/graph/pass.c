@@ -3,6 +3,7 @@
 #include "graph/pass.h"
 
 #include "graph/infer.h"
+#include "graph/precision.h"
 
 #include <string.h>
 
@@ -78,8 +79,12 @@ enum assay_status assay_graph_optimize(struct assay_graph *graph, const struct a
         st = assay_graph_sort(graph, err);
     if (!st)
         st = assay_graph_infer(graph, err);
+    if (!st && o->precision)
+        st = assay_graph_check_precision(graph, o->precision, err);
     for (int round = 0, changed = 1; !st && changed && round < MAX_ROUNDS; round++)
         st = run_all(graph, o, false, &changed, err);
+    if (!st && o->precision)
+        st = assay_graph_set_precision_fused(graph, o->precision, err);
     int changed;
     return st ? st : run_all(graph, o, true, &changed, err);
 }

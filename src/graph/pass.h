@@ -29,12 +29,17 @@ typedef void assay_on_pass(void *context, const struct assay_pass *pass, const s
 
 struct assay_pass_options {
     const char *const *only, *const *without; /* names, each ended by NULL; NULL = all, none */
-    assay_on_pass *on_pass;                   /* may be NULL */
+    enum assay_dtype precision; /* f16, bf16: what an f32 graph becomes between the rounds and the last passes; 0 = it stays */
+    assay_on_pass *on_pass;     /* may be NULL */
     void *context;
 };
 /* Runs the passes in order, over and over until none changes anything (at most a few rounds), then the last ones. ASSAY_INVALID:
  * no such pass. options may be NULL. */
 enum assay_status assay_graph_optimize(struct assay_graph *graph, const struct assay_pass_options *options,
                                        struct assay_error *err);
+
+/* Batch norm, factors and terms of a channel, and a Pad of zeros go into the Conv beside them, which stays ONNX's own. Of a sorted
+ * graph with inferred types; leaves it so. */
+enum assay_status assay_graph_fold_affine(struct assay_graph *graph, struct assay_error *err);
 
 #endif

@@ -26,11 +26,13 @@ enum kind {
 };
 
 /* Ops that are not here are of WIDE_KIND. Bit i of `keep`: input i stays f32 also where the op runs in the low precision. */
-static const struct {
+struct op_kind {
     const char *type;
     enum kind kind;
     unsigned keep;
-} kinds[] = {
+};
+
+static const struct op_kind kinds[] = {
     {"Abs", MOVE, 0},
     {"Add", CHEAP, 0},
     {"AveragePool", CHEAP, 0},
@@ -94,6 +96,20 @@ static const struct {
     {"Where", MOVE, 0},
 };
 
+/* What sums in f32 between reading and writing, where the runtime's kernels do. A mask has numbers that the low precision lacks.
+ */
+static const struct op_kind fused_kinds[] = {
+    {"Attention", COMPUTE, 1u << 3},
+    {"LayerNormalization", CHEAP, 1u << 1 | 1u << 2},
+    {"Mish", CHEAP, 0},
+    {"RMSNormalization", CHEAP, 1u << 1},
+    {"RotaryEmbedding", MOVE, 0},
+    {"Softmax", CHEAP, 0},
+    {"Swish", CHEAP, 0},
+    {"assay.Conv", COMPUTE, 0},
+    {"assay.Linear", COMPUTE, 0},
+};
+
 enum home {
     NO_HOME, /* not f32: none of our business */
     WIDE,
@@ -125,6 +141,7 @@ struct step {
 struct pass {
     struct assay_graph *graph;
     enum assay_dtype dtype;
+    bool is_fused;           /* fused_kinds count */
     float largest, smallest; /* of the dtype: the largest number, and the smallest above 0 */
     int n_values, n_nodes;   /* before anything was added */
     struct mark *marks;
@@ -143,20 +160,21 @@ static bool is_quantized(const struct assay_node *node)
     return strncmp(node->type, "QLinear", 7) == 0;
 }
 
-static enum assay_status check_graph(const struct assay_graph *graph, const char *word, struct assay_error *err)
+enum assay_status assay_graph_check_precision(const struct assay_graph *graph, enum assay_dtype dtype, struct assay_error *err)
 {
+    const char *word = assay_dtype_word((int)dtype);
     for (int i = 0; i < graph->n_nodes; i++)
         if (is_quantized(graph->nodes[i]))
             return assay_error_set(err, ASSAY_UNSUPPORTED, "the model is quantized (node '%s' is %s): it cannot become %s",
                                    graph->nodes[i]->name, graph->nodes[i]->type, word);
     for (int v = 0; v < graph->n_values; v++) {
-        enum assay_dtype dtype = graph->values[v].type.dtype;
-        if (dtype == ASSAY_F16 || dtype == ASSAY_BF16)
+        enum assay_dtype own = graph->values[v].type.dtype;
+        if (own == ASSAY_F16 || own == ASSAY_BF16)
             return assay_error_set(err, ASSAY_UNSUPPORTED, "the model is in %s already (value '%s'): it cannot become %s",
-                                   assay_dtype_word((int)dtype), graph->values[v].name, word);
+                                   assay_dtype_word((int)own), graph->values[v].name, word);
     }
     for (const struct assay_graph *body = graph->first_body; body; body = body->next_body) {
-        enum assay_status st = check_graph(body, word, err);
+        enum assay_status st = assay_graph_check_precision(body, dtype, err);
         if (st)
             return st;
     }
@@ -186,17 +204,30 @@ static void simplify(struct assay_graph *graph, struct assay_node *node)
     node->op = assay_op_find("", "Identity");
 }
 
-static void classify(const struct assay_node *node, struct step *step)
+static const struct op_kind *find_kind(const struct assay_node *node, const struct op_kind *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const char *dot = strchr(list[i].type, '.'), *type = dot ? dot + 1 : list[i].type;
+        size_t domain = dot ? (size_t)(dot - list[i].type) : 0;
+        if (strcmp(type, node->type) == 0 && strlen(node->domain) == domain && memcmp(node->domain, list[i].type, domain) == 0)
+            return &list[i];
+    }
+    return NULL;
+}
+
+static void classify(const struct pass *p, const struct assay_node *node, struct step *step)
 {
     *step = (struct step){.kind = WIDE_KIND, .home = WIDE};
     const char *reduction = assay_node_string(node, "reduction", "none");
-    if (*node->domain || strcmp(reduction, "none") != 0 || assay_node_int(node, "training_mode", 0))
+    if (strcmp(reduction, "none") != 0 || assay_node_int(node, "training_mode", 0))
         return;
-    for (size_t i = 0; i < ASSAY_COUNT(kinds); i++)
-        if (strcmp(kinds[i].type, node->type) == 0) {
-            step->kind = kinds[i].kind;
-            step->keep = kinds[i].keep;
-        }
+    const struct op_kind *kind = find_kind(node, kinds, ASSAY_COUNT(kinds));
+    if (!kind && p->is_fused)
+        kind = find_kind(node, fused_kinds, ASSAY_COUNT(fused_kinds));
+    if (kind) {
+        step->kind = kind->kind;
+        step->keep = kind->keep;
+    }
 }
 
 /* The mark of input k where the op's precision decides what it reads; NULL otherwise. */
@@ -231,7 +262,7 @@ static void mark_values(struct pass *p)
                 p->marks[body->values[v].outer].is_plain_output = true;
     for (int i = 0; i < p->n_nodes; i++) {
         simplify(graph, graph->nodes[i]);
-        classify(graph->nodes[i], &p->steps[i]);
+        classify(p, graph->nodes[i], &p->steps[i]);
     }
 }
 
@@ -615,18 +646,18 @@ static bool has_low_compute(const struct pass *p)
     return false;
 }
 
-enum assay_status assay_graph_set_precision(struct assay_graph *graph, enum assay_dtype dtype, struct assay_error *err)
+static enum assay_status set_precision(struct assay_graph *graph, enum assay_dtype dtype, bool is_fused, struct assay_error *err)
 {
     ASSAY_ASSERT(!graph->outer && (dtype == ASSAY_F16 || dtype == ASSAY_BF16));
-    const char *word = assay_dtype_word((int)dtype);
     enum assay_status st = assay_graph_infer(graph, err);
     if (!st)
-        st = check_graph(graph, word, err);
+        st = assay_graph_check_precision(graph, dtype, err);
     if (st)
         return st;
     struct pass p = {
         .graph = graph,
         .dtype = dtype,
+        .is_fused = is_fused,
         .largest = dtype == ASSAY_F16 ? 65504.0F : assay_bf16_to_f32(0x7f7f),
         .smallest = dtype == ASSAY_F16 ? 0x1p-24F : 0,
         .n_values = graph->n_values,
@@ -646,8 +677,18 @@ enum assay_status assay_graph_set_precision(struct assay_graph *graph, enum assa
             err, ASSAY_UNSUPPORTED,
             "the model has no product or convolution in f32 that could run in %s (bodies of If, Loop and Scan stay "
             "as they are)",
-            word);
+            assay_dtype_word((int)dtype));
     free(p.steps);
     free(p.marks);
     return st;
+}
+
+enum assay_status assay_graph_set_precision(struct assay_graph *graph, enum assay_dtype dtype, struct assay_error *err)
+{
+    return set_precision(graph, dtype, false, err);
+}
+
+enum assay_status assay_graph_set_precision_fused(struct assay_graph *graph, enum assay_dtype dtype, struct assay_error *err)
+{
+    return set_precision(graph, dtype, true, err);
 }

@@ -12,5 +12,10 @@
  * stored in it, half as large. States keep their pairs, and are kept in the low precision. ASSAY_UNSUPPORTED: the graph is
  * quantized or already in another precision. */
 enum assay_status assay_graph_set_precision(struct assay_graph *graph, enum assay_dtype dtype, struct assay_error *err);
+/* The same of a graph that passes have fused (graph/pass.h), for a runtime whose kernels read and write the low precision and
+ * sum in f32 between: so norms, softmax and what was fused are low where what feeds them is. */
+enum assay_status assay_graph_set_precision_fused(struct assay_graph *graph, enum assay_dtype dtype, struct assay_error *err);
+/* ASSAY_UNSUPPORTED: the graph, of which no pass has changed anything yet, is quantized or already in another precision. */
+enum assay_status assay_graph_check_precision(const struct assay_graph *graph, enum assay_dtype dtype, struct assay_error *err);
 
 #endif

@@ -72,6 +72,8 @@ struct assay_runtime {
     void (*list)(struct assay_platform_list *list);
     /* Optional: whether a node can run, with the reason in *err if not (ASSAY_UNSUPPORTED). NULL = compile tells. */
     enum assay_status (*supports)(const struct assay_graph *graph, const struct assay_node *node, struct assay_error *err);
+    /* Optional: makes of an f32 graph one in f16 or bf16, for its own compile. NULL = assay_graph_set_precision serves. */
+    enum assay_status (*set_precision)(struct assay_graph *graph, enum assay_dtype dtype, struct assay_error *err);
     /* Required. The graph's input types must be known (assay_graph_bind), but for dimensions that are to differ from run to run,
      * as those of keys and values that grow: these stay open. It is borrowed until release. ASSAY_UNSUPPORTED names
      * op or dtype. */

@@ -133,8 +133,9 @@ static enum assay_status check_mask(const struct assay_op_call *call, const stru
         return ASSAY_OK;
     const struct assay_type *mask = &call->inputs[MASK];
     const int64_t dims[] = {a->q.batch, a->q.heads, a->q.length, a->all};
-    if (mask->dtype != ASSAY_BOOL && mask->dtype != call->inputs[Q].dtype && mask->dtype != ASSAY_NO_DTYPE)
-        return assay_error_set(err, ASSAY_UNSUPPORTED, "a mask must be bool, or of the dtype of the queries");
+    if (mask->dtype != ASSAY_BOOL && mask->dtype != ASSAY_F32 && mask->dtype != call->inputs[Q].dtype &&
+        mask->dtype != ASSAY_NO_DTYPE)
+        return assay_error_set(err, ASSAY_UNSUPPORTED, "a mask must be bool, f32, or of the dtype of the queries");
     enum assay_status st = assay_rule_rank(call, MASK, 0, 4, err);
     for (int d = 0; d < mask->rank && !st; d++) {
         int64_t wanted = dims[4 - mask->rank + d], have = mask->dims[d];

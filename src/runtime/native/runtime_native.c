@@ -64,6 +64,13 @@ static void release(struct assay_program *program)
     free(program);
 }
 
+/* Patterns are found in one precision, so passes come first; elementwise trees wait for compile, which sees their Casts. */
+static enum assay_status set_precision(struct assay_graph *graph, enum assay_dtype dtype, struct assay_error *err)
+{
+    static const char *const without[] = {"elementwise", NULL};
+    return assay_graph_optimize(graph, &(struct assay_pass_options){.without = without, .precision = dtype}, err);
+}
+
 static enum assay_status compile(const struct assay_graph *graph, const struct assay_compile_options *options,
                                  struct assay_program **program, struct assay_error *err)
 {
@@ -300,6 +307,7 @@ const struct assay_runtime assay_runtime_native = {
     .name = "native",
     .list = list,
     .supports = assay_kernels_support,
+    .set_precision = set_precision,
     .compile = compile,
     .bind = bind,
     .run = run,

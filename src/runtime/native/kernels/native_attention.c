@@ -340,7 +340,8 @@ static bool describe(struct native_build *b, struct attention *a)
 static bool takes_mask(const struct native_build *b, const struct attention *a)
 {
     const struct assay_type *mask = &b->inputs[3];
-    return !is_given(b, 3) || ((mask->dtype == ASSAY_BOOL || mask->dtype == a->dtype) && mask->rank >= 1 && mask->rank <= 4);
+    bool dtype = mask->dtype == ASSAY_BOOL || mask->dtype == ASSAY_F32 || mask->dtype == a->dtype;
+    return !is_given(b, 3) || (dtype && mask->rank >= 1 && mask->rank <= 4);
 }
 
 /* Past and present are in caches, or there are none. */
