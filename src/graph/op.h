@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Ops: what a node type means. Each op family has one file in graph/ops/ with, for every op: the shape rule, the reference
- * kernel, the cost (and later the gradient), and its test. To add an op: write it in its family's file, in that file's table; a
+ * kernel, the cost, the gradient, and its test. To add an op: write it in its family's file, in that file's table; a
  * new family is one file, which CMake puts into the table.
  *
  * One shape rule serves twice. At compile time it sees types in which dimensions may be unknown (-1) and the contents of those
@@ -33,6 +33,9 @@ struct assay_op_call {
     void *run_context; /* run_body's */
 };
 
+struct assay_gradient; /* gradient.h */
+struct assay_emit;     /* emit.h */
+
 /* Work of one node at known shapes. An op without a cost function costs no FLOPs, and its bytes are the sum of inputs and outputs
  * (which is what assay_op_cost fills in before it asks the op). FLOPs count a multiply-add as two and a transcendental function
  * as one. */
@@ -46,6 +49,7 @@ enum assay_op_flags {
     ASSAY_OP_RANDOM = 2,  /* never folded, outputs not comparable */
     ASSAY_OP_VIEW = 4,    /* the kernel may share its input's bytes */
     ASSAY_OP_RANDOM_IN_TRAINING = 8, /* random unless its input 2, training_mode, is missing or false */
+    ASSAY_OP_FLAT = 16,              /* its gradient is zero wherever it has one: Sign, Floor, ArgMax; no rule needed */
 };
 
 struct assay_op {
@@ -59,6 +63,11 @@ struct assay_op {
     enum assay_status (*run)(struct assay_op_call *call, struct assay_error *err);
     /* Optional: see struct assay_cost. */
     void (*cost)(const struct assay_op_call *call, struct assay_cost *cost);
+    /* Optional: emits the gradients of the inputs (gradient.h). NULL: the op cannot be differentiated. */
+    void (*gradient)(struct assay_gradient *g);
+    /* Optional, for ops of the domain "assay": emits standard ops that compute the same, with outputs[n_outputs], -1 where the
+     * node's is not wanted. NULL: only runtimes that have the op can run it. */
+    void (*expand)(struct assay_emit *e, const struct assay_node *node, int *outputs);
 };
 
 /* NULL if there is none. */

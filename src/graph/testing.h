@@ -74,6 +74,8 @@ static inline struct assay_graph *testing_random_graph(struct assay_rng *rng, in
     return graph;
 }
 
+enum { TESTING_ROOM = 32 }; /* inputs, and outputs, of a node */
+
 /* Runs the nodes in order. outputs[n_outputs] are the caller's to release. */
 static inline enum assay_status testing_run(const struct assay_graph *graph, const struct assay_tensor *inputs,
                                             struct assay_tensor *outputs, struct assay_error *err)
@@ -90,11 +92,14 @@ static inline enum assay_status testing_run(const struct assay_graph *graph, con
     enum assay_status st = ASSAY_OK;
     for (int i = 0; i < graph->n_nodes && !st; i++) {
         const struct assay_node *node = graph->nodes[i];
-        struct assay_type in_types[8] = {0}, out_types[8];
-        const struct assay_tensor *data[8] = {0};
-        struct assay_tensor results[8];
+        struct assay_type in_types[TESTING_ROOM] = {0}, out_types[TESTING_ROOM];
+        const struct assay_tensor *data[TESTING_ROOM] = {0};
+        struct assay_tensor results[TESTING_ROOM];
+        CHECK(node->op && node->n_inputs <= TESTING_ROOM && node->n_outputs <= TESTING_ROOM);
         for (int k = 0; k < node->n_inputs; k++)
-            if (node->inputs[k] >= 0) {
+            if (node->inputs[k] < 0) {
+                in_types[k] = (struct assay_type){.dtype = ASSAY_NO_DTYPE, .rank = -1};
+            } else {
                 data[k] = &values[node->inputs[k]];
                 in_types[k] = data[k]->type;
             }
@@ -109,7 +114,10 @@ static inline enum assay_status testing_run(const struct assay_graph *graph, con
                                      .scratch = &scratch};
         st = assay_op_run(node->op, &call, err);
         for (int k = 0; k < node->n_outputs && !st; k++)
-            values[node->outputs[k]] = results[k];
+            if (node->outputs[k] >= 0)
+                values[node->outputs[k]] = results[k];
+            else
+                assay_tensor_release(&results[k]);
         assay_arena_clear(&scratch);
     }
     for (int i = 0; i < graph->n_outputs && !st; i++)

@@ -43,33 +43,25 @@ static bool matches(const char *pattern, const char *name)
 void assay_builder_init(struct assay_builder *b, const char *name, const struct assay_model_options *options,
                         struct assay_checkpoint *checkpoint, struct assay_error *err)
 {
-    *b = (struct assay_builder){.graph = assay_graph_open(name), .options = options, .checkpoint = checkpoint, .err = err};
+    *b = (struct assay_builder){.options = options, .checkpoint = checkpoint};
+    b->emit = assay_emit_make(assay_graph_open(name), b->scope, err);
     assay_arena_init(&b->arena);
 }
 
 void assay_builder_release(struct assay_builder *b)
 {
-    assay_graph_close(b->graph);
+    assay_graph_close(b->emit.graph);
     assay_tensor_release(&b->zeros);
     free(b->random_pool);
     assay_arena_release(&b->arena);
     *b = (struct assay_builder){0};
 }
 
-static int fail(struct assay_builder *b, const char *scope, enum assay_status status, const char *format, va_list args)
-{
-    char text[420];
-    vsnprintf(text, sizeof text, format, args);
-    if (!b->status)
-        b->status = assay_error_set(b->err, status, "%s%s%s", scope, *scope ? ": " : "", text);
-    return -1;
-}
-
 int b_fail(struct assay_builder *b, enum assay_status status, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    int none = fail(b, b->scope, status, format, args);
+    int none = e_fail_args(&b->emit, status, format, args);
     va_end(args);
     return none;
 }
@@ -80,7 +72,9 @@ static int fail_plainly(struct assay_builder *b, enum assay_status status, const
 {
     va_list args;
     va_start(args, format);
-    int none = fail(b, "", status, format, args);
+    b->emit.scope = "";
+    int none = e_fail_args(&b->emit, status, format, args);
+    b->emit.scope = b->scope;
     va_end(args);
     return none;
 }
@@ -120,8 +114,8 @@ static void add_states(struct assay_builder *b)
 {
     for (size_t i = 0; i < b->n_states; i++)
         add_main_output(b, b->states[i].value, b->states[i].output);
-    struct assay_graph *g = b->graph;
-    for (size_t i = 0; i < b->n_states && !b->status; i++)
+    struct assay_graph *g = b->emit.graph;
+    for (size_t i = 0; i < b->n_states && !b->emit.status; i++)
         assay_graph_add_state(g, position_of(g->outputs, g->n_outputs, assay_graph_find(g, b->states[i].output)),
                               position_of(g->inputs, g->n_inputs, assay_graph_find(g, b->states[i].input)));
 }
@@ -130,20 +124,20 @@ static void add_states(struct assay_builder *b)
 static void check_inputs(struct assay_builder *b)
 {
     for (size_t i = 0; b->options->inputs && i < b->options->n_inputs; i++) {
-        int value = assay_graph_find(b->graph, b->options->inputs[i]);
-        if (value < 0 || !b->graph->values[value].is_input)
+        int value = assay_graph_find(b->emit.graph, b->options->inputs[i]);
+        if (value < 0 || !b->emit.graph->values[value].is_input)
             b_fail(b, ASSAY_INVALID, "this architecture offers no input '%s'", b->options->inputs[i]);
     }
 }
 
 static void check_outputs(struct assay_builder *b)
 {
-    if (b->graph->n_outputs == 0)
+    if (b->emit.graph->n_outputs == 0)
         b_fail(b, ASSAY_INVALID, "none of the outputs asked for is one that this architecture offers");
     for (size_t i = 0; i < b->options->n_outputs; i++) {
         const char *name = b->options->outputs[i];
-        int value = assay_graph_find(b->graph, name);
-        if (!strchr(name, '*') && (value < 0 || !b->graph->values[value].is_output))
+        int value = assay_graph_find(b->emit.graph, name);
+        if (!strchr(name, '*') && (value < 0 || !b->emit.graph->values[value].is_output))
             b_fail(b, ASSAY_INVALID, "this architecture offers no output '%s'", name);
     }
 }
@@ -158,11 +152,11 @@ static void hint_lengths(struct assay_builder *b)
     if (b->options->phase == ASSAY_PHASE_DECODE)
         return;
     for (size_t i = 0; i < ASSAY_COUNT(lengths); i++)
-        for (int k = 0; k < b->graph->n_inputs; k++) {
-            const struct assay_value *v = &b->graph->values[b->graph->inputs[k]];
+        for (int k = 0; k < b->emit.graph->n_inputs; k++) {
+            const struct assay_value *v = &b->emit.graph->values[b->emit.graph->inputs[k]];
             for (int d = 0; v->dim_names && d < v->type.rank; d++)
                 if (v->dim_names[d] && strcmp(v->dim_names[d], lengths[i]) == 0 &&
-                    !assay_graph_metadata(b->graph, "assay.dim.", lengths[i]))
+                    !assay_graph_metadata(b->emit.graph, "assay.dim.", lengths[i]))
                     b_hint_dim(b, lengths[i], most);
         }
 }
@@ -170,24 +164,24 @@ static void hint_lengths(struct assay_builder *b)
 enum assay_status assay_builder_finish(struct assay_builder *b, struct assay_graph **graph)
 {
     *graph = NULL;
-    ASSAY_ASSERT(b->status || b->depth == 0);
+    ASSAY_ASSERT(b->emit.status || b->depth == 0);
     add_states(b);
     hint_lengths(b);
     check_inputs(b);
     check_outputs(b);
     check_surplus(b);
-    if (b->status)
-        return b->status;
-    assay_graph_sweep(b->graph);
-    b->status = assay_graph_sort(b->graph, b->err);
-    if (!b->status)
-        b->status = assay_graph_infer(b->graph, b->err);
-    if (!b->status)
-        b->status = assay_graph_check(b->graph, b->err);
-    if (b->status)
-        return b->status;
-    *graph = b->graph;
-    b->graph = NULL;
+    if (b->emit.status)
+        return b->emit.status;
+    assay_graph_sweep(b->emit.graph);
+    b->emit.status = assay_graph_sort(b->emit.graph, b->emit.err);
+    if (!b->emit.status)
+        b->emit.status = assay_graph_infer(b->emit.graph, b->emit.err);
+    if (!b->emit.status)
+        b->emit.status = assay_graph_check(b->emit.graph, b->emit.err);
+    if (b->emit.status)
+        return b->emit.status;
+    *graph = b->emit.graph;
+    b->emit.graph = NULL;
     return ASSAY_OK;
 }
 
@@ -233,7 +227,7 @@ static bool is_listed(const char *const *list, size_t n, const char *name)
 
 static int add_input(struct assay_builder *b, const char *name, enum assay_dtype dtype, const char *dims)
 {
-    if (b->status)
+    if (b->emit.status)
         return -1;
     struct assay_type type = {.dtype = dtype};
     const char *symbols[ASSAY_MAX_RANK] = {0};
@@ -244,12 +238,12 @@ static int add_input(struct assay_builder *b, const char *name, enum assay_dtype
         type.dims[type.rank] = number ? strtoll(word, NULL, 10) : -1;
         symbols[type.rank++] = number ? NULL : word;
     }
-    int value = assay_graph_add_value(b->graph, name, &type);
-    struct assay_value *v = &b->graph->values[value];
-    v->dim_names = assay_arena_array(&b->graph->arena, ASSAY_MAX_RANK, sizeof *v->dim_names);
+    int value = assay_graph_add_value(b->emit.graph, name, &type);
+    struct assay_value *v = &b->emit.graph->values[value];
+    v->dim_names = assay_arena_array(&b->emit.graph->arena, ASSAY_MAX_RANK, sizeof *v->dim_names);
     for (int i = 0; i < type.rank; i++)
-        v->dim_names[i] = symbols[i] ? assay_arena_strdup(&b->graph->arena, symbols[i]) : NULL;
-    assay_graph_add_input(b->graph, value);
+        v->dim_names[i] = symbols[i] ? assay_arena_strdup(&b->emit.graph->arena, symbols[i]) : NULL;
+    assay_graph_add_input(b->emit.graph, value);
     return value;
 }
 
@@ -273,13 +267,13 @@ void b_hint_input(struct assay_builder *b, const char *name, const char *format,
     va_start(args, format);
     vsnprintf(kind, sizeof kind, format, args);
     va_end(args);
-    assay_graph_add_metadata(b->graph, assay_arena_printf(&b->arena, "assay.input.%s", name), kind);
+    assay_graph_add_metadata(b->emit.graph, assay_arena_printf(&b->arena, "assay.input.%s", name), kind);
 }
 
 void b_hint_dim(struct assay_builder *b, const char *name, int64_t size)
 {
     const char *text = assay_arena_printf(&b->arena, "%lld", (long long)size);
-    assay_graph_add_metadata(b->graph, assay_arena_printf(&b->arena, "assay.dim.%s", name), text);
+    assay_graph_add_metadata(b->emit.graph, assay_arena_printf(&b->arena, "assay.dim.%s", name), text);
 }
 
 bool b_flag(const struct assay_builder *b, const char *name) { return is_listed(b->options->flags, b->options->n_flags, name); }
@@ -297,33 +291,33 @@ static bool is_wanted(const struct assay_builder *b, const char *name)
 /* The value under that name; what already has a name that matters gets an Identity behind it. */
 static void add_output(struct assay_builder *b, int value, const char *name)
 {
-    if (b->status || value < 0)
+    if (b->emit.status || value < 0)
         return;
-    const struct assay_value *v = &b->graph->values[value];
+    const struct assay_value *v = &b->emit.graph->values[value];
     if (v->is_output || v->is_input || v->constant.data)
         value = b_unary(b, "Identity", value);
     if (value < 0)
         return;
-    int taken = assay_graph_find(b->graph, name);
+    int taken = assay_graph_find(b->emit.graph, name);
     if (taken >= 0 && taken != value) {
         b_fail(b, ASSAY_INVALID, "two values are named '%s'", name);
         return;
     }
     /* Its former name is its node's, so no other node may get it. */
-    const char *former = assay_arena_strdup(&b->arena, b->graph->values[value].name);
-    assay_graph_rename(b->graph, value, name);
-    assay_graph_add_value(b->graph, former, NULL);
-    assay_graph_add_output(b->graph, value);
+    const char *former = assay_arena_strdup(&b->arena, b->emit.graph->values[value].name);
+    assay_graph_rename(b->emit.graph, value, name);
+    assay_graph_add_value(b->emit.graph, former, NULL);
+    assay_graph_add_output(b->emit.graph, value);
 }
 
 /* Main outputs come before the others. */
 static void add_main_output(struct assay_builder *b, int value, const char *name)
 {
-    int n_before = b->graph->n_outputs;
+    int n_before = b->emit.graph->n_outputs;
     add_output(b, value, name);
-    if (b->graph->n_outputs == n_before)
+    if (b->emit.graph->n_outputs == n_before)
         return;
-    int *outputs = b->graph->outputs, added = outputs[n_before];
+    int *outputs = b->emit.graph->outputs, added = outputs[n_before];
     memmove(outputs + b->n_main + 1, outputs + b->n_main, (size_t)(n_before - b->n_main) * sizeof *outputs);
     outputs[b->n_main++] = added;
 }
@@ -565,20 +559,20 @@ static const char *resolve(struct assay_builder *b, const char *name)
 
 static int parameter(struct assay_builder *b, const char *name, size_t rank, const int64_t *dims, bool counts)
 {
-    if (b->status)
+    if (b->emit.status)
         return -1;
     name = resolve(b, full_name(b, name, &b->arena));
     struct assay_type type = assay_type_make(ASSAY_F32, (int)rank, dims);
-    int known = assay_graph_find(b->graph, name);
+    int known = assay_graph_find(b->emit.graph, name);
     if (known >= 0) {
-        struct assay_type had = b->graph->values[known].type;
+        struct assay_type had = b->emit.graph->values[known].type;
         return assay_type_equal(&had, &type) ? known : fail_plainly(b, ASSAY_INVALID, "'%s' is used with two shapes", name);
     }
     for (size_t i = 0; i < rank; i++)
         if (dims[i] < 0)
             return fail_plainly(b, ASSAY_INVALID, "the config makes dimension %zu of '%s' negative", i, name);
     int64_t size = assay_type_bytes(&type);
-    if (size < 0 || size > most_bytes || b->graph->n_values > 8 * MOST_PARAMETERS)
+    if (size < 0 || size > most_bytes || b->emit.graph->n_values > 8 * MOST_PARAMETERS)
         return fail_plainly(b, ASSAY_INVALID, "the config makes '%s' larger than any model that is known", name);
     struct assay_tensor tensor = {0};
     if (b->checkpoint)
@@ -588,8 +582,8 @@ static int parameter(struct assay_builder *b, const char *name, size_t rank, con
     else
         randomize(b, name, &type, &tensor);
     int value = -1;
-    if (!b->status) {
-        value = assay_graph_add_constant(b->graph, name, &tensor);
+    if (!b->emit.status) {
+        value = assay_graph_add_constant(b->emit.graph, name, &tensor);
         b->n_parameters += counts ? assay_type_count(&type) : 0;
     }
     assay_tensor_release(&tensor);

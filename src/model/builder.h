@@ -7,31 +7,28 @@
  * converted to f32), or random, or declared only. One that the checkpoint lacks or has in another shape is named in the error;
  * so is, in the end, one that nobody asked for. Nodes are named after the scope.
  *
- * Errors stick: after the first one (b->status) all functions return -1 and do nothing, so that a forward pass reads like one.
- * Types are inferred node by node, so a wrong shape is reported at its node, and b_dim and b_rank know what is static. Batch and
- * sequence stay symbolic: use 0 (copy) and one -1 in b_reshape, and shape arithmetic only where these can't say it.
- * Lists are given as B_LIST(…), which makes both arguments, length and values.
- * Threads: one builder, one thread.
+ * Errors stick: after the first one (b->emit.status) all functions return -1 and do nothing, so that a forward pass reads like
+ * one. Types are inferred node by node, so a wrong shape is reported at its node, and b_dim and b_rank know what is static. Batch
+ * and sequence stay symbolic: use 0 (copy) and one -1 in b_reshape, and shape arithmetic only where these can't say it. Lists are
+ * given as B_LIST(…), which makes both arguments, length and values. Threads: one builder, one thread.
  */
 #ifndef ASSAY_MODEL_BUILDER_H
 #define ASSAY_MODEL_BUILDER_H
 
 #include "base/rng.h"
-#include "graph/graph.h"
+#include "graph/emit.h"
 #include "model/checkpoint.h"
 #include "model/config.h"
 #include "model/model.h"
 
-#define B_LIST(...)                                                                                                              \
-    (sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (const int64_t[]) { __VA_ARGS__ }
+#define B_LIST E_INTS
 /* For ops: b_op(b, "Where", B_VALUES(a, b, c)). */
-#define B_VALUES(...)                                                                                                            \
-    (int)(sizeof((const int[]){__VA_ARGS__}) / sizeof(int)), (const int[]) { __VA_ARGS__ }
+#define B_VALUES E_VALUES
 
 enum { B_MAX_SCOPE = 512, B_MAX_DEPTH = 24 };
 
 struct assay_builder {
-    struct assay_graph *graph;
+    struct assay_emit emit; /* the graph, and the first error; its scope is the one below */
     const struct assay_model_options *options;
     struct assay_checkpoint *checkpoint; /* NULL: random or declared weights */
     struct assay_arena arena;
@@ -48,8 +45,6 @@ struct assay_builder {
     int64_t text_positions;    /* a text's tokens at most, where a family says so; 0 = no limit */
     double random_gain;        /* of random matrices asked for while a family has it set; 0 = 1 */
     struct assay_tensor zeros; /* what declared weights borrow */
-    enum assay_status status;
-    struct assay_error *err;
 };
 
 /* ---- the frame's part (model.c) */

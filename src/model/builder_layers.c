@@ -73,7 +73,7 @@ int b_group_norm(struct assay_builder *b, int x, const char *name, int64_t group
     if (groups == channels) {
         y = b_op(b, "InstanceNormalization", B_VALUES(x, weight, bias));
         b_set_float(b, "epsilon", eps);
-    } else if (b->status || rank < 3 || groups < 1 || channels % groups != 0 || groups > 65536) {
+    } else if (b->emit.status || rank < 3 || groups < 1 || channels % groups != 0 || groups > 65536) {
         y = b_fail(b, ASSAY_INVALID, "%lld channels cannot be normalised in %lld groups", (long long)channels, (long long)groups);
     } else {
         float *numbers = assay_arena_array(&b->arena, 2 * (size_t)groups, sizeof *numbers);

@@ -213,7 +213,7 @@ ASSAY_TEST(random_weights_are_the_same_for_the_same_seed)
         sums[i] = 0;
         double squares = 0;
         for (int k = 0; k < 64 * 64; k++) {
-            double v = assay_tensor_real(&b.graph->values[w].constant, k);
+            double v = assay_tensor_real(&b.emit.graph->values[w].constant, k);
             sums[i] += v * (k % 7);
             squares += v * v;
         }

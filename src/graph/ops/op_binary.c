@@ -3,6 +3,7 @@
  * Ops of two inputs that broadcast: arithmetic, comparison, logic and bits; and PRelu. Integer arithmetic wraps, as in NumPy, but
  * what has no result (x / 0, the smallest integer / -1, 0 to a negative power) is ASSAY_INVALID.
  */
+#include "graph/gradient.h"
 #include "graph/ops/util.h"
 
 #include <math.h>
@@ -374,25 +375,72 @@ static enum assay_status infer_prelu(struct assay_op_call *call, struct assay_er
         break;
 RUN(prelu, REAL_CASES(PRELU, ) SIGNED_CASES(PRELU, ) UNSIGNED_CASES(FIRST, ))
 
+/* ---- gradients */
+
+static void gradient_add(struct assay_gradient *g)
+{
+    g_set(g, 0, g->out[0]);
+    g_set(g, 1, g->out[0]);
+}
+
+static void gradient_sub(struct assay_gradient *g)
+{
+    g_set(g, 0, g->out[0]);
+    if (g_wants(g, 1))
+        g_set(g, 1, e_unary(g->e, "Neg", g->out[0]));
+}
+
+static void gradient_mul(struct assay_gradient *g)
+{
+    if (g_wants(g, 0))
+        g_set(g, 0, e_mul(g->e, g->out[0], g_input(g, 1)));
+    if (g_wants(g, 1))
+        g_set(g, 1, e_mul(g->e, g->out[0], g_input(g, 0)));
+}
+
+/* d(a/b) = da/b - (a/b) db/b */
+static void gradient_div(struct assay_gradient *g)
+{
+    int share = e_div(g->e, g->out[0], g_input(g, 1));
+    g_set(g, 0, share);
+    if (g_wants(g, 1))
+        g_set(g, 1, e_unary(g->e, "Neg", e_mul(g->e, share, g_output(g, 0))));
+}
+
+/* d(aᵇ) = b aᵇ⁻¹ da + aᵇ ln a db; the exponent may be of another dtype, and is rarely learned. */
+static void gradient_pow(struct assay_gradient *g)
+{
+    struct assay_emit *e = g->e;
+    int a = g_input(g, 0), b = e_cast(e, g_input(g, 1), g_type(g, 0)->dtype);
+    if (g_wants(g, 0)) {
+        int less = e_sub(e, b, e_number(e, 1, b));
+        g_set(g, 0, e_mul(e, g->out[0], e_mul(e, b, e_op(e, "Pow", E_VALUES(a, less)))));
+    }
+    if (g_wants(g, 1)) {
+        int d = e_mul(e, g->out[0], e_mul(e, g_output(g, 0), e_unary(e, "Log", a)));
+        g_set(g, 1, e_cast(e, d, g_type(g, 1)->dtype));
+    }
+}
+
 const struct assay_op assay_ops_binary[] = {
-    {"Add", "", 2, 2, ASSAY_OP_VIA_F32, infer_arithmetic, run_add, assay_cost_per_output},
+    {"Add", "", 2, 2, ASSAY_OP_VIA_F32, infer_arithmetic, run_add, assay_cost_per_output, gradient_add},
     {"And", "", 2, 2, 0, infer_logic, run_and, assay_cost_per_output},
     {"BitShift", "", 2, 2, 0, infer_shift, run_shift, assay_cost_per_output},
     {"BitwiseAnd", "", 2, 2, 0, infer_bits, run_bitwise_and, assay_cost_per_output},
     {"BitwiseOr", "", 2, 2, 0, infer_bits, run_bitwise_or, assay_cost_per_output},
     {"BitwiseXor", "", 2, 2, 0, infer_bits, run_bitwise_xor, assay_cost_per_output},
-    {"Div", "", 2, 2, ASSAY_OP_VIA_F32, infer_arithmetic, run_div, assay_cost_per_output},
+    {"Div", "", 2, 2, ASSAY_OP_VIA_F32, infer_arithmetic, run_div, assay_cost_per_output, gradient_div},
     {"Equal", "", 2, 2, ASSAY_OP_VIA_F32, infer_equal, run_equal, assay_cost_per_output},
     {"Greater", "", 2, 2, ASSAY_OP_VIA_F32, infer_compare, run_greater, assay_cost_per_output},
     {"GreaterOrEqual", "", 2, 2, ASSAY_OP_VIA_F32, infer_compare, run_greater_or_equal, assay_cost_per_output},
     {"Less", "", 2, 2, ASSAY_OP_VIA_F32, infer_compare, run_less, assay_cost_per_output},
     {"LessOrEqual", "", 2, 2, ASSAY_OP_VIA_F32, infer_compare, run_less_or_equal, assay_cost_per_output},
     {"Mod", "", 2, 2, ASSAY_OP_VIA_F32, infer_mod, run_mod, assay_cost_per_output},
-    {"Mul", "", 2, 2, ASSAY_OP_VIA_F32, infer_arithmetic, run_mul, assay_cost_per_output},
+    {"Mul", "", 2, 2, ASSAY_OP_VIA_F32, infer_arithmetic, run_mul, assay_cost_per_output, gradient_mul},
     {"Or", "", 2, 2, 0, infer_logic, run_or, assay_cost_per_output},
     {"PRelu", "", 2, 2, ASSAY_OP_VIA_F32, infer_prelu, run_prelu, assay_cost_per_output},
-    {"Pow", "", 2, 2, ASSAY_OP_VIA_F32, infer_pow, run_pow, assay_cost_per_output},
-    {"Sub", "", 2, 2, ASSAY_OP_VIA_F32, infer_arithmetic, run_sub, assay_cost_per_output},
+    {"Pow", "", 2, 2, ASSAY_OP_VIA_F32, infer_pow, run_pow, assay_cost_per_output, gradient_pow},
+    {"Sub", "", 2, 2, ASSAY_OP_VIA_F32, infer_arithmetic, run_sub, assay_cost_per_output, gradient_sub},
     {"Xor", "", 2, 2, 0, infer_logic, run_xor, assay_cost_per_output},
     {0},
 };

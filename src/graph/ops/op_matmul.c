@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Matrix products: MatMul, Gemm, and the quantized MatMulInteger and QLinearMatMul. The product itself is gemm.h's; here are
  * shapes, broadcasting, and the integer types for which double is too small. */
+#include "graph/gradient.h"
 #include "graph/ops/gemm.h"
 #include "graph/ops/requantize.h"
 #include "graph/ops/util.h"
@@ -340,9 +341,67 @@ static enum assay_status run_qlinear_matmul(struct assay_op_call *call, struct a
     return st;
 }
 
+/* ---- gradients */
+
+/* y = a · b: da = dy · bᵀ, db = aᵀ · dy, summed where batch dimensions were broadcast. Where b is one matrix for a whole batch of
+ * a, the batch is one long dimension of the product, instead of a sum over many. */
+static void gradient_matmul(struct assay_gradient *g)
+{
+    struct assay_emit *e = g->e;
+    int a = g_input(g, 0), b = g_input(g, 1), dy = g->out[0];
+    struct assay_type ta = *g_type(g, 0), tb = *g_type(g, 1);
+    if (tb.rank == 1) {
+        b = e_unsqueeze(e, b, E_INTS(1));
+        dy = e_unsqueeze(e, dy, E_INTS(-1));
+    }
+    if (ta.rank == 1) {
+        a = e_unsqueeze(e, a, E_INTS(0));
+        dy = e_unsqueeze(e, dy, E_INTS(-2));
+    }
+    int rank_b = e_type(e, b)->rank, rank_a = e_type(e, a)->rank;
+    if (g_wants(g, 0)) {
+        int da = e_matmul(e, dy, e_transpose_last(e, b));
+        g->in[0] = ta.rank == 1 ? e_reshape_like(e, g_sum_to(e, da, a), g_input(g, 0)) : g_sum_to(e, da, a);
+    }
+    if (!g_wants(g, 1))
+        return;
+    if (rank_b == 2 && rank_a > 2) {
+        const struct assay_type *d = e_type(e, dy);
+        int64_t k = e_type(e, a)->dims[rank_a - 1], n = d->dims[d->rank - 1];
+        a = e_reshape(e, a, E_INTS(-1, k));
+        dy = e_reshape(e, dy, E_INTS(-1, n));
+    }
+    int db = e_matmul(e, e_transpose_last(e, a), dy);
+    g->in[1] = e_reshape_like(e, g_sum_to(e, db, b), g_input(g, 1));
+}
+
+static int gemm(struct assay_emit *e, int a, int b, bool trans_a, bool trans_b, double alpha)
+{
+    int y = e_op(e, "Gemm", E_VALUES(a, b));
+    e_set_int(e, "transA", trans_a);
+    e_set_int(e, "transB", trans_b);
+    e_set_float(e, "alpha", alpha);
+    return y;
+}
+
+/* y = alpha op(a) · op(b) + beta c, op being a transpose or nothing. */
+static void gradient_gemm(struct assay_gradient *g)
+{
+    struct assay_emit *e = g->e;
+    int a = g_input(g, 0), b = g_input(g, 1), dy = g->out[0];
+    bool ta = assay_node_int(g->node, "transA", 0), tb = assay_node_int(g->node, "transB", 0);
+    double alpha = assay_node_float(g->node, "alpha", 1), beta = assay_node_float(g->node, "beta", 1);
+    if (g_wants(g, 0))
+        g->in[0] = ta ? gemm(e, b, dy, tb, true, alpha) : gemm(e, dy, b, false, !tb, alpha);
+    if (g_wants(g, 1))
+        g->in[1] = tb ? gemm(e, dy, a, true, ta, alpha) : gemm(e, a, dy, !ta, false, alpha);
+    if (g_wants(g, 2))
+        g_set(g, 2, e_scale(e, dy, beta));
+}
+
 const struct assay_op assay_ops_matmul[] = {
-    {"MatMul", "", 2, 2, ASSAY_OP_VIA_F32, infer_matmul, run_matmul, cost_matmul},
-    {"Gemm", "", 2, 3, ASSAY_OP_VIA_F32, infer_gemm, run_gemm, cost_gemm},
+    {"MatMul", "", 2, 2, ASSAY_OP_VIA_F32, infer_matmul, run_matmul, cost_matmul, gradient_matmul},
+    {"Gemm", "", 2, 3, ASSAY_OP_VIA_F32, infer_gemm, run_gemm, cost_gemm, gradient_gemm},
     {"MatMulInteger", "", 2, 4, 0, infer_matmul_integer, run_matmul_integer, cost_matmul},
     {"QLinearMatMul", "", 8, 8, ASSAY_OP_VIA_F32, infer_qlinear_matmul, run_qlinear_matmul, cost_matmul},
     {0},

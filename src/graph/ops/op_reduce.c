@@ -6,6 +6,8 @@
  * (in which overflow wraps, as in NumPy) for integers. Results of no elements are the neutral element: 0, 1, -inf, the smallest
  * integer; a mean of nothing is NaN, or ASSAY_INVALID for integers.
  */
+#include "graph/gradient.h"
+#include "graph/known.h"
 #include "graph/ops/util.h"
 
 #include <math.h>
@@ -375,16 +377,55 @@ done:
     return st;
 }
 
+/* ---- gradients */
+
+/* The gradient of the result, or the result itself, with the reduced dimensions as ones; *n: how many elements made one. */
+static int with_ones(struct assay_gradient *g, int value, int64_t *n)
+{
+    struct assay_arena scratch;
+    struct assay_op_call call;
+    struct assay_type ones = *g_type(g, 0);
+    unsigned mask = 0;
+    bool known = false;
+    assay_arena_init(&scratch);
+    if (!g->e->status) {
+        assay_graph_known_call(&call, g->e->graph, g->node, &scratch);
+        if (find_axes(&call, &mask, &known, NULL) || !known)
+            e_fail(g->e, ASSAY_UNSUPPORTED, "its axes must be constant");
+    }
+    assay_arena_release(&scratch);
+    *n = 1;
+    for (int d = 0; d < ones.rank; d++)
+        if (mask >> d & 1) {
+            *n *= ones.dims[d];
+            ones.dims[d] = 1;
+        }
+    return assay_node_int(g->node, "keepdims", 1) ? value : e_reshape(g->e, value, (size_t)ones.rank, ones.dims);
+}
+
+static void gradient_sum(struct assay_gradient *g)
+{
+    int64_t n;
+    g->in[0] = e_expand_like(g->e, with_ones(g, g->out[0], &n), g_input(g, 0));
+}
+
+static void gradient_mean(struct assay_gradient *g)
+{
+    int64_t n;
+    int dy = with_ones(g, g->out[0], &n);
+    g->in[0] = e_expand_like(g->e, e_scale(g->e, dy, 1.0 / (double)n), g_input(g, 0));
+}
+
 const struct assay_op assay_ops_reduce[] = {
     {"ReduceL1", "", 1, 2, ASSAY_OP_VIA_F32, infer_norm, run_l1, assay_cost_per_input},
     {"ReduceL2", "", 1, 2, ASSAY_OP_VIA_F32, infer_float_norm, run_l2, assay_cost_per_input},
     {"ReduceLogSum", "", 1, 2, ASSAY_OP_VIA_F32, infer_float_norm, run_log_sum, assay_cost_per_input},
     {"ReduceLogSumExp", "", 1, 2, ASSAY_OP_VIA_F32, infer_float, run_log_sum_exp, assay_cost_per_input},
     {"ReduceMax", "", 1, 2, ASSAY_OP_VIA_F32, infer_extreme, run_max, assay_cost_per_input},
-    {"ReduceMean", "", 1, 2, ASSAY_OP_VIA_F32, infer_sum, run_mean, assay_cost_per_input},
+    {"ReduceMean", "", 1, 2, ASSAY_OP_VIA_F32, infer_sum, run_mean, assay_cost_per_input, gradient_mean},
     {"ReduceMin", "", 1, 2, ASSAY_OP_VIA_F32, infer_extreme, run_min, assay_cost_per_input},
     {"ReduceProd", "", 1, 2, ASSAY_OP_VIA_F32, infer_sum, run_product, assay_cost_per_input},
-    {"ReduceSum", "", 1, 2, ASSAY_OP_VIA_F32, infer_sum, run_sum, assay_cost_per_input},
+    {"ReduceSum", "", 1, 2, ASSAY_OP_VIA_F32, infer_sum, run_sum, assay_cost_per_input, gradient_sum},
     {"ReduceSumSquare", "", 1, 2, ASSAY_OP_VIA_F32, infer_norm, run_squares, assay_cost_per_input},
     {0},
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Max, Min, Sum, Mean: any number of inputs that broadcast, element by element. */
+#include "graph/gradient.h"
 #include "graph/ops/util.h"
 
 static enum assay_status infer_variadic(struct assay_op_call *call, unsigned set, struct assay_error *err)
@@ -100,10 +101,18 @@ static void cost_mean(const struct assay_op_call *call, struct assay_cost *cost)
     cost->flops = (double)call->n_inputs * (double)assay_type_count(&call->outputs[0]);
 }
 
+/* ---- gradients */
+
+static void gradient_sum(struct assay_gradient *g)
+{
+    for (int i = 0; i < g->node->n_inputs; i++)
+        g_set(g, i, g->out[0]);
+}
+
 const struct assay_op assay_ops_variadic[] = {
     {"Max", "", 1, -1, ASSAY_OP_VIA_F32, infer_number, run_max, cost_variadic},
     {"Mean", "", 1, -1, ASSAY_OP_VIA_F32, infer_float, run_mean, cost_mean},
     {"Min", "", 1, -1, ASSAY_OP_VIA_F32, infer_number, run_min, cost_variadic},
-    {"Sum", "", 1, -1, ASSAY_OP_VIA_F32, infer_float, run_sum, cost_variadic},
+    {"Sum", "", 1, -1, ASSAY_OP_VIA_F32, infer_float, run_sum, cost_variadic, gradient_sum},
     {0},
 };

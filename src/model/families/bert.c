@@ -156,7 +156,7 @@ static int encode(struct assay_builder *b, const struct encoder *e, const char *
     if (e->relative.of_query)
         c.rows = relative_rows(b, &e->relative, length);
     b_output_optional(b, x, "hidden_states.0");
-    for (int64_t i = 0; i < e->layers && !b->status; i++)
+    for (int64_t i = 0; i < e->layers && !b->emit.status; i++)
         x = layer(b, e, g, &c, x, (int)i);
     b_leave(b);
     return x;

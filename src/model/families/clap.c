@@ -258,7 +258,7 @@ static int encode_text(struct assay_builder *b, const struct text *t, const stru
     if (t->relative.of_query)
         v.rows = relative_rows(b, &t->relative, b_size_scalar(b, x, 1));
     b_output_optional(b, x, "%shidden_states.0", prefix);
-    for (int64_t i = 0; i < t->layers && !b->status; i++)
+    for (int64_t i = 0; i < t->layers && !b->emit.status; i++)
         x = text_layer(b, t, &v, x, i);
     *last_state = x;
     return b_unary(b, "Tanh", b_linear(b, b_take(b, x, 1, 0), "pooler.dense", t->hidden, t->hidden, true));
@@ -278,7 +278,7 @@ static int stretch(struct assay_builder *b, int x, int64_t axis, int64_t n)
     int places = b_mul(b, b_cast(b, step, ASSAY_F64), b_cast(b, b_range(b, b_int(b, 0), b_int(b, n)), ASSAY_F64));
     int floors = b_unary(b, "Floor", places), whole = b_cast(b, floors, ASSAY_I64), sum = -1;
     int t = b_reshape(b, b_cast(b, b_sub(b, places, floors), ASSAY_F32), 4, dims);
-    for (int tap = -1; tap <= 2 && !b->status; tap++) {
+    for (int tap = -1; tap <= 2 && !b->emit.status; tap++) {
         /* The cubic convolution kernel, a = -0.75, at the distance d of this place: within 1, and within 2. */
         int d = tap <= 0 ? b_sub(b, t, b_scalar(b, tap)) : b_sub(b, b_scalar(b, tap), t), weight;
         if (tap == 0 || tap == 1) {
@@ -517,7 +517,7 @@ static int run_stage(struct assay_builder *b, const struct audio *a, const char 
     if (s.shift && a->depths[i] > 1)
         s.shifted_mask = shifted_mask(b, &s);
     int probabilities = -1;
-    for (int64_t j = 0; j < a->depths[i] && !b->status; j++) {
+    for (int64_t j = 0; j < a->depths[i] && !b->emit.status; j++) {
         b_enter(b, "blocks.%d", (int)j);
         x = swin_layer(b, a, &s, x, s.shift && j % 2, &probabilities);
         b_leave(b);
@@ -559,7 +559,7 @@ static int encode_audio(struct assay_builder *b, const struct audio *a, const st
     int image = fold(b, a, in->features, a->has_fusion ? 4 : a->channels);
     int x = embed_patches(b, a, image, in->is_longer);
     output_state(b, prefix, x, a->first, a->grid[0], a->grid[1], 0);
-    for (int64_t i = 0; i < a->stages && !b->status; i++)
+    for (int64_t i = 0; i < a->stages && !b->emit.status; i++)
         x = run_stage(b, a, prefix, x, i);
     x = b_transpose(b, b_layer_norm(b, x, "norm", a->hidden, default_eps), B_LIST(0, 2, 1));
     /* The parts of the folded spectrogram side by side again. */

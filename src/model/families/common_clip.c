@@ -63,7 +63,7 @@ static int layer(struct assay_builder *b, const struct clip_tower *t, int x, int
 
 int clip_encode(struct assay_builder *b, const struct clip_tower *t, int x, int keep, int mask, const char *prefix, int *states)
 {
-    for (int64_t i = 0; i <= t->layers && !b->status; i++) {
+    for (int64_t i = 0; i <= t->layers && !b->emit.status; i++) {
         b_output_optional(b, x, "%shidden_states.%d", prefix, (int)i);
         if (states)
             states[i] = x;

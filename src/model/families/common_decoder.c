@@ -249,7 +249,7 @@ int decoder_run(struct assay_builder *b, const struct decoder *d, int x, int att
     s.mask = b_causal_mask(b, queries, cached ? b_size_scalar(b, attention_mask, 1) : queries, d->window, attention_mask);
     b_rope_tables(b, position_ids, frequencies_of(b, d, position_ids), d->attention_factor, &s.cosine, &s.sine);
     b_ignore(b, "*.rotary_emb.inv_freq");
-    for (int64_t i = 0; i < d->layers && !b->status; i++) {
+    for (int64_t i = 0; i < d->layers && !b->emit.status; i++) {
         b_output_optional(b, x, "hidden_states.%d", (int)i);
         b_enter(b, "layers.%d", (int)i);
         x = b_add(b, x, attend(b, d, &s, b_rms_norm(b, x, "input_layernorm", d->hidden, d->eps), i));

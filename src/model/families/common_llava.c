@@ -74,7 +74,7 @@ int llava_features(struct assay_builder *b, const struct llava *l, int pixels)
     b_enter(b, "vision_tower.vision_model");
     clip_vision(b, &l->vision, pixels, "vision_tower.", states);
     b_leave(b);
-    if (b->status)
+    if (b->emit.status)
         return -1;
     int x = states[l->feature_layer];
     if (!l->keeps_class)

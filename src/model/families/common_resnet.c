@@ -218,7 +218,7 @@ void resnet_run(struct assay_builder *b, const struct resnet *r, int pixels, int
         int64_t before = dilation;
         bool is_dilated = s >= r->n_stages - r->n_dilated;
         dilation *= is_dilated ? 2 : 1;
-        for (int64_t j = 0; j < r->depths[s] && !b->status; j++) {
+        for (int64_t j = 0; j < r->depths[s] && !b->emit.status; j++) {
             bool halves = j == 0 && (s > 0 || r->strides_first_stage) && !is_dilated;
             const struct layer whole = {.in = in, .out = r->widths[s], .stride = halves ? 2 : 1, .dilation = dilation};
             if (r->is_timm)

@@ -239,7 +239,7 @@ static int feed_forward(struct assay_builder *b, const struct detr *m, int x, in
 static int encode(struct assay_builder *b, const struct detr *m, const struct scene *s)
 {
     int x = b_transpose(b, b_reshape(b, s->projected, B_LIST(0, m->d, -1)), B_LIST(0, 2, 1));
-    for (int64_t i = 0; i < m->encoder_layers && !b->status; i++) {
+    for (int64_t i = 0; i < m->encoder_layers && !b->emit.status; i++) {
         struct b_attention a = {.heads = m->encoder_heads, .head_dim = m->d / m->encoder_heads, B_ATTENTION_NONE};
         a.mask = s->mask;
         b_output_optional(b, x, "encoder_hidden_states.%d", (int)i);
@@ -279,7 +279,7 @@ static int decode(struct assay_builder *b, const struct detr *m, const struct sc
     int shape = b_concat(b, 0, B_VALUES(b_size(b, s->memory, 0), b_ints(b, B_LIST(m->queries, m->d))));
     int x = b_expand(b, b_scalar(b, 0), shape), stack = -1;
     b_enter(b, "decoder");
-    for (int64_t i = 0; i < m->decoder_layers && !b->status; i++) {
+    for (int64_t i = 0; i < m->decoder_layers && !b->emit.status; i++) {
         b_output_optional(b, x, "decoder_hidden_states.%d", (int)i);
         x = decoder_layer(b, m, s, x, queries, (int)i);
         if (!m->has_auxiliary_loss)

@@ -82,7 +82,7 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
                              .kernel = {m.kernel[0], m.kernel[1]},
                              .stride = {m.stride[0], m.stride[1]},
                              .pad = {m.pad[0], m.pad[1], m.pad[0], m.pad[1]}});
-    for (int i = 0; i < m.n_blocks && !b->status; i++)
+    for (int i = 0; i < m.n_blocks && !b->emit.status; i++)
         x = block(b, &m, x, i);
     x = b_reshape(b, b_unary(b, "GlobalAveragePool", x), B_LIST(0, m.width));
     b_output(b, b_linear(b, x, "fc", m.width, labels, true), "logits");

@@ -81,7 +81,7 @@ static int run(struct assay_builder *b, const struct gpt2 *g, const char *scope,
     int queries = b_size_scalar(b, x, 1);
     int keep = b_causal(b, queries, cached ? b_size_scalar(b, attention_mask, 1) : queries, 0);
     int mask = attention_mask >= 0 ? b_padding_mask(b, attention_mask) : -1;
-    for (int64_t i = 0; i < g->layers && !b->status; i++) {
+    for (int64_t i = 0; i < g->layers && !b->emit.status; i++) {
         b_output_optional(b, x, "hidden_states.%d", (int)i);
         x = block(b, g, x, keep, mask, i);
     }

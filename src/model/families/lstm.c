@@ -78,7 +78,7 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
     b->random_gain = 0;
     int hidden = -1, cell = -1, all_hidden = -1, all_cells = -1;
     b_enter(b, "lstm");
-    for (int64_t i = 0; i < m.layers && !b->status; i++) {
+    for (int64_t i = 0; i < m.layers && !b->emit.status; i++) {
         x = layer(b, &m, x, lengths, i, &hidden, &cell);
         all_hidden = i ? b_concat(b, 0, B_VALUES(all_hidden, hidden)) : hidden;
         all_cells = i ? b_concat(b, 0, B_VALUES(all_cells, cell)) : cell;

@@ -132,7 +132,7 @@ static int run(struct assay_builder *b, const struct mobilenet *m, int x)
 {
     int64_t stride = 2, dilation = 1;
     x = stem(b, m, x);
-    for (int i = 0; i < N_BLOCKS && !b->status; i++) {
+    for (int i = 0; i < N_BLOCKS && !b->emit.status; i++) {
         bool dilates = stride == m->output_stride;
         x = block(b, m, x, i, dilates ? 1 : block_strides[i], dilates ? dilation : 1);
         stride *= dilates ? 1 : block_strides[i];

@@ -52,7 +52,7 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
     b_set_ints(b, "kernel_shape", B_LIST(3, 3));
     b_set_ints(b, "strides", B_LIST(2, 2));
     b_set_ints(b, "pads", B_LIST(1, 1, 1, 1));
-    for (int i = 0; i < m.n_blocks && !b->status; i++) {
+    for (int i = 0; i < m.n_blocks && !b->emit.status; i++) {
         x = block(b, x, i, width, m.widths[i], m.strides[i]);
         width = m.widths[i];
     }

@@ -24,12 +24,12 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
     b_enter(b, "%s", classifies ? "resnet" : "");
     resnet_run(b, &r, pixels, maps);
     b_leave(b);
-    for (int i = 0; i <= r.n_stages && !b->status; i++) {
+    for (int i = 0; i <= r.n_stages && !b->emit.status; i++) {
         b_output_optional(b, maps[i], "hidden_states.%d", i);
         if (features >> i & 1)
             b_output(b, maps[i], "feature_maps.%d", n_maps++);
     }
-    if (is_backbone || b->status)
+    if (is_backbone || b->emit.status)
         return;
     int last = maps[r.n_stages], pooled = b_unary(b, "GlobalAveragePool", last);
     if (classifies) {

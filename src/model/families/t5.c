@@ -190,7 +190,7 @@ static int run(struct assay_builder *b, const struct t5 *t, const struct stack *
         int bias = position_bias(b, t, s);
         mask = mask >= 0 ? b_add(b, bias, mask) : bias;
     }
-    for (int64_t i = 0; i < s->layers && !b->status; i++) {
+    for (int64_t i = 0; i < s->layers && !b->emit.status; i++) {
         b_output_optional(b, x, "%shidden_states.%d", s->prefix, (int)i);
         x = block(b, t, s, x, mask, i);
     }
@@ -292,7 +292,7 @@ static void build_encode(struct assay_builder *b, const struct t5 *t)
     int padding = b_input(b, "attention_mask", ASSAY_I64, "batch sequence");
     int64_t all = t->heads * t->head_dim;
     int x = run_encoder(b, t, "encoder_", ids, b_padding_mask(b, padding));
-    for (int64_t i = 0; i < t->decoder_layers && !b->status; i++) {
+    for (int64_t i = 0; i < t->decoder_layers && !b->emit.status; i++) {
         b_enter(b, "decoder.block.%d.layer.1.EncDecAttention", (int)i);
         int k = b_linear(b, x, "k", t->hidden, all, false), v = b_linear(b, x, "v", t->hidden, all, false);
         b_leave(b);

@@ -166,7 +166,7 @@ static int layer(struct assay_builder *b, const struct vit *v, int x, int64_t i)
 static int encode(struct assay_builder *b, const struct vit *v, struct sight *s)
 {
     int x = embed(b, v, s);
-    for (int64_t i = 0; i < v->layers && !b->status; i++) {
+    for (int64_t i = 0; i < v->layers && !b->emit.status; i++) {
         b_output_optional(b, x, "hidden_states.%d", (int)i);
         x = layer(b, v, x, i);
     }

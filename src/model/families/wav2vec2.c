@@ -141,7 +141,7 @@ static void read(struct assay_config *c, struct wav2vec2 *w, const struct assay_
 static int extract(struct assay_builder *b, const struct wav2vec2 *w, int samples)
 {
     int x = b_unsqueeze(b, samples, B_LIST(1));
-    for (int i = 0; i < w->n_conv && !b->status; i++) {
+    for (int i = 0; i < w->n_conv && !b->emit.status; i++) {
         b_enter(b, "feature_extractor.conv_layers.%d", i);
         struct b_conv conv = {.n_spatial = 1,
                               .in = i ? w->conv_dim[i - 1] : 1,
@@ -261,12 +261,12 @@ static void encode(struct assay_builder *b, const struct wav2vec2 *w, int x, int
         x = b_layer_norm(b, x, "layer_norm", w->hidden, w->eps);
     int added = mask < 0 ? -1 : b_padding_mask(b, b_cast(b, mask, ASSAY_I64));
     states[0] = x;
-    for (int64_t i = 0; i < w->layers && !b->status; i++)
+    for (int64_t i = 0; i < w->layers && !b->emit.status; i++)
         states[i + 1] = x = layer(b, w, x, added, i);
     if (w->stable)
         states[w->layers] = b_layer_norm(b, x, "layer_norm", w->hidden, w->eps);
     b_leave(b);
-    for (int64_t i = 0; i <= w->layers && !b->status; i++)
+    for (int64_t i = 0; i <= w->layers && !b->emit.status; i++)
         b_output_optional(b, states[i], "hidden_states.%d", (int)i);
 }
 
@@ -278,7 +278,7 @@ static int adapt(struct assay_builder *b, const struct wav2vec2 *w, int x)
     if (h != w->hidden)
         x = b_layer_norm(b, b_linear(b, x, "proj", w->hidden, h, true), "proj_layer_norm", h, 1e-5);
     x = b_transpose(b, x, B_LIST(0, 2, 1));
-    for (int64_t i = 0; i < w->adapter_layers && !b->status; i++) {
+    for (int64_t i = 0; i < w->adapter_layers && !b->emit.status; i++) {
         b_enter(b, "layers.%d", (int)i);
         struct b_conv conv = {.n_spatial = 1,
                               .in = h,
@@ -299,7 +299,7 @@ static int adapt(struct assay_builder *b, const struct wav2vec2 *w, int x)
 /* The layers' mean with learned weights, or the last one. */
 static int summed(struct assay_builder *b, const struct wav2vec2 *w, const int *states)
 {
-    if (!w->weighted_sum || b->status)
+    if (!w->weighted_sum || b->emit.status)
         return states[w->layers];
     int n = (int)w->layers + 1, all[ASSAY_CONFIG_MAX_COUNT + 1];
     for (int i = 0; i < n; i++)
@@ -396,7 +396,7 @@ static void verify_speaker(struct assay_builder *b, const struct wav2vec2 *w, in
     for (int i = 0; i < w->adapter_layers && length >= 0; i++)
         length = steps_after(b, length, 1, w->adapter_stride);
     x = b_transpose(b, b_linear(b, x, "projector", w->hidden, w->tdnn_dim[0], true), B_LIST(0, 2, 1));
-    for (int i = 0; i < w->n_tdnn && !b->status; i++) {
+    for (int i = 0; i < w->n_tdnn && !b->emit.status; i++) {
         x = tdnn(b, w, x, i);
         /* As Transformers counts: without the dilation. */
         length = length < 0 ? -1 : steps_after(b, length, w->tdnn_kernel[i], 1);
@@ -446,7 +446,7 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
     int features = b_layer_norm(b, x, "feature_projection.layer_norm", width, w.eps);
     x = b_linear(b, features, "feature_projection.projection", width, w.hidden, true);
     encode(b, &w, hide(b, &w, x, masked), mask, states);
-    if (b->status)
+    if (b->emit.status)
         return;
     x = states[w.layers];
     if (w.adapter_layers)

@@ -142,7 +142,7 @@ static int encode(struct assay_builder *b, const struct whisper *w, const char *
     int x = convolve(b, features, "conv1", w->mels, w->hidden, 1);
     x = b_transpose(b, convolve(b, x, "conv2", w->hidden, w->hidden, 2), B_LIST(0, 2, 1));
     x = b_add(b, x, b_param(b, "embed_positions.weight", B_LIST(w->source_positions, w->hidden)));
-    for (int64_t i = 0; i < w->encoder.layers && !b->status; i++) {
+    for (int64_t i = 0; i < w->encoder.layers && !b->emit.status; i++) {
         states[i] = x;
         b_output_optional(b, x, "%shidden_states.%d", prefix, (int)i);
         x = encoder_layer(b, w, prefix, x, i);
@@ -163,7 +163,7 @@ static int decode(struct assay_builder *b, const struct whisper *w, int ids, con
     int positions = v->positions >= 0 ? v->positions : b_range(b, b_int(b, 0), length);
     int x = b_embedding(b, ids, "embed_tokens", w->vocabulary, w->hidden);
     x = b_add(b, x, b_embedding(b, positions, "embed_positions", w->target_positions, w->hidden));
-    for (int64_t i = 0; i < w->decoder.layers && !b->status; i++) {
+    for (int64_t i = 0; i < w->decoder.layers && !b->emit.status; i++) {
         b_output_optional(b, x, "%shidden_states.%d", v->prefix, (int)i);
         x = decoder_layer(b, w, v, x, mask, i);
     }
@@ -208,7 +208,7 @@ static void build_encode(struct assay_builder *b, const struct whisper *w, int *
     int64_t h = w->hidden, heads = w->decoder.heads;
     b_enter(b, "model");
     int x = encode(b, w, "encoder", "encoder_", states);
-    for (int64_t i = 0; i < w->decoder.layers && !b->status; i++) {
+    for (int64_t i = 0; i < w->decoder.layers && !b->emit.status; i++) {
         b_enter(b, "decoder.layers.%d.encoder_attn", (int)i);
         int k = b_linear(b, x, "k_proj", h, h, false), v = b_linear(b, x, "v_proj", h, h, true);
         b_leave(b);

@@ -123,7 +123,7 @@ static int messages(struct assay_builder *b, const struct xclip *m, int x)
 static int encode(struct assay_builder *b, const struct tower *t, const struct xclip *m, int x, int mask, const char *output)
 {
     b_output_optional(b, x, "%shidden_states.0", output);
-    for (int64_t i = 0; i < t->layers && !b->status; i++) {
+    for (int64_t i = 0; i < t->layers && !b->emit.status; i++) {
         int probabilities = -1;
         b_enter(b, "encoder.layers.%d", (int)i);
         int with = m ? b_concat(b, 1, B_VALUES(x, messages(b, m, x))) : x;
@@ -225,7 +225,7 @@ static int prompts(struct assay_builder *b, const struct xclip *m, int texts, in
     b_enter(b, "prompts_generator");
     visual = b_layer_norm(b, visual, "layernorm", d, m->vision.eps);
     int x = texts;
-    for (int64_t i = 0; i < m->prompt_layers && !b->status; i++) {
+    for (int64_t i = 0; i < m->prompt_layers && !b->emit.status; i++) {
         b_enter(b, "decoder.%d", (int)i);
         x = prompt_layer(b, m, x, visual);
         b_leave(b);
