@@ -15,6 +15,11 @@
 #include "graph/emit.h"
 #include "graph/op.h"
 
+/* Metadata of a graph that is to be trained: PARAMETER + a constant's name = "trained" or "frozen"; UPDATE + an output's name =
+ * the name of the constant (a buffer, such as a running mean) that the output is the next value of. */
+#define ASSAY_TRAINING_PARAMETER "assay.training.parameter."
+#define ASSAY_TRAINING_UPDATE "assay.training.update."
+
 /* What a rule sees of one node, and its answer. Borrowed for the call; e->scope names the node. */
 struct assay_gradient {
     struct assay_emit *e;

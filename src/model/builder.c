@@ -2,6 +2,8 @@
 /* See builder.h: scope, inputs, outputs, parameters. Ops are in builder_ops.c, layers in builder_layers.c. */
 #include "model/builder.h"
 
+#include "graph/gradient.h"
+
 #include "graph/infer.h"
 
 #include <ctype.h>
@@ -557,6 +559,14 @@ static const char *resolve(struct assay_builder *b, const char *name)
     return name;
 }
 
+static bool is_frozen(const struct assay_builder *b, const char *name)
+{
+    for (size_t i = 0; i < b->n_frozen; i++)
+        if (matches(b->frozen[i], name))
+            return true;
+    return false;
+}
+
 static int parameter(struct assay_builder *b, const char *name, size_t rank, const int64_t *dims, bool counts)
 {
     if (b->emit.status)
@@ -585,6 +595,9 @@ static int parameter(struct assay_builder *b, const char *name, size_t rank, con
     if (!b->emit.status) {
         value = assay_graph_add_constant(b->emit.graph, name, &tensor);
         b->n_parameters += counts ? assay_type_count(&type) : 0;
+        if (counts && b->options->training)
+            assay_graph_add_metadata(b->emit.graph, assay_arena_printf(&b->arena, "%s%s", ASSAY_TRAINING_PARAMETER, name),
+                                     is_frozen(b, name) ? "frozen" : "trained");
     }
     assay_tensor_release(&tensor);
     return value;
@@ -598,4 +611,52 @@ int b_param(struct assay_builder *b, const char *name, size_t rank, const int64_
 int b_buffer(struct assay_builder *b, const char *name, size_t rank, const int64_t *dims)
 {
     return parameter(b, name, rank, dims, false);
+}
+
+/* ---- training */
+
+bool b_training(const struct assay_builder *b) { return b->options->training; }
+
+void b_freeze(struct assay_builder *b, const char *pattern)
+{
+    const char **patterns = assay_arena_array(&b->arena, b->n_frozen + 1, sizeof *patterns);
+    for (size_t i = 0; i < b->n_frozen; i++)
+        patterns[i] = b->frozen[i];
+    patterns[b->n_frozen++] = full_name(b, pattern, &b->arena);
+    b->frozen = patterns;
+}
+
+void b_update(struct assay_builder *b, int buffer, int next)
+{
+    if (!b->options->training || b->emit.status)
+        return;
+    const char *name = b->emit.graph->values[buffer].name, *output = assay_arena_printf(&b->arena, "next.%s", name);
+    add_output(b, next, output);
+    assay_graph_add_metadata(b->emit.graph, assay_arena_printf(&b->arena, "%s%s", ASSAY_TRAINING_UPDATE, output), name);
+}
+
+void b_loss(struct assay_builder *b, int loss) { b_output(b, loss, "loss"); }
+
+int b_stop_gradient(struct assay_builder *b, int x) { return e_own(&b->emit, "StopGradient", B_VALUES(x)); }
+
+int b_dropout(struct assay_builder *b, int x, double p)
+{
+    if (!b->options->training || p <= 0)
+        return x;
+    int seed = assay_graph_find(b->emit.graph, "dropout_seed");
+    if (seed < 0)
+        seed = b_input(b, "dropout_seed", ASSAY_I64, "");
+    int y = e_own(&b->emit, "Dropout", B_VALUES(x, seed));
+    b_set_float(b, "ratio", p);
+    b_set_int(b, "stream", b->n_dropouts++);
+    return y;
+}
+
+int b_cross_entropy(struct assay_builder *b, int scores, int labels, int64_t ignored)
+{
+    int64_t n_classes = b_dim(b, scores, -1);
+    int y = b_op(b, "SoftmaxCrossEntropyLoss",
+                 B_VALUES(b_reshape(b, scores, B_LIST(-1, n_classes)), b_reshape(b, labels, B_LIST(-1))));
+    b_set_int(b, "ignore_index", ignored);
+    return y;
 }

@@ -37,8 +37,10 @@ struct assay_builder {
     int depth, n_main;       /* n_main: main outputs */
     struct b_alias *aliases; /* tied names */
     const char **ignored;    /* patterns of tensors that nobody needs */
+    const char **frozen;     /* patterns of parameters that are not trained */
     struct b_state *states;  /* of b_cache */
-    size_t n_aliases, n_ignored, n_states;
+    size_t n_aliases, n_ignored, n_frozen, n_states;
+    int n_dropouts;
     int64_t n_parameters;      /* elements of the parameters asked for, tied ones once, buffers not */
     int64_t random_bytes;      /* of random weights, so far */
     float *random_pool;        /* numbers that random weights are cut from */
@@ -85,6 +87,8 @@ int b_param(struct assay_builder *b, const char *name, size_t rank, const int64_
 int b_buffer(struct assay_builder *b, const char *name, size_t rank, const int64_t *dims);
 /* Whether the checkpoint has it (within the scope); `otherwise` where there is no checkpoint. */
 bool b_has(const struct assay_builder *b, const char *name, bool otherwise);
+/* Within the scope, '*' for any text: parameters that training leaves as they are. Before they are asked for. */
+void b_freeze(struct assay_builder *b, const char *pattern);
 /* Full names: `alias` is the same parameter as `target`; only one need be in the checkpoint. Before either is asked for. */
 void b_tie(struct assay_builder *b, const char *alias, const char *target);
 /* Full names with '*' for any text: tensors of the checkpoint that this model doesn't need ("*.position_ids"). */
@@ -151,6 +155,8 @@ int b_linear_in_out(struct assay_builder *b, int x, const char *name, int64_t in
 /* x · weightᵀ with a weight at hand: heads tied to embeddings. */
 int b_project(struct assay_builder *b, int x, int weight);
 int b_embedding(struct assay_builder *b, int ids, const char *name, int64_t n, int64_t dim);
+/* torch.nn.Embedding with a padding_idx (-1 = none), whose row is not trained by what is looked up. */
+int b_embedding_padded(struct assay_builder *b, int ids, const char *name, int64_t n, int64_t dim, int64_t padding);
 int b_layer_norm(struct assay_builder *b, int x, const char *name, int64_t dim, double eps);
 int b_rms_norm(struct assay_builder *b, int x, const char *name, int64_t dim, double eps);
 int b_group_norm(struct assay_builder *b, int x, const char *name, int64_t groups, int64_t channels, double eps);
@@ -167,6 +173,21 @@ int b_conv(struct assay_builder *b, int x, const char *name, const struct b_conv
 /* Square kernel with the same padding all around. */
 int b_conv2d(struct assay_builder *b, int x, const char *name, int64_t in, int64_t out, int64_t kernel, int64_t stride,
              int64_t pad, bool bias);
+
+/* ---- training: see options.training; without it b_dropout and b_update do nothing
+ *
+ * A family to be trained calls b_dropout where its module drops, and makes its loss of inputs that it asks for (b_input), named
+ * as in PyTorch's call: "labels". */
+bool b_training(const struct assay_builder *b);
+/* x, of which each element is zeroed with probability p and the others grow by 1/(1-p). Which ones depends on the input
+ * "dropout_seed" (int64, a scalar) and on how many b_dropout came before. */
+int b_dropout(struct assay_builder *b, int x, double p);
+int b_stop_gradient(struct assay_builder *b, int x);
+/* Mean cross-entropy of scores [.., classes] and int64 labels [..], of which those that are `ignored` do not count. */
+int b_cross_entropy(struct assay_builder *b, int scores, int labels, int64_t ignored);
+/* The next value of a buffer: an output, and a line in the metadata that tells so. */
+void b_update(struct assay_builder *b, int buffer, int next);
+void b_loss(struct assay_builder *b, int loss); /* the output "loss", f32 of rank 0 */
 
 /* ---- attention */
 struct b_attention {

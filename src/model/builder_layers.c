@@ -39,6 +39,15 @@ int b_embedding(struct assay_builder *b, int ids, const char *name, int64_t n, i
     return y;
 }
 
+int b_embedding_padded(struct assay_builder *b, int ids, const char *name, int64_t n, int64_t dim, int64_t padding)
+{
+    int y = b_embedding(b, ids, name, n, dim);
+    if (!b_training(b) || padding < 0)
+        return y;
+    int is_padding = b_unsqueeze(b, b_op(b, "Equal", B_VALUES(ids, b_int(b, padding))), B_LIST(-1));
+    return b_where(b, is_padding, b_stop_gradient(b, y), y);
+}
+
 /* ---- norms */
 
 int b_layer_norm(struct assay_builder *b, int x, const char *name, int64_t dim, double eps)
@@ -92,15 +101,32 @@ int b_group_norm(struct assay_builder *b, int x, const char *name, int64_t group
     return y;
 }
 
+/* ONNX's running variance is that of the n elements of a channel, PyTorch's that of the population they are drawn from:
+ * n / (n - 1) times what is new in it. */
+static int unbiased(struct assay_builder *b, int x, int64_t channels, int variance, int next)
+{
+    int n = b_scale(b, b_cast(b, b_unary(b, "Size", x), ASSAY_F32), 1.0 / (double)channels);
+    int factor = b_div(b, n, b_sub(b, n, b_scalar(b, 1)));
+    int kept = b_scale(b, variance, 0.9);
+    return b_add(b, kept, b_mul(b, b_sub(b, next, kept), factor));
+}
+
 int b_batch_norm(struct assay_builder *b, int x, const char *name, int64_t channels, double eps)
 {
     b_enter(b, "%s", name);
     int weight = b_param(b, "weight", B_LIST(channels)), bias = b_param(b, "bias", B_LIST(channels));
     int mean = b_buffer(b, "running_mean", B_LIST(channels)), variance = b_buffer(b, "running_var", B_LIST(channels));
-    int y = b_op(b, "BatchNormalization", B_VALUES(x, weight, bias, mean, variance));
+    int inputs[] = {x, weight, bias, mean, variance}, outputs[3];
+    b_op_many(b, "BatchNormalization", 5, inputs, b_training(b) ? 3 : 1, outputs);
     b_set_float(b, "epsilon", eps);
+    if (b_training(b)) {
+        b_set_int(b, "training_mode", 1);
+        b_set_float(b, "momentum", 0.9);
+        b_update(b, mean, outputs[1]);
+        b_update(b, variance, unbiased(b, x, channels, variance, outputs[2]));
+    }
     b_leave(b);
-    return y;
+    return outputs[0];
 }
 
 /* ---- activations */

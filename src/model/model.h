@@ -47,6 +47,9 @@ struct assay_model_options {
     bool only_those_outputs;  /* and not the main ones, unless named */
     const char *const *flags; /* what the family offers beside: "interpolate_pos_encoding" */
     size_t n_flags;
+    /* To be trained (train/step.h): dropout, batch statistics with their running means as outputs; labels as inputs, and the output
+     * "loss", as the model class of Transformers computes it. ASSAY_UNSUPPORTED where the architecture has no loss. */
+    bool training;
     bool allow_surplus; /* tensors in the checkpoint that the model doesn't use are no error */
 };
 

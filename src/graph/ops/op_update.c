@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How a parameter is updated, and the norm of gradients: ops of the domain "assay" that training steps are made of. Formulas are
+ * PyTorch's (torch.optim.SGD, Adam, AdamW; torch.nn.utils.clip_grad_norm_).
+ *
+ *     SGD(p, g, learning_rate, scale?, m?) -> p, m
+ *         g' = scale·g + weight_decay·p; with m: m' = momentum·m + g', and g' becomes m', or with nesterov g' + momentum·m';
+ *         p' = p - learning_rate·g'
+ *     Adam(p, g, learning_rate, scale?, m, v, correction1, correction2) -> p, m, v
+ *         g' = scale·g + weight_decay·p (decoupled = 0), or p shrinks by 1 - learning_rate·weight_decay first (decoupled = 1:
+ * AdamW) m' = beta1·m + (1-beta1)·g', v' = beta2·v + (1-beta2)·g'² p' = p - learning_rate / correction1 · m' / (sqrt(v' /
+ * correction2) + epsilon),  correction_i = 1 - beta_i^step SumSquares(x₀, x₁ …) -> s the sum of the squares of all elements, a
+ * scalar
+ *
+ * p, g, m and v are of one type; learning_rate, scale and the corrections are scalars. Arithmetic is in double.
+ */
+#include "graph/gradient.h"
+#include "graph/ops/util.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- updates */
+
+enum { P, G, RATE, SCALE, M, V, CORRECTION1, CORRECTION2 };
+
+static enum assay_status infer_update(struct assay_op_call *call, struct assay_error *err)
+{
+    enum assay_status st = assay_rule_dtype(call, P, ASSAY_DTYPE_BIT(ASSAY_F32) | ASSAY_DTYPE_BIT(ASSAY_F64), err);
+    bool needs_all = strcmp(call->node->type, "Adam") == 0;
+    for (int i = M; i <= CORRECTION2 && needs_all && !st; i++)
+        if (!assay_rule_has_input(call, i))
+            st = assay_error_set(err, ASSAY_INVALID, "its input %d is not given", i);
+    for (int i = 0; i < call->n_inputs && !st; i++) {
+        const struct assay_type *x = &call->inputs[P], *other = &call->inputs[i];
+        if (!assay_rule_has_input(call, i) || !assay_type_is_known(x) || !assay_type_is_known(other))
+            continue;
+        if (i == G || i == M || i == V ? !assay_type_equal(x, other) : assay_type_count(other) != 1)
+            st = assay_error_set(err, ASSAY_INVALID, "input %d has another type than an update of the parameter needs", i);
+    }
+    for (int i = 0; i < call->n_outputs && !st; i++)
+        call->outputs[i] = call->inputs[P];
+    return st;
+}
+
+/* An attribute is a float, and 1 - 0.999F is 1.3e-5 off: so it is taken as the decimal number that it was written as. */
+static double written(const struct assay_node *node, const char *name, float otherwise)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%.7g", (double)assay_node_float(node, name, otherwise));
+    return strtod(text, NULL);
+}
+
+/* A scalar input as a number; `otherwise` where it is not given. */
+static double number(const struct assay_op_call *call, int i, double otherwise)
+{
+    return i < call->n_inputs && call->data[i] ? assay_tensor_real(call->data[i], 0) : otherwise;
+}
+
+static enum assay_status run_sgd(struct assay_op_call *call, struct assay_error *err)
+{
+    (void)err;
+    const struct assay_node *node = call->node;
+    double rate = number(call, RATE, 0), scale = number(call, SCALE, 1);
+    double momentum = written(node, "momentum", 0), decay = written(node, "weight_decay", 0);
+    bool nesterov = assay_node_int(node, "nesterov", 0), has_m = call->n_inputs > M && call->data[M];
+    for (int64_t i = 0; i < assay_tensor_count(call->data[P]); i++) {
+        double p = assay_tensor_real(call->data[P], i), g = scale * assay_tensor_real(call->data[G], i) + decay * p;
+        if (has_m) {
+            double m = momentum * assay_tensor_real(call->data[M], i) + g;
+            assay_tensor_set_real(&call->results[1], i, m);
+            g = nesterov ? g + momentum * m : m;
+        }
+        assay_tensor_set_real(&call->results[0], i, p - rate * g);
+    }
+    return ASSAY_OK;
+}
+
+static enum assay_status run_adam(struct assay_op_call *call, struct assay_error *err)
+{
+    (void)err;
+    const struct assay_node *node = call->node;
+    double rate = number(call, RATE, 0), scale = number(call, SCALE, 1);
+    double c1 = number(call, CORRECTION1, 1), c2 = number(call, CORRECTION2, 1);
+    double b1 = written(node, "beta1", 0.9F), b2 = written(node, "beta2", 0.999F);
+    double epsilon = written(node, "epsilon", 1e-8F), decay = written(node, "weight_decay", 0);
+    bool decoupled = assay_node_int(node, "decoupled", 0);
+    for (int64_t i = 0; i < assay_tensor_count(call->data[P]); i++) {
+        double p = assay_tensor_real(call->data[P], i), g = scale * assay_tensor_real(call->data[G], i);
+        if (decoupled)
+            p -= rate * decay * p;
+        else
+            g += decay * p;
+        double m = b1 * assay_tensor_real(call->data[M], i) + (1 - b1) * g;
+        double v = b2 * assay_tensor_real(call->data[V], i) + (1 - b2) * g * g;
+        assay_tensor_set_real(&call->results[0], i, p - rate / c1 * m / (sqrt(v / c2) + epsilon));
+        assay_tensor_set_real(&call->results[1], i, m);
+        assay_tensor_set_real(&call->results[2], i, v);
+    }
+    return ASSAY_OK;
+}
+
+static int input(const struct assay_node *node, int i) { return i < node->n_inputs ? node->inputs[i] : -1; }
+
+static int scaled(struct assay_emit *e, const struct assay_node *node)
+{
+    return input(node, SCALE) >= 0 ? e_mul(e, input(node, G), input(node, SCALE)) : input(node, G);
+}
+
+static void expand_sgd(struct assay_emit *e, const struct assay_node *node, int *outputs)
+{
+    double momentum = written(node, "momentum", 0), decay = written(node, "weight_decay", 0);
+    int p = input(node, P), g = scaled(e, node), m = input(node, M);
+    if (decay != 0)
+        g = e_add(e, g, e_scale(e, p, decay));
+    if (m >= 0) {
+        outputs[1] = e_add(e, e_scale(e, m, momentum), g);
+        g = assay_node_int(node, "nesterov", 0) ? e_add(e, g, e_scale(e, outputs[1], momentum)) : outputs[1];
+    }
+    outputs[0] = e_sub(e, p, e_mul(e, g, input(node, RATE)));
+}
+
+static void expand_adam(struct assay_emit *e, const struct assay_node *node, int *outputs)
+{
+    double b1 = written(node, "beta1", 0.9F), b2 = written(node, "beta2", 0.999F);
+    double epsilon = written(node, "epsilon", 1e-8F), decay = written(node, "weight_decay", 0);
+    int p = input(node, P), g = scaled(e, node), rate = input(node, RATE);
+    if (decay != 0 && assay_node_int(node, "decoupled", 0))
+        p = e_mul(e, p, e_sub(e, e_number(e, 1, rate), e_scale(e, rate, decay)));
+    else if (decay != 0)
+        g = e_add(e, g, e_scale(e, p, decay));
+    outputs[1] = e_add(e, e_scale(e, input(node, M), b1), e_scale(e, g, 1 - b1));
+    outputs[2] = e_add(e, e_scale(e, input(node, V), b2), e_scale(e, e_mul(e, g, g), 1 - b2));
+    int root = e_unary(e, "Sqrt", e_div(e, outputs[2], input(node, CORRECTION2)));
+    int step = e_div(e, outputs[1], e_add(e, root, e_number(e, epsilon, root)));
+    outputs[0] = e_sub(e, p, e_mul(e, step, e_div(e, rate, input(node, CORRECTION1))));
+}
+
+static void cost_sgd(const struct assay_op_call *call, struct assay_cost *cost)
+{
+    cost->flops = 6.0 * (double)assay_type_count(&call->inputs[P]);
+}
+
+static void cost_adam(const struct assay_op_call *call, struct assay_cost *cost)
+{
+    cost->flops = 15.0 * (double)assay_type_count(&call->inputs[P]);
+}
+
+/* ---- norm */
+
+static enum assay_status infer_squares(struct assay_op_call *call, struct assay_error *err)
+{
+    enum assay_status st = assay_rule_all_given(call, 0, err);
+    for (int i = 0; i < call->n_inputs && !st; i++)
+        st = assay_rule_dtype(call, i, ASSAY_DTYPE_BIT(ASSAY_F32) | ASSAY_DTYPE_BIT(ASSAY_F64), err);
+    call->outputs[0] = assay_type_make(call->inputs[0].dtype, 0, NULL);
+    return st;
+}
+
+static enum assay_status run_squares(struct assay_op_call *call, struct assay_error *err)
+{
+    (void)err;
+    double sum = 0;
+    for (int i = 0; i < call->n_inputs; i++)
+        for (int64_t k = 0; k < assay_tensor_count(call->data[i]); k++) {
+            double x = assay_tensor_real(call->data[i], k);
+            sum += x * x;
+        }
+    assay_tensor_set_real(&call->results[0], 0, sum);
+    return ASSAY_OK;
+}
+
+static void expand_squares(struct assay_emit *e, const struct assay_node *node, int *outputs)
+{
+    int *terms = assay_arena_array(&e->graph->arena, (size_t)node->n_inputs, sizeof *terms);
+    for (int i = 0; i < node->n_inputs; i++) {
+        terms[i] = e_op(e, "ReduceSumSquare", E_VALUES(node->inputs[i]));
+        e_set_int(e, "keepdims", 0);
+    }
+    outputs[0] = e_op(e, "Sum", node->n_inputs, terms);
+}
+
+static void cost_squares(const struct assay_op_call *call, struct assay_cost *cost)
+{
+    for (int i = 0; i < call->n_inputs; i++)
+        cost->flops += 2.0 * (double)assay_type_count(&call->inputs[i]);
+}
+
+const struct assay_op assay_ops_update[] = {
+    {"Adam", "assay", 3, 8, 0, infer_update, run_adam, cost_adam, .expand = expand_adam},
+    {"SGD", "assay", 3, 5, 0, infer_update, run_sgd, cost_sgd, .expand = expand_sgd},
+    {"SumSquares", "assay", 1, -1, 0, infer_squares, run_squares, cost_squares, .expand = expand_squares},
+    {0},
+};
