@@ -3,6 +3,7 @@
  * Activation functions, element by element, with their attributes; and Clip. Formulas are written so that a NaN stays a NaN and
  * nothing overflows on the way to a finite result.
  */
+#include "graph/ops/rules.h"
 #include "graph/ops/util.h"
 
 #include <float.h>
@@ -247,14 +248,173 @@ static enum assay_status run_clip(struct assay_op_call *call, struct assay_error
     return ASSAY_OK;
 }
 
+/* ---- gradients. Where a function has a kink, PyTorch's choice is ours too. Results that have the sign of x stand for it, so
+ * that x need not be kept. */
+
+static double parameter(const struct assay_gradient *g, const char *name, float otherwise)
+{
+    return assay_node_float(g->node, name, otherwise);
+}
+
+/* f(x) = x above zero, alpha (exp(x) - 1) below: f' = f + alpha there. */
+static void gradient_Elu(struct assay_gradient *g)
+{
+    struct assay_emit *e = g->e;
+    int y = g_output(g, 0), dy = g->out[0];
+    double alpha = parameter(g, "alpha", 1);
+    int sign = alpha >= 0 ? y : g_input(g, 0);
+    g->in[0] = e_where(e, e_compare(e, "Greater", sign, 0), dy, e_mul(e, dy, e_plus(e, y, alpha)));
+}
+
+static void gradient_Celu(struct assay_gradient *g)
+{
+    struct assay_emit *e = g->e;
+    int y = g_output(g, 0), dy = g->out[0];
+    double alpha = parameter(g, "alpha", 1);
+    g->in[0] = e_where(e, e_compare(e, "Greater", g_input(g, 0), 0), dy, e_mul(e, dy, e_plus(e, e_scale(e, y, 1 / alpha), 1)));
+}
+
+static void gradient_Selu(struct assay_gradient *g)
+{
+    struct assay_emit *e = g->e;
+    int y = g_output(g, 0), dy = g->out[0];
+    double alpha = parameter(g, "alpha", 1.67326319217681884765625f), gamma = parameter(g, "gamma", 1.05070102214813232421875f);
+    g->in[0] =
+        e_where(e, e_compare(e, "Greater", g_input(g, 0), 0), e_scale(e, dy, gamma), e_mul(e, dy, e_plus(e, y, alpha * gamma)));
+}
+
+static void gradient_HardSigmoid(struct assay_gradient *g)
+{
+    struct assay_emit *e = g->e;
+    int y = g_output(g, 0), inside = e_and(e, e_compare(e, "Greater", y, 0), e_compare(e, "Less", y, 1));
+    g->in[0] = e_keep(e, inside, e_scale(e, g->out[0], parameter(g, "alpha", 0.2f)));
+}
+
+/* x (x / 6 + 1/2) within [-3, 3] */
+static void gradient_HardSwish(struct assay_gradient *g)
+{
+    struct assay_emit *e = g->e;
+    int x = g_input(g, 0), dy = g->out[0];
+    int inner = e_mul(e, dy, e_plus(e, e_scale(e, x, 1 / 3.0), 0.5));
+    g->in[0] = e_drop(e, e_compare(e, "LessOrEqual", x, -3), e_where(e, e_compare(e, "Less", x, 3), inner, dy));
+}
+
+static void gradient_LeakyRelu(struct assay_gradient *g)
+{
+    struct assay_emit *e = g->e;
+    double alpha = parameter(g, "alpha", 0.01f);
+    int sign = alpha >= 0 ? g_output(g, 0) : g_input(g, 0), dy = g->out[0];
+    g->in[0] = e_where(e, e_compare(e, "Greater", sign, 0), dy, e_scale(e, dy, alpha));
+}
+
+/* x t, t = tanh(softplus(x)): t + x (1 - t²) sigmoid(x) */
+static void gradient_Mish(struct assay_gradient *g)
+{
+    struct assay_emit *e = g->e;
+    int x = g_input(g, 0), t = e_unary(e, "Tanh", e_unary(e, "Softplus", x));
+    int slope = e_mul(e, e_mul(e, x, e_unary(e, "Sigmoid", x)), e_from(e, 1, e_square(e, t)));
+    g->in[0] = e_mul(e, g->out[0], e_add(e, t, slope));
+}
+
+static void gradient_Sigmoid(struct assay_gradient *g)
+{
+    struct assay_emit *e = g->e;
+    int y = g_output(g, 0);
+    g->in[0] = e_mul(e, g->out[0], e_mul(e, y, e_from(e, 1, y)));
+}
+
+static void gradient_Softplus(struct assay_gradient *g)
+{
+    g->in[0] = e_mul(g->e, g->out[0], e_unary(g->e, "Sigmoid", g_input(g, 0)));
+}
+
+static void gradient_Softsign(struct assay_gradient *g)
+{
+    struct assay_emit *e = g->e;
+    g->in[0] = e_div(e, g->out[0], e_square(e, e_plus(e, e_unary(e, "Abs", g_input(g, 0)), 1)));
+}
+
+/* x s, s = sigmoid(a x): s + a y (1 - s) */
+static void gradient_Swish(struct assay_gradient *g)
+{
+    struct assay_emit *e = g->e;
+    double alpha = parameter(g, "alpha", 1);
+    int s = e_unary(e, "Sigmoid", e_scale(e, g_input(g, 0), alpha));
+    int slope = e_mul(e, e_scale(e, g_output(g, 0), alpha), e_from(e, 1, s));
+    g->in[0] = e_mul(e, g->out[0], e_add(e, s, slope));
+}
+
+static void gradient_ThresholdedRelu(struct assay_gradient *g)
+{
+    g->in[0] = e_keep(g->e, e_compare(g->e, "Greater", g_input(g, 0), parameter(g, "alpha", 1)), g->out[0]);
+}
+
+static void gradient_relu(struct assay_gradient *g)
+{
+    g->in[0] = e_keep(g->e, e_compare(g->e, "Greater", g_output(g, 0), 0), g->out[0]);
+}
+
+static void gradient_shrink(struct assay_gradient *g)
+{
+    int size = e_unary(g->e, "Abs", g_input(g, 0));
+    g->in[0] = e_keep(g->e, e_compare(g->e, "Greater", size, parameter(g, "lambd", 0.5f)), g->out[0]);
+}
+
+/* (1 + erf(x / √2)) / 2 + x exp(-x² / 2) / √(2π) */
+static int gelu_slope(struct assay_emit *e, int x)
+{
+    int share = e_plus(e, e_scale(e, e_unary(e, "Erf", e_scale(e, x, M_SQRT1_2)), 0.5), 0.5);
+    int density = e_scale(e, e_unary(e, "Exp", e_scale(e, e_square(e, x), -0.5)), 0.5 * M_SQRT1_2 * M_2_SQRTPI);
+    return e_add(e, share, e_mul(e, x, density));
+}
+
+/* With t = tanh(c (x + 0.044715 x³)): (1 + t) / 2 + x (1 - t²) c (1 + 3 · 0.044715 x²) / 2 */
+static int gelu_tanh_slope(struct assay_emit *e, int x)
+{
+    double c = M_SQRT2 * 0.5 * M_2_SQRTPI;
+    int square = e_square(e, x);
+    int t = e_unary(e, "Tanh", e_mul(e, x, e_plus(e, e_scale(e, square, c * 0.044715), c)));
+    int inner = e_mul(e, x, e_plus(e, e_scale(e, square, 1.5 * c * 0.044715), 0.5 * c));
+    return e_add(e, e_plus(e, e_scale(e, t, 0.5), 0.5), e_mul(e, inner, e_from(e, 1, e_square(e, t))));
+}
+
+static void gradient_gelu(struct assay_gradient *g)
+{
+    bool by_tanh = strcmp(assay_node_string(g->node, "approximate", "none"), "tanh") == 0;
+    int x = g_input(g, 0);
+    g->in[0] = e_mul(g->e, g->out[0], by_tanh ? gelu_tanh_slope(g->e, x) : gelu_slope(g->e, x));
+}
+
+/* On a bound the gradient passes; beyond, it goes to the bound: the upper one where they cross. */
+static void gradient_clip(struct assay_gradient *g)
+{
+    struct assay_emit *e = g->e;
+    int x = g_input(g, 0), low = g_input(g, 1), high = g_input(g, 2), dy = g->out[0], dx = dy;
+    if (low >= 0)
+        dx = e_drop(e, e_op(e, "Less", E_VALUES(x, low)), dx);
+    if (high >= 0)
+        dx = e_drop(e, e_op(e, "Greater", E_VALUES(x, high)), dx);
+    g->in[0] = dx;
+    if (g_wants(g, 1)) {
+        int below = e_op(e, "Less", E_VALUES(x, low));
+        if (high >= 0)
+            below = e_and(e, below, e_op(e, "LessOrEqual", E_VALUES(low, high)));
+        g_set(g, 1, e_keep(e, below, dy));
+    }
+    if (g_wants(g, 2)) {
+        int raised = low >= 0 ? e_op(e, "Max", E_VALUES(x, low)) : x;
+        g_set(g, 2, e_keep(e, e_op(e, "Greater", E_VALUES(raised, high)), dy));
+    }
+}
+
 const struct assay_op assay_ops_activation[] = {
 #define X(op, a_name, a_default, b_name, b_default, f32_expression, f64_expression)                                              \
-    {#op, "", 1, 1, ASSAY_OP_VIA_F32, infer_float, run_##op, assay_cost_per_output},
+    {#op, "", 1, 1, ASSAY_OP_VIA_F32, infer_float, run_##op, assay_cost_per_output, gradient_##op},
     ACTIVATIONS(X)
 #undef X
-        {"Clip", "", 1, 3, ASSAY_OP_VIA_F32, infer_clip, run_clip, assay_cost_per_output},
-    {"Gelu", "", 1, 1, ASSAY_OP_VIA_F32, infer_gelu, run_gelu, assay_cost_per_output},
-    {"Relu", "", 1, 1, ASSAY_OP_VIA_F32, infer_relu, run_relu, assay_cost_per_output},
-    {"Shrink", "", 1, 1, ASSAY_OP_VIA_F32, infer_shrink, run_shrink, assay_cost_per_output},
+        {"Clip", "", 1, 3, ASSAY_OP_VIA_F32, infer_clip, run_clip, assay_cost_per_output, gradient_clip},
+    {"Gelu", "", 1, 1, ASSAY_OP_VIA_F32, infer_gelu, run_gelu, assay_cost_per_output, gradient_gelu},
+    {"Relu", "", 1, 1, ASSAY_OP_VIA_F32, infer_relu, run_relu, assay_cost_per_output, gradient_relu},
+    {"Shrink", "", 1, 1, ASSAY_OP_VIA_F32, infer_shrink, run_shrink, assay_cost_per_output, gradient_shrink},
     {0},
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Wanted values: the standard's formulas, worked out in Python. */
+#include "graph/gradient_testing.h"
 #include "graph/ops/fixture.h"
 
 static void check(const char *op, const char *name, float parameter, double x, double wanted)
@@ -136,8 +137,87 @@ ASSAY_TEST(shrink_of_integers_is_cut_to_their_range)
     fixture_release(&f);
 }
 
+ASSAY_TEST(activations_have_gradients)
+{
+    static const struct {
+        const char *type, *attribute;
+        double value;
+    } cases[] = {
+        {"Celu", "alpha", 0.7}, {"Elu", "alpha", 0.7},       {"Elu", "alpha", -0.7},       {"HardSigmoid", "alpha", 0.3},
+        {"HardSwish", NULL, 0}, {"LeakyRelu", "alpha", 0.2}, {"LeakyRelu", "alpha", -0.2}, {"Mish", NULL, 0},
+        {"Relu", NULL, 0},      {"Selu", "gamma", 1.5},      {"Shrink", "lambd", 0.7},     {"Sigmoid", NULL, 0},
+        {"Softplus", NULL, 0},  {"Softsign", NULL, 0},       {"Swish", "alpha", 1.3},      {"ThresholdedRelu", "alpha", 0.5},
+        {"Gelu", NULL, 0}};
+    for (uint64_t seed = 0; seed < 3 * ASSAY_COUNT(cases); seed++) {
+        size_t k = seed % ASSAY_COUNT(cases);
+        struct probe p;
+        probe_init(&p, seed);
+        int x = probe_input(&p, "4,6", -5, 5), y = e_unary(&p.e, cases[k].type, x);
+        if (cases[k].attribute)
+            e_set_float(&p.e, cases[k].attribute, cases[k].value);
+        probe_output(&p, y);
+        probe_check(&p);
+        probe_release(&p);
+    }
+}
+
+ASSAY_TEST(gelu_by_tanh_has_a_gradient)
+{
+    struct probe p;
+    probe_init(&p, 1);
+    int x = probe_input(&p, "40", -5, 5), y = e_unary(&p.e, "Gelu", x);
+    e_set_text(&p.e, "approximate", "tanh");
+    probe_output(&p, y);
+    probe_check(&p);
+    probe_release(&p);
+}
+
+ASSAY_TEST(clip_passes_gradients_to_what_its_result_is_made_of)
+{
+    for (uint64_t seed = 0; seed < 8; seed++) {
+        struct probe p;
+        probe_init(&p, seed);
+        int x = probe_input(&p, "20", -2, 2);
+        int low = seed & 1 ? probe_input(&p, "", -1, 1) : -1, high = seed & 2 ? probe_input(&p, "", -1, 1) : -1;
+        probe_output(&p, e_op(&p.e, "Clip", E_VALUES(x, low, high)));
+        probe_check(&p);
+        probe_release(&p);
+    }
+}
+
+/* At their kinks, as PyTorch: relu, leaky_relu and abs take the side of zero, clamp passes on its bounds. */
+ASSAY_TEST(kinks_have_the_gradients_of_pytorch)
+{
+    static const struct {
+        const char *type;
+        double gradient;
+    } cases[] = {{"Relu", 0}, {"LeakyRelu", 0.01f}, {"Abs", 0}, {"Elu", 1}, {"Clip", 1}};
+    for (size_t k = 0; k < ASSAY_COUNT(cases); k++) {
+        struct assay_error err;
+        struct assay_graph *graph = assay_graph_open("g");
+        struct assay_emit e = assay_emit_make(graph, "", &err);
+        int dx, x = testing_input(graph, "x", ASSAY_F32, 0, NULL), zero = e_float(&e, 0);
+        int loss = e_op(&e, cases[k].type, E_VALUES(x, k == 4 ? zero : -1));
+        CHECK_OK(assay_emit_finish(&e), err);
+        CHECK_OK(assay_graph_differentiate(graph, loss, -1, 1, &x, &dx, &err), err);
+        assay_graph_add_output(graph, dx);
+        struct assay_tensor in, out;
+        struct assay_type type = assay_type_make(ASSAY_F32, 0, NULL);
+        CHECK_OK(assay_tensor_alloc(&in, &type, &err), err);
+        assay_tensor_set_real(&in, 0, 0);
+        CHECK_OK(testing_run(graph, &in, &out, &err), err);
+        CHECK(assay_tensor_real(&out, 0) == cases[k].gradient);
+        assay_tensor_release(&in);
+        assay_tensor_release(&out);
+        assay_graph_close(graph);
+    }
+}
+
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(activations_follow_their_formulas), ASSAY_TEST_ENTRY(gelu_by_tanh_is_the_approximation),
                 ASSAY_TEST_ENTRY(a_nan_stays_one), ASSAY_TEST_ENTRY(clip_takes_either_bound_or_both),
                 ASSAY_TEST_ENTRY(clip_with_crossed_bounds_gives_the_upper_one),
                 ASSAY_TEST_ENTRY(clip_with_a_bound_that_is_no_scalar_is_invalid),
-                ASSAY_TEST_ENTRY(shrink_of_integers_is_cut_to_their_range))
+                ASSAY_TEST_ENTRY(shrink_of_integers_is_cut_to_their_range), ASSAY_TEST_ENTRY(activations_have_gradients),
+                ASSAY_TEST_ENTRY(gelu_by_tanh_has_a_gradient),
+                ASSAY_TEST_ENTRY(clip_passes_gradients_to_what_its_result_is_made_of),
+                ASSAY_TEST_ENTRY(kinks_have_the_gradients_of_pytorch))

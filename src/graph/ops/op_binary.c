@@ -3,7 +3,7 @@
  * Ops of two inputs that broadcast: arithmetic, comparison, logic and bits; and PRelu. Integer arithmetic wraps, as in NumPy, but
  * what has no result (x / 0, the smallest integer / -1, 0 to a negative power) is ASSAY_INVALID.
  */
-#include "graph/gradient.h"
+#include "graph/ops/rules.h"
 #include "graph/ops/util.h"
 
 #include <math.h>
@@ -422,6 +422,27 @@ static void gradient_pow(struct assay_gradient *g)
     }
 }
 
+/* a mod b = a - b q, q a whole number that stays the same: db = -q da. */
+static void gradient_mod(struct assay_gradient *g)
+{
+    struct assay_emit *e = g->e;
+    g_set(g, 0, g->out[0]);
+    if (g_wants(g, 1)) {
+        int whole = e_unary(e, "Round", e_div(e, e_sub(e, g_output(g, 0), g_input(g, 0)), g_input(g, 1)));
+        g_set(g, 1, e_mul(e, g->out[0], whole));
+    }
+}
+
+static void gradient_prelu(struct assay_gradient *g)
+{
+    struct assay_emit *e = g->e;
+    int x = g_input(g, 0), dy = g->out[0], positive = e_compare(e, "Greater", x, 0);
+    if (g_wants(g, 0))
+        g->in[0] = e_where(e, positive, dy, e_mul(e, dy, g_input(g, 1)));
+    if (g_wants(g, 1))
+        g_set(g, 1, e_drop(e, positive, e_mul(e, dy, x)));
+}
+
 const struct assay_op assay_ops_binary[] = {
     {"Add", "", 2, 2, ASSAY_OP_VIA_F32, infer_arithmetic, run_add, assay_cost_per_output, gradient_add},
     {"And", "", 2, 2, 0, infer_logic, run_and, assay_cost_per_output},
@@ -435,10 +456,10 @@ const struct assay_op assay_ops_binary[] = {
     {"GreaterOrEqual", "", 2, 2, ASSAY_OP_VIA_F32, infer_compare, run_greater_or_equal, assay_cost_per_output},
     {"Less", "", 2, 2, ASSAY_OP_VIA_F32, infer_compare, run_less, assay_cost_per_output},
     {"LessOrEqual", "", 2, 2, ASSAY_OP_VIA_F32, infer_compare, run_less_or_equal, assay_cost_per_output},
-    {"Mod", "", 2, 2, ASSAY_OP_VIA_F32, infer_mod, run_mod, assay_cost_per_output},
+    {"Mod", "", 2, 2, ASSAY_OP_VIA_F32, infer_mod, run_mod, assay_cost_per_output, gradient_mod},
     {"Mul", "", 2, 2, ASSAY_OP_VIA_F32, infer_arithmetic, run_mul, assay_cost_per_output, gradient_mul},
     {"Or", "", 2, 2, 0, infer_logic, run_or, assay_cost_per_output},
-    {"PRelu", "", 2, 2, ASSAY_OP_VIA_F32, infer_prelu, run_prelu, assay_cost_per_output},
+    {"PRelu", "", 2, 2, ASSAY_OP_VIA_F32, infer_prelu, run_prelu, assay_cost_per_output, gradient_prelu},
     {"Pow", "", 2, 2, ASSAY_OP_VIA_F32, infer_pow, run_pow, assay_cost_per_output, gradient_pow},
     {"Sub", "", 2, 2, ASSAY_OP_VIA_F32, infer_arithmetic, run_sub, assay_cost_per_output, gradient_sub},
     {"Xor", "", 2, 2, 0, infer_logic, run_xor, assay_cost_per_output},

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "graph/gradient_testing.h"
 #include "graph/ops/fixture.h"
 
 /* Runs op on [n] and [n] (or scalars) of one dtype. */
@@ -193,6 +194,21 @@ ASSAY_TEST(unknown_dimensions_stay_unknown_at_compile_time)
     fixture_release(&f);
 }
 
+ASSAY_TEST(prelu_and_mod_have_gradients)
+{
+    for (uint64_t seed = 0; seed < 8; seed++) {
+        struct probe p;
+        probe_init(&p, seed);
+        int x = probe_input(&p, "2,3,4", -3, 3), slope = probe_input(&p, seed & 1 ? "3,1" : "4", 0.5, 1);
+        int y = e_op(&p.e, seed & 2 ? "PRelu" : "Mod", E_VALUES(x, slope));
+        if (!(seed & 2))
+            e_set_int(&p.e, "fmod", 1);
+        probe_output(&p, y);
+        probe_check(&p);
+        probe_release(&p);
+    }
+}
+
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(arithmetic_broadcasts_either_side), ASSAY_TEST_ENTRY(integer_arithmetic_wraps),
                 ASSAY_TEST_ENTRY(integer_division_rounds_towards_zero), ASSAY_TEST_ENTRY(quotients_that_do_not_exist_are_invalid),
                 ASSAY_TEST_ENTRY(mod_has_the_sign_of_the_divisor_and_with_fmod_of_the_dividend),
@@ -201,4 +217,4 @@ ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(arithmetic_broadcasts_either_side), ASSAY_TEST_
                 ASSAY_TEST_ENTRY(powers_that_are_no_integer_are_invalid),
                 ASSAY_TEST_ENTRY(prelu_slope_broadcasts_to_the_input_only),
                 ASSAY_TEST_ENTRY(mixed_dtypes_and_shapes_that_do_not_fit_are_named),
-                ASSAY_TEST_ENTRY(unknown_dimensions_stay_unknown_at_compile_time))
+                ASSAY_TEST_ENTRY(unknown_dimensions_stay_unknown_at_compile_time), ASSAY_TEST_ENTRY(prelu_and_mod_have_gradients))

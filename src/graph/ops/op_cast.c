@@ -8,6 +8,7 @@
  *
  * Elements go in blocks through an intermediate that holds every source exactly: double for floats, int64 or uint64 for the rest.
  */
+#include "graph/gradient.h"
 #include "graph/ops/util.h"
 
 #include <math.h>
@@ -178,8 +179,11 @@ static enum assay_status infer_cast_like(struct assay_op_call *call, struct assa
     return st ? st : assay_rule_dtype(call, 1, ASSAY_SET_ANY, err);
 }
 
+/* Between floats: what the rounding changes is flat. */
+static void gradient_cast(struct assay_gradient *g) { g->in[0] = e_cast(g->e, g->out[0], g_type(g, 0)->dtype); }
+
 const struct assay_op assay_ops_cast[] = {
-    {"Cast", "", 1, 1, ASSAY_OP_VIEW, infer_cast, run_cast, NULL},
-    {"CastLike", "", 2, 2, ASSAY_OP_VIEW, infer_cast_like, run_cast, NULL},
+    {"Cast", "", 1, 1, ASSAY_OP_VIEW, infer_cast, run_cast, NULL, gradient_cast},
+    {"CastLike", "", 2, 2, ASSAY_OP_VIEW, infer_cast_like, run_cast, NULL, gradient_cast},
     {0},
 };

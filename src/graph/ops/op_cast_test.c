@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "graph/gradient_testing.h"
 #include "graph/ops/fixture.h"
 
 static void cast(struct fixture *f, enum assay_dtype from, enum assay_dtype to, double x)
@@ -139,9 +140,32 @@ ASSAY_TEST(a_target_that_we_do_not_have_is_named)
     fixture_release(&f);
 }
 
+ASSAY_TEST(the_gradient_of_a_cast_between_floats_is_cast_back)
+{
+    struct assay_error err;
+    struct assay_graph *graph = assay_graph_open("g");
+    struct assay_emit e = assay_emit_make(graph, "", &err);
+    int dx, x = testing_input(graph, "x", ASSAY_F16, 0, NULL), wide = e_cast(&e, x, ASSAY_F32);
+    int back = e_cast(&e, e_mul(&e, wide, e_float(&e, 3)), ASSAY_BF16), loss = e_op(&e, "CastLike", E_VALUES(back, wide));
+    CHECK_OK(assay_emit_finish(&e), err);
+    CHECK_OK(assay_graph_differentiate(graph, loss, -1, 1, &x, &dx, &err), err);
+    CHECK_INT(graph->values[dx].type.dtype, ASSAY_F16);
+    assay_graph_add_output(graph, dx);
+    struct assay_tensor in, out;
+    struct assay_type type = assay_type_make(ASSAY_F16, 0, NULL);
+    CHECK_OK(assay_tensor_alloc(&in, &type, &err), err);
+    assay_tensor_set_real(&in, 0, 2);
+    CHECK_OK(testing_run(graph, &in, &out, &err), err);
+    CHECK(assay_tensor_real(&out, 0) == 3);
+    assay_tensor_release(&in);
+    assay_tensor_release(&out);
+    assay_graph_close(graph);
+}
+
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(every_dtype_becomes_every_other),
                 ASSAY_TEST_ENTRY(floats_become_integers_towards_zero_and_within_bounds),
                 ASSAY_TEST_ENTRY(integers_keep_their_low_bits), ASSAY_TEST_ENTRY(anything_but_zero_is_true),
                 ASSAY_TEST_ENTRY(narrow_floats_are_rounded_once), ASSAY_TEST_ENTRY(more_than_a_block_is_converted),
                 ASSAY_TEST_ENTRY(cast_like_takes_the_dtype_of_its_second_input),
-                ASSAY_TEST_ENTRY(a_target_that_we_do_not_have_is_named))
+                ASSAY_TEST_ENTRY(a_target_that_we_do_not_have_is_named),
+                ASSAY_TEST_ENTRY(the_gradient_of_a_cast_between_floats_is_cast_back))

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Ops of one input, element by element, without parameters: the elementary functions, rounding, sign, and tests of floats. */
+#include "graph/ops/rules.h"
 #include "graph/ops/util.h"
 
 #include <math.h>
@@ -48,30 +49,31 @@ static enum assay_status infer_float_test(struct assay_op_call *call, struct ass
         }                                                                                                                        \
     } while (0)
 
-/* X(Op, expression for f32, expression for f64). rint rounds half to even, as nobody changes the rounding mode. */
+/* X(Op, expression for f32, expression for f64, flags, gradient). rint rounds half to even, as nobody changes the rounding mode.
+ */
 #define FLOAT_FUNCTIONS(X)                                                                                                       \
-    X(Acos, acosf(x), acos(x))                                                                                                   \
-    X(Acosh, acoshf(x), acosh(x))                                                                                                \
-    X(Asin, asinf(x), asin(x))                                                                                                   \
-    X(Asinh, asinhf(x), asinh(x))                                                                                                \
-    X(Atan, atanf(x), atan(x))                                                                                                   \
-    X(Atanh, atanhf(x), atanh(x))                                                                                                \
-    X(Ceil, ceilf(x), ceil(x))                                                                                                   \
-    X(Cos, cosf(x), cos(x))                                                                                                      \
-    X(Cosh, coshf(x), cosh(x))                                                                                                   \
-    X(Erf, erff(x), erf(x))                                                                                                      \
-    X(Exp, expf(x), exp(x))                                                                                                      \
-    X(Floor, floorf(x), floor(x))                                                                                                \
-    X(Log, logf(x), log(x))                                                                                                      \
-    X(Reciprocal, 1.0f / x, 1.0 / x)                                                                                             \
-    X(Round, rintf(x), rint(x))                                                                                                  \
-    X(Sin, sinf(x), sin(x))                                                                                                      \
-    X(Sinh, sinhf(x), sinh(x))                                                                                                   \
-    X(Sqrt, sqrtf(x), sqrt(x))                                                                                                   \
-    X(Tan, tanf(x), tan(x))                                                                                                      \
-    X(Tanh, tanhf(x), tanh(x))
+    X(Acos, acosf(x), acos(x), 0, gradient_acos)                                                                                 \
+    X(Acosh, acoshf(x), acosh(x), 0, gradient_acosh)                                                                             \
+    X(Asin, asinf(x), asin(x), 0, gradient_asin)                                                                                 \
+    X(Asinh, asinhf(x), asinh(x), 0, gradient_asinh)                                                                             \
+    X(Atan, atanf(x), atan(x), 0, gradient_atan)                                                                                 \
+    X(Atanh, atanhf(x), atanh(x), 0, gradient_atanh)                                                                             \
+    X(Ceil, ceilf(x), ceil(x), ASSAY_OP_FLAT, NULL)                                                                              \
+    X(Cos, cosf(x), cos(x), 0, gradient_cos)                                                                                     \
+    X(Cosh, coshf(x), cosh(x), 0, gradient_cosh)                                                                                 \
+    X(Erf, erff(x), erf(x), 0, gradient_erf)                                                                                     \
+    X(Exp, expf(x), exp(x), 0, gradient_exp)                                                                                     \
+    X(Floor, floorf(x), floor(x), ASSAY_OP_FLAT, NULL)                                                                           \
+    X(Log, logf(x), log(x), 0, gradient_log)                                                                                     \
+    X(Reciprocal, 1.0f / x, 1.0 / x, 0, gradient_reciprocal)                                                                     \
+    X(Round, rintf(x), rint(x), ASSAY_OP_FLAT, NULL)                                                                             \
+    X(Sin, sinf(x), sin(x), 0, gradient_sin)                                                                                     \
+    X(Sinh, sinhf(x), sinh(x), 0, gradient_sinh)                                                                                 \
+    X(Sqrt, sqrtf(x), sqrt(x), 0, gradient_sqrt)                                                                                 \
+    X(Tan, tanf(x), tan(x), 0, gradient_tan)                                                                                     \
+    X(Tanh, tanhf(x), tanh(x), 0, gradient_tanh)
 
-#define RUN(op, f32_expression, f64_expression)                                                                                  \
+#define RUN(op, f32_expression, f64_expression, more_flags, gradient)                                                            \
     static enum assay_status run_##op(struct assay_op_call *call, struct assay_error *err)                                       \
     {                                                                                                                            \
         (void)err;                                                                                                               \
@@ -201,16 +203,48 @@ static enum assay_status run_is_inf(struct assay_op_call *call, struct assay_err
     return ASSAY_OK;
 }
 
+/* ---- gradients */
+
+#define RULE(op, expression)                                                                                                     \
+    static void gradient_##op(struct assay_gradient *g)                                                                          \
+    {                                                                                                                            \
+        struct assay_emit *e = g->e;                                                                                             \
+        int x = g_input(g, 0), y = g_output(g, 0), dy = g->out[0];                                                               \
+        (void)x;                                                                                                                 \
+        (void)y;                                                                                                                 \
+        g->in[0] = expression;                                                                                                   \
+    }
+RULE(abs, e_mul(e, dy, e_unary(e, "Sign", x)))
+RULE(acos, e_unary(e, "Neg", e_div(e, dy, e_unary(e, "Sqrt", e_from(e, 1, e_square(e, x))))))
+RULE(acosh, e_div(e, dy, e_unary(e, "Sqrt", e_plus(e, e_square(e, x), -1))))
+RULE(asin, e_div(e, dy, e_unary(e, "Sqrt", e_from(e, 1, e_square(e, x)))))
+RULE(asinh, e_div(e, dy, e_unary(e, "Sqrt", e_plus(e, e_square(e, x), 1))))
+RULE(atan, e_div(e, dy, e_plus(e, e_square(e, x), 1)))
+RULE(atanh, e_div(e, dy, e_from(e, 1, e_square(e, x))))
+RULE(cos, e_unary(e, "Neg", e_mul(e, dy, e_unary(e, "Sin", x))))
+RULE(cosh, e_mul(e, dy, e_unary(e, "Sinh", x)))
+RULE(erf, e_mul(e, dy, e_scale(e, e_unary(e, "Exp", e_unary(e, "Neg", e_square(e, x))), M_2_SQRTPI)))
+RULE(exp, e_mul(e, dy, y))
+RULE(log, e_div(e, dy, x))
+RULE(neg, e_unary(e, "Neg", dy))
+RULE(reciprocal, e_unary(e, "Neg", e_mul(e, dy, e_square(e, y))))
+RULE(sin, e_mul(e, dy, e_unary(e, "Cos", x)))
+RULE(sinh, e_mul(e, dy, e_unary(e, "Cosh", x)))
+RULE(sqrt, e_div(e, e_scale(e, dy, 0.5), y))
+RULE(tan, e_mul(e, dy, e_plus(e, e_square(e, y), 1)))
+RULE(tanh, e_mul(e, dy, e_from(e, 1, e_square(e, y))))
+
 const struct assay_op assay_ops_unary[] = {
-#define X(op, f32_expression, f64_expression) {#op, "", 1, 1, ASSAY_OP_VIA_F32, infer_float, run_##op, assay_cost_per_output},
+#define X(op, f32_expression, f64_expression, more_flags, gradient)                                                              \
+    {#op, "", 1, 1, ASSAY_OP_VIA_F32 | (more_flags), infer_float, run_##op, assay_cost_per_output, gradient},
     FLOAT_FUNCTIONS(X)
 #undef X
-        {"Abs", "", 1, 1, ASSAY_OP_VIA_F32, infer_number, run_abs, assay_cost_per_output},
+        {"Abs", "", 1, 1, ASSAY_OP_VIA_F32, infer_number, run_abs, assay_cost_per_output, gradient_abs},
     {"BitwiseNot", "", 1, 1, 0, infer_integer, run_bitwise_not, assay_cost_per_output},
     {"IsInf", "", 1, 1, ASSAY_OP_VIA_F32, infer_float_test, run_is_inf, assay_cost_per_output},
     {"IsNaN", "", 1, 1, ASSAY_OP_VIA_F32, infer_float_test, run_is_nan, assay_cost_per_output},
-    {"Neg", "", 1, 1, ASSAY_OP_VIA_F32, infer_signed, run_neg, assay_cost_per_output},
+    {"Neg", "", 1, 1, ASSAY_OP_VIA_F32, infer_signed, run_neg, assay_cost_per_output, gradient_neg},
     {"Not", "", 1, 1, 0, infer_not, run_not, assay_cost_per_output},
-    {"Sign", "", 1, 1, ASSAY_OP_VIA_F32, infer_number, run_sign, assay_cost_per_output},
+    {"Sign", "", 1, 1, ASSAY_OP_VIA_F32 | ASSAY_OP_FLAT, infer_number, run_sign, assay_cost_per_output},
     {0},
 };

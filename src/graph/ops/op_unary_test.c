@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Elementary functions against constants of the NIST Digital Library of Mathematical Functions; the rest by hand. */
+#include "graph/gradient_testing.h"
 #include "graph/ops/fixture.h"
 
 static void check_one(const char *op, enum assay_dtype dtype, double x, double wanted, double tolerance)
@@ -119,7 +120,29 @@ ASSAY_TEST(a_tensor_without_elements_gives_one)
     fixture_release(&f);
 }
 
+ASSAY_TEST(elementary_functions_have_gradients)
+{
+    static const struct {
+        const char *type;
+        double low, high;
+    } cases[] = {{"Abs", -1, 1},   {"Acos", -0.9, 0.9},  {"Acosh", 1.2, 3}, {"Asin", -0.9, 0.9},    {"Asinh", -2, 2},
+                 {"Atan", -2, 2},  {"Atanh", -0.9, 0.9}, {"Cos", -3, 3},    {"Cosh", -2, 2},        {"Erf", -2, 2},
+                 {"Exp", -2, 2},   {"Log", 0.2, 3},      {"Neg", -1, 1},    {"Reciprocal", 0.3, 2}, {"Sin", -3, 3},
+                 {"Sinh", -2, 2},  {"Sqrt", 0.2, 3},     {"Tan", -1, 1},    {"Tanh", -2, 2},        {"Sign", -1, 1},
+                 {"Floor", -3, 3}, {"Ceil", -3, 3},      {"Round", -3, 3}};
+    for (uint64_t seed = 0; seed < 3 * ASSAY_COUNT(cases); seed++) {
+        size_t k = seed % ASSAY_COUNT(cases);
+        struct probe p;
+        probe_init(&p, seed);
+        int x = probe_input(&p, seed % 2 ? "3,5" : "7", cases[k].low, cases[k].high);
+        probe_output(&p, e_unary(&p.e, cases[k].type, x));
+        probe_output(&p, x);
+        probe_check(&p);
+        probe_release(&p);
+    }
+}
+
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(elementary_functions_have_their_known_values), ASSAY_TEST_ENTRY(round_goes_to_even_at_the_half),
                 ASSAY_TEST_ENTRY(abs_neg_and_sign_wrap_at_the_smallest_integer), ASSAY_TEST_ENTRY(tests_of_floats_give_bools),
                 ASSAY_TEST_ENTRY(not_and_bitwise_not), ASSAY_TEST_ENTRY(a_dtype_that_the_op_does_not_take_is_named),
-                ASSAY_TEST_ENTRY(a_tensor_without_elements_gives_one))
+                ASSAY_TEST_ENTRY(a_tensor_without_elements_gives_one), ASSAY_TEST_ENTRY(elementary_functions_have_gradients))

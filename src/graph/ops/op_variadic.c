@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Max, Min, Sum, Mean: any number of inputs that broadcast, element by element. */
-#include "graph/gradient.h"
+#include "graph/ops/rules.h"
 #include "graph/ops/util.h"
 
 static enum assay_status infer_variadic(struct assay_op_call *call, unsigned set, struct assay_error *err)
@@ -109,10 +109,33 @@ static void gradient_sum(struct assay_gradient *g)
         g_set(g, i, g->out[0]);
 }
 
+static void gradient_mean(struct assay_gradient *g)
+{
+    int share = e_scale(g->e, g->out[0], 1.0 / g->node->n_inputs);
+    for (int i = 0; i < g->node->n_inputs; i++)
+        g_set(g, i, share);
+}
+
+/* Those that are the largest, or smallest, share alike. */
+static void gradient_extreme(struct assay_gradient *g)
+{
+    struct assay_emit *e = g->e;
+    int n = g->node->n_inputs, y = g_output(g, 0), count = -1;
+    int *is_it = assay_arena_array(&e->graph->arena, (size_t)n, sizeof *is_it);
+    for (int i = 0; i < n; i++) {
+        is_it[i] = e_indicator(e, e_op(e, "Equal", E_VALUES(g_input(g, i), y)), y);
+        count = i == 0 ? is_it[0] : e_add(e, count, is_it[i]);
+    }
+    int share = e_div(e, g->out[0], count);
+    for (int i = 0; i < n; i++)
+        if (g_wants(g, i))
+            g_set(g, i, e_mul(e, share, is_it[i]));
+}
+
 const struct assay_op assay_ops_variadic[] = {
-    {"Max", "", 1, -1, ASSAY_OP_VIA_F32, infer_number, run_max, cost_variadic},
-    {"Mean", "", 1, -1, ASSAY_OP_VIA_F32, infer_float, run_mean, cost_mean},
-    {"Min", "", 1, -1, ASSAY_OP_VIA_F32, infer_number, run_min, cost_variadic},
+    {"Max", "", 1, -1, ASSAY_OP_VIA_F32, infer_number, run_max, cost_variadic, gradient_extreme},
+    {"Mean", "", 1, -1, ASSAY_OP_VIA_F32, infer_float, run_mean, cost_mean, gradient_mean},
+    {"Min", "", 1, -1, ASSAY_OP_VIA_F32, infer_number, run_min, cost_variadic, gradient_extreme},
     {"Sum", "", 1, -1, ASSAY_OP_VIA_F32, infer_float, run_sum, cost_variadic, gradient_sum},
     {0},
 };

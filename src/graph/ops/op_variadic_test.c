@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "graph/gradient_testing.h"
 #include "graph/ops/fixture.h"
 
 static enum assay_status run_three(struct fixture *f, const char *op, enum assay_dtype dtype)
@@ -57,5 +58,31 @@ ASSAY_TEST(sum_of_integers_is_unsupported)
     fixture_release(&f);
 }
 
+ASSAY_TEST(lists_of_operands_have_gradients)
+{
+    static const char *const types[] = {"Max", "Min", "Mean", "Sum"};
+    for (uint64_t seed = 0; seed < 12; seed++) {
+        struct probe p;
+        probe_init(&p, seed);
+        int x = probe_input(&p, "2,3", -1, 1), y = probe_input(&p, "3", -1, 1), z = probe_input(&p, "2,1", -1, 1);
+        probe_output(&p, e_op(&p.e, types[seed % 4], (int)(seed / 4) + 1, (const int[]){x, y, z}));
+        probe_output(&p, e_op(&p.e, "Sum", E_VALUES(x, y, z)));
+        probe_check(&p);
+        probe_release(&p);
+    }
+}
+
+/* PyTorch's maximum halves the gradient there; so do central differences. */
+ASSAY_TEST(equal_operands_of_max_share_its_gradient)
+{
+    struct probe p;
+    probe_init(&p, 1);
+    int x = probe_input(&p, "1", 1, 1), y = probe_input(&p, "1", 1, 1);
+    probe_output(&p, e_op(&p.e, "Max", E_VALUES(x, y)));
+    probe_check(&p);
+    probe_release(&p);
+}
+
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(any_number_of_inputs_broadcasts), ASSAY_TEST_ENTRY(one_input_is_copied),
-                ASSAY_TEST_ENTRY(a_nan_on_either_side_wins), ASSAY_TEST_ENTRY(sum_of_integers_is_unsupported))
+                ASSAY_TEST_ENTRY(a_nan_on_either_side_wins), ASSAY_TEST_ENTRY(sum_of_integers_is_unsupported),
+                ASSAY_TEST_ENTRY(lists_of_operands_have_gradients), ASSAY_TEST_ENTRY(equal_operands_of_max_share_its_gradient))

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where: picks elements of two tensors by a third. Only bytes move, so the element's size is all that matters of the dtype. */
+#include "graph/ops/rules.h"
 #include "graph/ops/util.h"
 
 static enum assay_status infer_where(struct assay_op_call *call, struct assay_error *err)
@@ -50,7 +51,15 @@ static enum assay_status run_where(struct assay_op_call *call, struct assay_erro
     return ASSAY_OK;
 }
 
+static void gradient_where(struct assay_gradient *g)
+{
+    if (g_wants(g, 1))
+        g_set(g, 1, e_keep(g->e, g_input(g, 0), g->out[0]));
+    if (g_wants(g, 2))
+        g_set(g, 2, e_drop(g->e, g_input(g, 0), g->out[0]));
+}
+
 const struct assay_op assay_ops_where[] = {
-    {"Where", "", 3, 3, 0, infer_where, run_where, NULL},
+    {"Where", "", 3, 3, 0, infer_where, run_where, NULL, gradient_where},
     {0},
 };
