@@ -270,10 +270,8 @@ static enum assay_status run_program(struct session *s, struct assay_error *err)
     int threads = s->options->threads;
     if (runtime->max_threads && threads > runtime->max_threads)
         threads = runtime->max_threads;
-    struct assay_compile_options options = {.platform = s->options->platform,
-                                            .n_threads = threads,
-                                            .isa = s->options->isa ? s->options->isa : "",
-                                            .optimization = 3};
+    struct assay_compile_options options = {
+        .platform = s->options->platform, .n_threads = threads, .isa = s->options->isa ? s->options->isa : "", .optimization = 3};
     enum assay_status st = runtime->compile(s->graph, &options, &s->program, err);
     if (!st)
         st = runtime->bind(s->program, s->inputs, err);
@@ -470,6 +468,8 @@ static enum assay_status run_sets(const char *folder, const struct assay_conform
     char **names;
     size_t n_names;
     bool is_onnx = assay_fs_exists(assay_path_join(arena, folder, "model.onnx"));
+    if (options->training)
+        return assay_conformance_run_training(folder, options, arena, result, err);
     if (!is_onnx && assay_conformance_is_data(folder))
         return assay_conformance_run_data(folder, arena, result, err);
     if (!is_onnx && assay_model_is_folder(folder))

@@ -15,6 +15,11 @@
  * meta.json says under info.SET.beams, the number behind that word ("generate_beam4"), info.INPUTS.beams, or 3; of
  * info.INPUTS.new_tokens at most, if meta.json says it. One with sequences_scores is a beam search as well, any other is greedy.
  * Where the inputs have no attention_mask, padding tokens that are no end are masked.
+ * Of training, in Transformers' layout: train.safetensors holds the labels, "loss", "grad.PARAMETER" of the first step, with SGD
+ * (learning rate 0.01) "sgd1.PARAMETER" after it, "sgd_losses" of five steps and "sgd_final_loss" after them, "adamw_losses" and
+ * "adamw_final_loss" of AdamW (1e-3), dropout being off. Models written by hand (bench/plain_data.h) have for each optimizer O of
+ * config.json "O.losses" of ten steps on a batch each, "O.step1.PARAMETER", "O.step10.PARAMETER" and moments, "O.grad_norms".
+ * Gradients and parameters are compared by the tensor's largest magnitude, losses each by its own.
  * Folders of preprocessing are a layout of their own (conformance_data.h), for which no runtime is needed.
  *
  * In the first two an element is right if |got - wanted| <= atol + rtol * |wanted|, as in ONNX's own backend test; what is no
@@ -35,7 +40,8 @@ struct assay_conformance_options {
     int threads;
     const char *isa;   /* a tier of the runtime's; NULL = the best */
     double rtol, atol; /* ONNX's own: 1e-3 and 1e-7 */
-    double tolerance;  /* of Transformers' layout: 2e-5, a few times what f32 itself loses */
+    double tolerance;  /* of Transformers' layout: 2e-5, a few times what f32 itself loses; of training 1e-5 */
+    bool training;     /* train.safetensors instead of outputs.safetensors, see below */
 };
 
 /* One output of one data set, as far as the run got. */

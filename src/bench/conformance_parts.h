@@ -53,4 +53,9 @@ enum assay_status assay_conformance_generate(const struct assay_conformance_fold
                                              struct assay_arena *arena, struct assay_conformance_result *result,
                                              struct assay_error *err);
 
+/* Training (conformance_training.c). */
+enum assay_status assay_conformance_run_training(const char *path, const struct assay_conformance_options *options,
+                                                 struct assay_arena *arena, struct assay_conformance_result *result,
+                                                 struct assay_error *err);
+
 #endif

@@ -14,12 +14,14 @@ static const double ROUNDING = 1e-4; /* what bench/ allows outputs in f32 */
 
 static const struct assay_cli_option options[] = {
     {"platform", ASSAY_OPTION_TEXTS, "LIST", "Where to run: names as `assay devices` lists them [cpu/reference].", NULL},
+    {"mode", ASSAY_OPTION_TEXT, "MODE",
+     "inference, or training: losses, gradients and updates against the folder's train.safetensors [inference].", NULL},
     {"all", ASSAY_OPTION_FLAG, NULL, "Run every test below DIR, and print a table for each op and what did not pass.", NULL},
     {"rtol", ASSAY_OPTION_REAL, "SHARE",
      "Allowed error of an element, as a share of the wanted value [1e-3, as ONNX's own tests].", NULL},
     {"atol", ASSAY_OPTION_REAL, "ERROR", "Allowed error of an element beside rtol [1e-7, as ONNX's own tests].", NULL},
     {"tolerance", ASSAY_OPTION_REAL, "SHARE",
-     "Of a model with a config.json: allowed error as a share of the tensor's largest magnitude [2e-5].", NULL},
+     "Of a model with a config.json: allowed error as a share of the tensor's largest magnitude [2e-5, of training 1e-5].", NULL},
     {"threads", ASSAY_OPTION_INT, "N", "Threads of the runtime, or as many as it can use if those are fewer [1].", NULL},
     {"isa", ASSAY_OPTION_TEXT, "TIER", "Instruction set tier, for runtimes that have them [the best].", NULL},
     {"min-pass", ASSAY_OPTION_REAL, "SHARE", "With --all: fail also if fewer than this share of the tests pass [0].", NULL},
@@ -92,6 +94,8 @@ static void on_result(void *context, size_t test, const struct assay_conformance
         assay_progress_label(log, "%s", name_of(check, test + 1));
 }
 
+static bool is_training(struct assay_cli *cli) { return strcmp(assay_cli_text(cli, "mode", "inference"), "training") == 0; }
+
 static enum assay_status run_platforms(struct check *check, struct assay_error *err)
 {
     struct assay_cli *cli = check->cli;
@@ -102,7 +106,8 @@ static enum assay_status run_platforms(struct check *check, struct assay_error *
                                             .isa = assay_cli_text(cli, "isa", ""),
                                             .rtol = assay_cli_real(cli, "rtol", 1e-3),
                                             .atol = assay_cli_real(cli, "atol", 1e-7),
-                                            .tolerance = assay_cli_real(cli, "tolerance", 2e-5)};
+                                            .training = is_training(cli)};
+    run.tolerance = assay_cli_real(cli, "tolerance", run.training ? 1e-5 : 2e-5);
     check->outcomes = assay_arena_array(&cli->arena, check->n_platforms * check->n_tests, sizeof *check->outcomes);
     assay_cli_catch_signals();
     enum assay_status st = ASSAY_OK;
@@ -393,6 +398,8 @@ static int run(struct assay_cli *cli)
         return assay_cli_usage(cli, "--rtol, --atol and --tolerance must not be negative");
     if (!(assay_cli_real(cli, "time-limit", 60) >= 0) || assay_cli_real(cli, "time-limit", 60) > 1e9)
         return assay_cli_usage(cli, "--time-limit must be between 0 (none) and 1e9");
+    if (!is_training(cli) && strcmp(assay_cli_text(cli, "mode", "inference"), "inference") != 0)
+        return assay_cli_usage(cli, "--mode is inference or training");
     check.platforms = assay_cli_texts(cli, "platform", &check.n_platforms);
     if (check.n_platforms == 0) {
         check.platforms = default_platforms;
@@ -426,7 +433,8 @@ const struct assay_verb assay_verb_check = {
         "model.safetensors, with the same two files: tensors named SET.NAME are further data sets, and what is named "
         "SET.sequences is generated, greedily or, in a set like generate_beam, by beam search; or a folder of preprocessing, "
         "whose "
-        "features are computed from its sounds and pictures on no platform.\n\n"
+        "features are computed from its sounds and pictures on no platform. With --mode training the folder's train.safetensors "
+        "has the labels, and the losses, gradients and parameters that PyTorch's training gave.\n\n"
         "An element is right if |got - wanted| <= atol + rtol |wanted|; integers and booleans must be equal; of a model with a "
         "config.json the measure is --tolerance times the largest magnitude of the output. Outputs that depend "
         "on "
@@ -439,7 +447,8 @@ const struct assay_verb assay_verb_check = {
         "the model.",
     .examples = "assay check /usr/share/libonnx-testdata/data/node/test_softmax_axis_0\n"
                 "assay check --all /usr/share/libonnx-testdata/data --platform cpu/reference,cpu/onnxruntime\n"
-                "assay check mymodel --platform cpu/onnxruntime --rtol 1e-5 --format json",
+                "assay check mymodel --platform cpu/onnxruntime --rtol 1e-5 --format json\n"
+                "assay check mymodel --mode training --platform cpu/reference,cpu/native,cpu/onnxruntime",
     .options = options,
     .min_arguments = 1,
     .max_arguments = 1,

@@ -641,7 +641,7 @@ int b_stop_gradient(struct assay_builder *b, int x) { return e_own(&b->emit, "St
 
 int b_dropout(struct assay_builder *b, int x, double p)
 {
-    if (!b->options->training || p <= 0)
+    if (!b->options->training || b->options->no_dropout || p <= 0)
         return x;
     int seed = assay_graph_find(b->emit.graph, "dropout_seed");
     if (seed < 0)

@@ -49,7 +49,7 @@ struct assay_model_options {
     size_t n_flags;
     /* To be trained (train/step.h): dropout, batch statistics with their running means as outputs; labels as inputs, and the output
      * "loss", as the model class of Transformers computes it. ASSAY_UNSUPPORTED where the architecture has no loss. */
-    bool training;
+    bool training, no_dropout;
     bool allow_surplus; /* tensors in the checkpoint that the model doesn't use are no error */
 };
 

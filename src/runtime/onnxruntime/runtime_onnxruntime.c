@@ -11,6 +11,7 @@
  */
 #include "base/fs.h"
 #include "base/isolate.h"
+#include "graph/gradient.h"
 #include "graph/onnx.h"
 #include "runtime/bind.h"
 #include "runtime/onnxruntime/library.h"
@@ -23,7 +24,9 @@ static const int64_t EMBED_LIMIT_BYTES = INT64_C(1) << 30;
 
 struct assay_program {
     const OrtApi *api;
-    const struct assay_graph *graph; /* borrowed */
+    const struct assay_graph *given; /* borrowed */
+    struct assay_graph *standard;    /* the same without ops of our own; NULL where there are none */
+    const struct assay_graph *graph; /* the one of them that is run */
     OrtEnv *env;
     OrtSession *session;
     OrtMemoryInfo *memory;
@@ -303,6 +306,7 @@ static void release(struct assay_program *p)
     struct assay_error ignored;
     if (p->profile_folder)
         assay_fs_remove(p->profile_folder, &ignored);
+    assay_graph_close(p->standard);
     assay_arena_release(&p->arena);
     free(p);
 }
@@ -342,6 +346,18 @@ static enum assay_status find_provider(struct assay_program *p, const struct ass
     return st;
 }
 
+/* Ops of the domain "assay" become standard ones. */
+static enum assay_status standardize(struct assay_program *p, struct assay_error *err)
+{
+    bool has_own = false;
+    for (int i = 0; i < p->given->n_nodes; i++)
+        has_own |= strcmp(p->given->nodes[i]->domain, "assay") == 0;
+    if (!has_own)
+        return ASSAY_OK;
+    p->graph = p->standard = assay_graph_clone(p->given);
+    return assay_graph_expand(p->standard, NULL, err);
+}
+
 static enum assay_status compile(const struct assay_graph *graph, const struct assay_compile_options *options,
                                  struct assay_program **program, struct assay_error *err)
 {
@@ -354,8 +370,10 @@ static enum assay_status compile(const struct assay_graph *graph, const struct a
     struct assay_program *p = assay_alloc(sizeof *p);
     assay_arena_init(&p->arena);
     p->api = library.api;
-    p->graph = graph;
-    st = find_provider(p, options->platform, &provider, err);
+    p->given = p->graph = graph;
+    st = standardize(p, err);
+    if (!st)
+        st = find_provider(p, options->platform, &provider, err);
     if (st)
         goto done;
     if (options->profile) {
@@ -490,7 +508,7 @@ static enum assay_status profile(struct assay_program *p, const struct assay_op_
         assay_ort_status(p->api, p->api->SessionEndProfiling(p->session, p->allocator, &file), ASSAY_CRASHED, "profile", err);
     if (st)
         return st;
-    st = assay_ort_read_profile(file, &p->arena, p->graph, &found, n_times, err);
+    st = assay_ort_read_profile(file, &p->arena, p->given, &found, n_times, err);
     OrtStatus *status = p->api->AllocatorFree(p->allocator, file);
     if (!st)
         st = assay_ort_status(p->api, status, ASSAY_CRASHED, "profile", err);

@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Conformance of training: a folder with train.safetensors, what PyTorch's training of the model gave (conformance.h says the
+ * layout), against the training step (train/step.h) on a platform.
+ */
+#include "bench/conformance_parts.h"
+#include "bench/plain_data.h"
+#include "graph/infer.h"
+#include "model/model.h"
+#include "train/session.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct training {
+    const char *path;
+    const struct assay_conformance_options *options;
+    struct assay_arena *arena;
+    struct assay_conformance_result *result;
+    struct assay_safetensors in, wanted;
+    json_t *meta;
+    bool is_plain;             /* ten batches on a first axis */
+    struct assay_graph *graph; /* bound */
+    enum assay_status first;   /* difference, which does not end the comparison */
+    struct assay_error first_error;
+};
+
+/* One optimizer's run: names of what it is compared with are made with its prefix. */
+struct run {
+    const char *prefix, *optimizer;
+    double learning_rate, clip_norm;
+    int n_steps;
+    double largest_gradient;
+};
+
+/* ---- comparing */
+
+static void compare(struct training *t, const char *set, const char *name, const struct assay_conformance_measure *measure,
+                    const struct assay_tensor *got)
+{
+    const struct assay_tensor *wanted =
+        assay_safetensors_find(&t->wanted, *set ? assay_arena_printf(t->arena, "%s.%s", set, name) : name);
+    struct assay_error err;
+    if (!wanted)
+        return;
+    enum assay_status st =
+        assay_conformance_compare(t->result, t->arena, measure, set, assay_arena_strdup(t->arena, name), "", got, wanted, &err);
+    if (st && !t->first) {
+        t->first = st;
+        t->first_error = err;
+    }
+}
+
+static void compare_numbers(struct training *t, const char *name, const double *numbers, int n)
+{
+    struct assay_tensor tensor;
+    const struct assay_tensor *wanted = assay_safetensors_find(&t->wanted, name);
+    if (!wanted || assay_tensor_count(wanted) != n || assay_tensor_alloc(&tensor, &wanted->type, NULL))
+        return;
+    for (int i = 0; i < n; i++)
+        assay_tensor_set_real(&tensor, i, numbers[i]);
+    compare(t, "", name, &(struct assay_conformance_measure){.rtol = t->options->tolerance}, &tensor);
+    assay_tensor_release(&tensor);
+}
+
+static double magnitude(const struct assay_tensor *tensor)
+{
+    double most = 0;
+    for (int64_t i = 0; i < assay_tensor_count(tensor); i++)
+        most = fmax(most, fabs(assay_tensor_real(tensor, i)));
+    return most;
+}
+
+/* A gradient that is zero but for rounding, as that of a bias before a softmax, has no magnitude of its own: then it is the
+ * largest of all gradients that errors are measured by. */
+static void compare_gradients(struct training *t, struct run *run, const struct assay_training_step *step,
+                              struct assay_training_session *session)
+{
+    double most = 0;
+    for (size_t i = 0; i < t->wanted.n; i++)
+        if (strncmp(t->wanted.entries[i].name, "grad.", 5) == 0)
+            most = fmax(most, magnitude(&t->wanted.entries[i].tensor));
+    run->largest_gradient = most;
+    for (int i = 0; i < step->n_gradients; i++) {
+        const char *name = assay_arena_printf(t->arena, "grad.%s", step->gradients[i]);
+        const struct assay_tensor *wanted = assay_safetensors_find(&t->wanted, name);
+        struct assay_tensor got;
+        struct assay_error err;
+        if (!wanted || assay_training_session_output(session, step->first_gradient + i, &got, &err))
+            continue;
+        bool is_zero = magnitude(wanted) < 1e-6 * most;
+        struct assay_conformance_measure measure = {.tolerance = is_zero ? 0 : t->options->tolerance,
+                                                    .atol = is_zero ? t->options->tolerance * most : 0};
+        compare(t, "grad", step->gradients[i], &measure, &got);
+    }
+    for (size_t i = 0; i < t->wanted.n; i++) {
+        const char *name = t->wanted.entries[i].name;
+        bool found = strncmp(name, "grad.", 5) != 0;
+        for (int k = 0; k < step->n_gradients && !found; k++)
+            found = strcmp(name + 5, step->gradients[k]) == 0;
+        if (!found && !t->first) {
+            t->first = ASSAY_MISMATCH;
+            assay_error_set(&t->first_error, ASSAY_MISMATCH, "PyTorch has a gradient of '%s', and the step has none", name + 5);
+        }
+    }
+}
+
+static void compare_states(struct training *t, const char *set, const struct assay_training_step *step,
+                           struct assay_training_session *session)
+{
+    struct assay_error err;
+    for (int i = 0; i < step->n_states; i++) {
+        struct assay_tensor got;
+        if (!assay_training_session_state(session, i, &got, &err))
+            compare(t, set, step->states[i].name, &(struct assay_conformance_measure){.tolerance = t->options->tolerance}, &got);
+    }
+}
+
+/* ---- running */
+
+/* Batch `number` of the graph's inputs; borrowed. */
+static enum assay_status find_data(struct training *t, int n, int number, struct assay_tensor *data, struct assay_error *err)
+{
+    for (int i = 0; i < n; i++) {
+        const char *name = t->graph->values[t->graph->inputs[i]].name;
+        const struct assay_tensor *found = assay_safetensors_find(&t->in, name);
+        if (!found)
+            found = assay_safetensors_find(&t->wanted, name);
+        if (!found)
+            return assay_error_set(err, ASSAY_INVALID, "there is no data for input '%s'", name);
+        data[i] = *found;
+        if (!t->is_plain)
+            continue;
+        struct assay_type type = found->type;
+        if (type.rank < 1 || type.dims[0] <= number)
+            return assay_error_set(err, ASSAY_INVALID, "input '%s' has no batch number %d", name, number);
+        memmove(type.dims, type.dims + 1, (size_t)(--type.rank) * sizeof *type.dims);
+        data[i].type = type;
+        data[i].data = (char *)found->data + number * assay_type_bytes(&type);
+        data[i].buffer = NULL;
+    }
+    return ASSAY_OK;
+}
+
+static enum assay_status open_session(struct training *t, const struct run *run, struct assay_training_step **step,
+                                      struct assay_training_session **session, struct assay_error *err)
+{
+    struct assay_step_options options = {.update = true, .gradients = true, .gradient_norm = true, .clip_norm = run->clip_norm};
+    const struct assay_runtime *runtime = t->options->runtime;
+    int threads = t->options->threads;
+    if (runtime->max_threads && threads > runtime->max_threads)
+        threads = runtime->max_threads;
+    struct assay_compile_options compile = {
+        .platform = t->options->platform, .n_threads = threads, .isa = t->options->isa ? t->options->isa : "", .optimization = 3};
+    enum assay_status st = assay_optimizer_parse(run->optimizer, &options.optimizer, err);
+    if (!st)
+        st = assay_training_step_make(t->graph, &options, step, err);
+    return st ? st : assay_training_session_open(*step, runtime, &compile, session, err);
+}
+
+static enum assay_status run_steps(struct training *t, struct run *run, struct assay_error *err)
+{
+    struct assay_training_step *step = NULL;
+    struct assay_training_session *session = NULL;
+    struct assay_tensor *data = assay_arena_array(t->arena, (size_t)t->graph->n_inputs, sizeof *data);
+    double *losses = assay_arena_array(t->arena, (size_t)run->n_steps + 1, sizeof *losses);
+    double *norms = assay_arena_array(t->arena, (size_t)run->n_steps + 1, sizeof *norms);
+    enum assay_status st = open_session(t, run, &step, &session, err);
+    int n_runs = run->n_steps + !t->is_plain; /* once more for the final loss */
+    for (int i = 0; i < n_runs && !st; i++) {
+        st = find_data(t, step->n_data, i, data, err);
+        if (!st)
+            st = assay_training_session_run(session, data, run->learning_rate, 1, err);
+        if (!st)
+            st = assay_training_session_number(session, step->loss, &losses[i], err);
+        if (!st)
+            st = assay_training_session_number(session, step->gradient_norm, &norms[i], err);
+        if (!st && i == 0) {
+            compare_gradients(t, run, step, session);
+            compare_states(t, assay_arena_printf(t->arena, t->is_plain ? "%s.step1" : "%s1", run->prefix), step, session);
+        }
+        if (!st && i == run->n_steps - 1 && t->is_plain)
+            compare_states(t, assay_arena_printf(t->arena, "%s.step%d", run->prefix, run->n_steps), step, session);
+    }
+    if (!st) {
+        const char *mark = t->is_plain ? "." : "_";
+        compare_numbers(t, "loss", losses, 1);
+        compare_numbers(t, assay_arena_printf(t->arena, "%s%slosses", run->prefix, mark), losses, run->n_steps);
+        compare_numbers(t, assay_arena_printf(t->arena, "%s%sgrad_norms", run->prefix, mark), norms, run->n_steps);
+        compare_numbers(t, assay_arena_printf(t->arena, "%s%sfinal_loss", run->prefix, mark), losses + run->n_steps, 1);
+    }
+    assay_training_session_close(session);
+    assay_training_step_close(step);
+    return st;
+}
+
+/* ---- the model */
+
+/* What train.safetensors holds of the data: labels, which are no results. */
+static bool is_label(const struct assay_safetensors_entry *entry)
+{
+    return !strchr(entry->name, '.') && entry->tensor.type.dtype == ASSAY_I64;
+}
+
+static bool is_dropped(const struct training *t, const char *name)
+{
+    size_t i;
+    json_t *dropped;
+    json_array_foreach(json_object_get(t->meta, "dropped_in_train"), i,
+                       dropped) if (json_is_string(dropped) && !strcmp(json_string_value(dropped), name)) return true;
+    return false;
+}
+
+static enum assay_status open_model(struct training *t, struct assay_error *err)
+{
+    const char **inputs = assay_arena_array(t->arena, t->in.n + t->wanted.n + 1, sizeof *inputs);
+    struct assay_model_options options = {.inputs = inputs, .training = true, .no_dropout = true};
+    for (size_t i = 0; i < t->in.n; i++)
+        if (!strchr(t->in.entries[i].name, '.') && !is_dropped(t, t->in.entries[i].name))
+            inputs[options.n_inputs++] = t->in.entries[i].name;
+    for (size_t i = 0; i < t->wanted.n; i++)
+        if (is_label(&t->wanted.entries[i]))
+            inputs[options.n_inputs++] = t->wanted.entries[i].name;
+    enum assay_status st = assay_model_open(t->path, &options, &t->graph, NULL, err);
+    if (st)
+        return st;
+    struct assay_tensor *data = assay_arena_array(t->arena, (size_t)t->graph->n_inputs + 1, sizeof *data);
+    st = find_data(t, t->graph->n_inputs, 0, data, err);
+    for (int i = 0; i < t->graph->n_inputs && !st; i++)
+        t->graph->values[t->graph->inputs[i]].type = data[i].type;
+    if (!st)
+        st = assay_graph_bind(t->graph, NULL, 0, err);
+    return st ? st : assay_graph_infer(t->graph, err);
+}
+
+/* ---- which runs */
+
+static double number_of(const json_t *object, const char *name, double otherwise)
+{
+    const json_t *value = json_object_get(object, name);
+    return json_is_number(value) ? json_number_value(value) : otherwise;
+}
+
+/* PyTorch's constructor's arguments as our text: the optimizer's name is the first word that the run's begins with. */
+static void describe(struct training *t, const char *name, const json_t *o, struct run *run)
+{
+    bool is_adam = strncmp(name, "adam", 4) == 0;
+    double decay = number_of(o, "weight_decay", strcmp(name, "adamw") == 0 ? 0.01 : 0);
+    *run = (struct run){.prefix = name, .learning_rate = number_of(o, "lr", 0.01), .n_steps = 10};
+    run->clip_norm = strcmp(name, "clip") == 0 ? number_of(o, "max_norm", 0.5) : 0;
+    run->optimizer = is_adam ? assay_arena_printf(t->arena, "%s:weight-decay=%g", strcmp(name, "adamw") ? "adam" : "adamw", decay)
+                             : assay_arena_printf(t->arena, "sgd:momentum=%g%s:weight-decay=%g", number_of(o, "momentum", 0),
+                                                  json_is_true(json_object_get(o, "nesterov")) ? ":nesterov" : "", decay);
+}
+
+static enum assay_status run_plain(struct training *t, struct assay_error *err)
+{
+    json_t *config = NULL, *optimizer;
+    const char *name;
+    enum assay_status st = assay_json_read(assay_path_join(t->arena, t->path, "config.json"), &config, err);
+    if (!st && !json_object_size(json_object_get(config, "optimizers")))
+        st = assay_error_set(err, ASSAY_INVALID, "config.json names no optimizers");
+    json_object_foreach(json_object_get(config, "optimizers"), name, optimizer)
+    {
+        struct run run;
+        describe(t, assay_arena_strdup(t->arena, name), optimizer, &run);
+        if (!st)
+            st = run_steps(t, &run, err);
+    }
+    json_decref(config);
+    return st;
+}
+
+static enum assay_status run_both(struct training *t, struct assay_error *err)
+{
+    struct run sgd = {.prefix = "sgd", .optimizer = "sgd", .learning_rate = 0.01, .n_steps = 5};
+    struct run adamw = {.prefix = "adamw", .optimizer = "adamw", .learning_rate = 1e-3, .n_steps = 5};
+    enum assay_status st = run_steps(t, &sgd, err);
+    return st ? st : run_steps(t, &adamw, err);
+}
+
+enum assay_status assay_conformance_run_training(const char *path, const struct assay_conformance_options *options,
+                                                 struct assay_arena *arena, struct assay_conformance_result *result,
+                                                 struct assay_error *err)
+{
+    struct training t = {.path = path, .options = options, .arena = arena, .result = result};
+    enum assay_status st = assay_safetensors_open(&t.in, assay_path_join(arena, path, "inputs.safetensors"), err);
+    if (st)
+        return st;
+    st = assay_safetensors_open(&t.wanted, assay_path_join(arena, path, "train.safetensors"), err);
+    if (st) {
+        assay_safetensors_release(&t.in);
+        return st;
+    }
+    const char *meta = assay_path_join(arena, path, "meta.json");
+    if (assay_fs_exists(meta))
+        st = assay_json_read(meta, &t.meta, err);
+    t.is_plain = !assay_safetensors_find(&t.wanted, "loss");
+    if (!st)
+        st = open_model(&t, err);
+    if (!st)
+        st = t.is_plain ? run_plain(&t, err) : run_both(&t, err);
+    assay_graph_close(t.graph);
+    json_decref(t.meta);
+    assay_safetensors_release(&t.wanted);
+    assay_safetensors_release(&t.in);
+    if (st || !t.first)
+        return st;
+    *err = t.first_error;
+    return t.first;
+}
