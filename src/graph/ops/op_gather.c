@@ -2,6 +2,7 @@
 /* Ops that pick elements by index or condition: Gather, GatherElements, GatherND, Compress. All dtypes: only bytes move. */
 #include "graph/ops/index.h"
 #include "graph/ops/move.h"
+#include "graph/ops/rules.h"
 #include "graph/ops/util.h"
 
 /* What is picked is read once, besides the indices. */
@@ -287,10 +288,113 @@ static enum assay_status run_compress(struct assay_op_call *call, struct assay_e
     return ASSAY_OK;
 }
 
+/* ---- gradients: what was picked gets the sum of what it was picked for */
+
+static int wrapped_axis(const struct assay_gradient *g)
+{
+    int64_t axis = assay_node_int(g->node, "axis", 0);
+    return (int)(axis < 0 ? axis + g_type(g, 0)->rank : axis);
+}
+
+/* One constant index: zeros around it, instead of a scatter. */
+static int pad_around(struct assay_gradient *g, int axis, int64_t index)
+{
+    const struct assay_type x = *g_type(g, 0);
+    int64_t pads[2 * ASSAY_MAX_RANK] = {0};
+    index += index < 0 ? x.dims[axis] : 0;
+    pads[axis] = index;
+    pads[x.rank + axis] = x.dims[axis] - 1 - index;
+    int dx = e_unsqueeze(g->e, g->out[0], E_INTS(axis));
+    return x.dims[axis] == 1 ? dx : e_op(g->e, "Pad", E_VALUES(dx, e_ints(g->e, 2 * (size_t)x.rank, pads)));
+}
+
+static int gather_gradient(struct assay_emit *e, int dy, int indices, int64_t axis, const struct assay_type *x)
+{
+    int dx = e_own(e, "GatherGradient", E_VALUES(dy, indices));
+    e_set_int(e, "axis", axis);
+    e_set_ints(e, "input_shape", (size_t)x->rank, x->dims);
+    return dx;
+}
+
+static void gradient_gather(struct assay_gradient *g)
+{
+    const struct assay_tensor *indices = g_constant(g, 1);
+    const struct assay_type x = *g_type(g, 0);
+    int axis = wrapped_axis(g);
+    if (g->e->status)
+        return;
+    if (indices && indices->type.rank == 0)
+        g->in[0] = pad_around(g, axis, assay_tensor_int(indices, 0));
+    else
+        g->in[0] = gather_gradient(g->e, g->out[0], g_input(g, 1), axis, &x);
+}
+
+static void gradient_gather_elements(struct assay_gradient *g)
+{
+    struct assay_emit *e = g->e;
+    int axis = wrapped_axis(g);
+    g->in[0] = e_op(e, "ScatterElements", E_VALUES(e_full(e, 0, g_input(g, 0)), g_input(g, 1), g->out[0]));
+    e_set_int(e, "axis", axis);
+    e_set_text(e, "reduction", "add");
+}
+
+/* Index tuples, and the batch that they stand in, as places in x with its first dimensions made one: then it is a Gather. */
+static int flat_places(struct assay_gradient *g, const struct assay_type *x, int batch, int tuple, int64_t n_batches)
+{
+    struct assay_emit *e = g->e;
+    int64_t dims[ASSAY_MAX_RANK], strides[ASSAY_MAX_RANK], stride = 1;
+    for (int k = tuple - 1; k >= 0; k--) {
+        dims[k] = x->dims[batch + k];
+        strides[k] = stride;
+        stride *= dims[k];
+    }
+    int wrapped = e_op(e, "Mod", E_VALUES(g_input(g, 1), e_ints(e, (size_t)tuple, dims)));
+    int places = e_reduce(e, "ReduceSum", e_mul(e, wrapped, e_ints(e, (size_t)tuple, strides)), false, E_INTS(-1));
+    if (batch == 0)
+        return e_reshape(e, places, E_INTS(-1));
+    int number = e_op(e, "Range", E_VALUES(e_int(e, 0), e_int(e, n_batches * stride), e_int(e, stride)));
+    places = e_reshape(e, places, E_INTS(n_batches, -1));
+    return e_reshape(e, e_add(e, places, e_unsqueeze(e, number, E_INTS(1))), E_INTS(-1));
+}
+
+static void gradient_gather_nd(struct assay_gradient *g)
+{
+    struct assay_emit *e = g->e;
+    const struct assay_type x = *g_type(g, 0), indices = *g_type(g, 1), y = *e_type(e, g->out[0]);
+    if (e->status)
+        return;
+    if (assay_type_count(&y) == 0) {
+        g->in[0] = e_full(e, 0, g_input(g, 0));
+        return;
+    }
+    int batch = (int)assay_node_int(g->node, "batch_dims", 0), tuple = (int)indices.dims[indices.rank - 1];
+    int64_t n_batches = assay_dims_product(&x, 0, batch), inner = assay_dims_product(&x, batch + tuple, x.rank);
+    struct assay_type flat = assay_type_make(x.dtype, 2, (int64_t[]){assay_type_count(&x) / inner, inner});
+    int dy = e_reshape(e, g->out[0], E_INTS(-1, inner));
+    int dx = gather_gradient(e, dy, flat_places(g, &x, batch, tuple, n_batches), 0, &flat);
+    g->in[0] = e_reshape_like(e, dx, g_input(g, 0));
+}
+
+/* The places that are kept, then as a Gather. */
+static void gradient_compress(struct assay_gradient *g)
+{
+    struct assay_emit *e = g->e;
+    struct assay_type x = *g_type(g, 0);
+    const struct assay_attr *attr = assay_node_attr(g->node, "axis");
+    int64_t axis = attr ? attr->i + (attr->i < 0 ? x.rank : 0) : 0;
+    int64_t kept = e_type(e, g->out[0])->dims[axis];
+    int places = e_reshape(e, e_unary(e, "NonZero", g_input(g, 1)), E_INTS(kept));
+    if (!attr) {
+        int64_t count = assay_type_count(&x);
+        x = assay_type_make(x.dtype, 1, &count);
+    }
+    g->in[0] = e_reshape_like(e, gather_gradient(e, g->out[0], places, axis, &x), g_input(g, 0));
+}
+
 const struct assay_op assay_ops_gather[] = {
-    {"Gather", "", 2, 2, 0, infer_gather, run_gather, cost_of_picked},
-    {"GatherElements", "", 2, 2, 0, infer_gather_elements, run_gather_elements, cost_of_picked},
-    {"GatherND", "", 2, 2, 0, infer_gather_nd, run_gather_nd, cost_of_picked},
-    {"Compress", "", 2, 2, 0, infer_compress, run_compress, cost_of_picked},
+    {"Gather", "", 2, 2, 0, infer_gather, run_gather, cost_of_picked, gradient_gather},
+    {"GatherElements", "", 2, 2, 0, infer_gather_elements, run_gather_elements, cost_of_picked, gradient_gather_elements},
+    {"GatherND", "", 2, 2, 0, infer_gather_nd, run_gather_nd, cost_of_picked, gradient_gather_nd},
+    {"Compress", "", 2, 2, 0, infer_compress, run_compress, cost_of_picked, gradient_compress},
     {0},
 };

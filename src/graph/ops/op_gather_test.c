@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Wanted values: numpy.take, take_along_axis and compress, and the standard's examples of GatherND. */
+#include "graph/gradient_testing.h"
 #include "graph/ops/fixture.h"
 
 ASSAY_TEST(gather_takes_rows_along_any_axis_from_both_ends)
@@ -131,7 +132,61 @@ ASSAY_TEST(gather_reads_only_what_it_picks)
     fixture_release(&f);
 }
 
+ASSAY_TEST(gathered_elements_have_the_sum_of_their_uses_as_gradient)
+{
+    for (uint64_t seed = 0; seed < 3; seed++) {
+        struct probe p;
+        probe_init(&p, seed);
+        int x = probe_input(&p, "3,3,3", -1, 1), one = probe_constant(&p, ASSAY_I64, "", VALUES(-1));
+        int some = probe_constant(&p, seed ? ASSAY_I64 : ASSAY_I32, "2,2", VALUES(0, 2, -1, 2));
+        int64_t axis = (int64_t)seed - 1;
+        probe_output(&p, e_gather(&p.e, x, axis, some));
+        probe_output(&p, e_gather(&p.e, x, axis, one));
+        int all = probe_constant(&p, ASSAY_I64, "3,1,2", VALUES(0, 2, -1, 1, 1, 1));
+        int y = e_op(&p.e, "GatherElements", E_VALUES(x, all));
+        e_set_int(&p.e, "axis", axis);
+        probe_output(&p, y);
+        probe_output(&p, e_op(&p.e, "GatherND", E_VALUES(x, probe_constant(&p, ASSAY_I64, "2,2", VALUES(0, -1, 0, 2)))));
+        y = e_op(&p.e, "GatherND", E_VALUES(x, probe_constant(&p, ASSAY_I64, "3,2,1", VALUES(0, -1, 1, 2, 0, 0))));
+        e_set_int(&p.e, "batch_dims", 1);
+        probe_output(&p, y);
+        y = e_op(&p.e, "Compress", E_VALUES(x, probe_constant(&p, ASSAY_BOOL, "3", VALUES(1, 0, 1))));
+        if (seed)
+            e_set_int(&p.e, "axis", axis);
+        probe_output(&p, y);
+        probe_check(&p);
+        probe_release(&p);
+    }
+}
+
+ASSAY_TEST(a_gather_gradient_that_does_not_fit_is_refused)
+{
+    static const struct {
+        int64_t axis, dims[2];
+        double index;
+        const char *dy, *message;
+    } cases[] = {{2, {3, 2}, 0, "2,2", "axis"},
+                 {0, {-3, 2}, 0, "2,2", "input_shape"},
+                 {0, {3, 2}, 3, "2,2", "index 3"},
+                 {0, {3, 2}, 0, "2,2,2", "rank"},
+                 {0, {3, 2}, 0, "2,3", "dimension of dy"}};
+    for (size_t k = 0; k < ASSAY_COUNT(cases); k++) {
+        struct fixture f;
+        int64_t dims[2] = {cases[k].dims[0], cases[k].dims[1]};
+        fixture_init(&f, "GatherGradient");
+        f.node.domain = "assay";
+        fixture_input(&f, ASSAY_F32, cases[k].dy, VALUES(1, 2, 3, 4, 5, 6, 7, 8));
+        fixture_input(&f, ASSAY_I64, "2", VALUES(cases[k].index, 0));
+        fixture_int(&f, "axis", cases[k].axis);
+        fixture_ints(&f, "input_shape", dims, 2);
+        CHECK_FAILS(fixture_run(&f), ASSAY_INVALID, f, cases[k].message);
+        fixture_release(&f);
+    }
+}
+
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(gather_takes_rows_along_any_axis_from_both_ends),
                 ASSAY_TEST_ENTRY(nothing_is_gathered_from_nothing), ASSAY_TEST_ENTRY(gather_elements_takes_one_index_an_element),
                 ASSAY_TEST_ENTRY(gather_nd_takes_elements_slices_and_batches),
-                ASSAY_TEST_ENTRY(compress_keeps_what_the_condition_names), ASSAY_TEST_ENTRY(gather_reads_only_what_it_picks))
+                ASSAY_TEST_ENTRY(compress_keeps_what_the_condition_names), ASSAY_TEST_ENTRY(gather_reads_only_what_it_picks),
+                ASSAY_TEST_ENTRY(gathered_elements_have_the_sum_of_their_uses_as_gradient),
+                ASSAY_TEST_ENTRY(a_gather_gradient_that_does_not_fit_is_refused))

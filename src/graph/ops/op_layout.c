@@ -3,6 +3,7 @@
  * Ops that put the elements of a tensor in another order: Transpose, DepthToSpace, SpaceToDepth, ReverseSequence; and Trilu,
  * which leaves half of them out. All dtypes: only bytes move.
  */
+#include "graph/gradient.h"
 #include "graph/ops/move.h"
 #include "graph/ops/util.h"
 
@@ -251,11 +252,54 @@ static enum assay_status run_trilu(struct assay_op_call *call, struct assay_erro
     return ASSAY_OK;
 }
 
+/* ---- gradients: back to where they were */
+
+static void gradient_transpose(struct assay_gradient *g)
+{
+    const struct assay_op_call call = {.node = g->node};
+    int rank = g_type(g, 0)->rank, perm[ASSAY_MAX_RANK];
+    int64_t back[ASSAY_MAX_RANK];
+    if (g->e->status || permutation(&call, rank, perm, NULL))
+        return;
+    for (int d = 0; d < rank; d++)
+        back[perm[d]] = d;
+    g->in[0] = e_transpose(g->e, g->out[0], (size_t)rank, back);
+}
+
+static void gradient_depth_to_space(struct assay_gradient *g)
+{
+    struct assay_emit *e = g->e;
+    int64_t b = assay_node_int(g->node, "blocksize", 1);
+    struct assay_type x = *g_type(g, 0);
+    if (e->status)
+        return;
+    if (depth_is_outer(g->node)) {
+        g->in[0] = e_unary(e, "SpaceToDepth", g->out[0]);
+        e_set_int(e, "blocksize", b);
+        return;
+    }
+    int dx = e_reshape(e, g->out[0], E_INTS(x.dims[0], x.dims[1] / (b * b), x.dims[2], b, x.dims[3], b));
+    g->in[0] = e_reshape_like(e, e_transpose(e, dx, E_INTS(0, 1, 3, 5, 2, 4)), g_input(g, 0));
+}
+
+static void gradient_space_to_depth(struct assay_gradient *g)
+{
+    g->in[0] = e_unary(g->e, "DepthToSpace", g->out[0]);
+    e_set_int(g->e, "blocksize", assay_node_int(g->node, "blocksize", 1));
+}
+
+/* For what is linear and its own transpose. */
+static void gradient_same(struct assay_gradient *g)
+{
+    g->in[0] = e_op(g->e, g->node->type, E_VALUES(g->out[0], g_input(g, 1)));
+    e_set_like(g->e, g->node);
+}
+
 const struct assay_op assay_ops_layout[] = {
-    {"Transpose", "", 1, 1, 0, infer_transpose, run_transpose, NULL},
-    {"DepthToSpace", "", 1, 1, 0, infer_depth_to_space, run_depth_to_space, NULL},
-    {"SpaceToDepth", "", 1, 1, 0, infer_space_to_depth, run_space_to_depth, NULL},
-    {"ReverseSequence", "", 2, 2, 0, infer_reverse_sequence, run_reverse_sequence, NULL},
-    {"Trilu", "", 1, 2, 0, infer_trilu, run_trilu, NULL},
+    {"Transpose", "", 1, 1, 0, infer_transpose, run_transpose, NULL, gradient_transpose},
+    {"DepthToSpace", "", 1, 1, 0, infer_depth_to_space, run_depth_to_space, NULL, gradient_depth_to_space},
+    {"SpaceToDepth", "", 1, 1, 0, infer_space_to_depth, run_space_to_depth, NULL, gradient_space_to_depth},
+    {"ReverseSequence", "", 2, 2, 0, infer_reverse_sequence, run_reverse_sequence, NULL, gradient_same},
+    {"Trilu", "", 1, 2, 0, infer_trilu, run_trilu, NULL, gradient_same},
     {0},
 };

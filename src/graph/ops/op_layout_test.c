@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Wanted values: small ones by hand, a large transpose by its definition. */
+#include "graph/gradient_testing.h"
 #include "graph/ops/fixture.h"
 
 ASSAY_TEST(transpose_follows_perm_and_reverses_without_one)
@@ -126,8 +127,35 @@ ASSAY_TEST(trilu_keeps_either_side_of_any_diagonal)
     }
 }
 
+ASSAY_TEST(changes_of_layout_have_gradients)
+{
+    for (uint64_t seed = 0; seed < 4; seed++) {
+        struct probe p;
+        probe_init(&p, seed);
+        int x = probe_input(&p, "2,4,2,4", -1, 1), lengths = probe_constant(&p, ASSAY_I64, "2", VALUES(1, 3));
+        probe_output(&p, e_transpose(&p.e, x, E_INTS(1, 3, 0, 2)));
+        probe_output(&p, e_unary(&p.e, "Transpose", x));
+        int y = e_unary(&p.e, "DepthToSpace", x);
+        e_set_int(&p.e, "blocksize", 2);
+        e_set_text(&p.e, "mode", seed % 2 ? "CRD" : "DCR");
+        probe_output(&p, y);
+        y = e_unary(&p.e, "SpaceToDepth", x);
+        e_set_int(&p.e, "blocksize", 2);
+        probe_output(&p, y);
+        y = e_op(&p.e, "ReverseSequence", E_VALUES(x, lengths));
+        e_set_int(&p.e, "batch_axis", 0);
+        e_set_int(&p.e, "time_axis", 1);
+        probe_output(&p, y);
+        y = e_op(&p.e, "Trilu", E_VALUES(x, seed < 2 ? -1 : e_int(&p.e, -1)));
+        e_set_int(&p.e, "upper", (int64_t)seed % 2);
+        probe_output(&p, y);
+        probe_check(&p);
+        probe_release(&p);
+    }
+}
+
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(transpose_follows_perm_and_reverses_without_one),
                 ASSAY_TEST_ENTRY(large_transpose_equals_its_definition), ASSAY_TEST_ENTRY(space_to_depth_undoes_depth_to_space),
                 ASSAY_TEST_ENTRY(depth_to_space_orders_channels_as_its_mode_says),
                 ASSAY_TEST_ENTRY(reverse_sequence_reverses_the_first_elements_of_each),
-                ASSAY_TEST_ENTRY(trilu_keeps_either_side_of_any_diagonal))
+                ASSAY_TEST_ENTRY(trilu_keeps_either_side_of_any_diagonal), ASSAY_TEST_ENTRY(changes_of_layout_have_gradients))

@@ -5,6 +5,8 @@
  * The modes that repeat the tensor fill the output axis by axis, from the last to the first: along an axis, each padding slice is
  * a copy of a slice that is there already, whole in the axes after it.
  */
+#include "graph/gradient.h"
+#include "graph/known.h"
 #include "graph/ops/move.h"
 #include "graph/ops/util.h"
 
@@ -193,7 +195,90 @@ static enum assay_status run_pad(struct assay_op_call *call, struct assay_error 
     return ASSAY_OK;
 }
 
+/* ---- gradient */
+
+static bool pads_of(const struct assay_gradient *g, enum mode *mode, struct pads *pads)
+{
+    struct assay_arena scratch;
+    struct assay_op_call call;
+    bool known = false;
+    if (g->e->status)
+        return false;
+    assay_arena_init(&scratch);
+    assay_graph_known_call(&call, g->e->graph, g->node, &scratch);
+    if (pad_mode(g->node, mode, NULL) || read_pads(&call, call.inputs[0].rank, pads, &known, NULL) || !known)
+        e_fail(g->e, ASSAY_UNSUPPORTED, "its pads must be constant");
+    assay_arena_release(&scratch);
+    return known;
+}
+
+/* Crops what was padded, pads with zeros what was cropped. */
+static int pad_back(struct assay_gradient *g, const struct pads *pads)
+{
+    struct assay_emit *e = g->e;
+    int rank = g_type(g, 0)->rank;
+    int64_t starts[ASSAY_MAX_RANK], ends[ASSAY_MAX_RANK], axes[ASSAY_MAX_RANK], back[2 * ASSAY_MAX_RANK];
+    size_t n = 0;
+    bool crops = false;
+    for (int d = 0; d < rank; d++) {
+        back[d] = -pads->before[d];
+        back[rank + d] = -pads->after[d];
+        crops |= pads->before[d] < 0 || pads->after[d] < 0;
+        if (pads->before[d] || pads->after[d]) {
+            starts[n] = pads->before[d];
+            ends[n] = pads->before[d] + g_type(g, 0)->dims[d];
+            axes[n++] = d;
+        }
+    }
+    if (crops)
+        return e_op(e, "Pad", E_VALUES(g->out[0], e_ints(e, 2 * (size_t)rank, back)));
+    return n ? e_op(e, "Slice", E_VALUES(g->out[0], e_ints(e, n, starts), e_ints(e, n, ends), e_ints(e, n, axes))) : g->out[0];
+}
+
+/* Dimension d of the padded is dimension d of the original at a list of indices. */
+static int gather_back(struct assay_emit *e, int dy, int d, int64_t dim, int64_t before, int64_t after, enum mode mode)
+{
+    struct assay_type shape = *e_type(e, dy), list = assay_type_make(ASSAY_I64, 1, &shape.dims[d]);
+    struct assay_tensor indices;
+    int64_t n = dim + negative(before) + negative(after);
+    struct assay_error err;
+    if (e->status)
+        return -1;
+    if (assay_tensor_alloc(&indices, &list, &err))
+        return e_fail(e, err.status, "%s", err.message);
+    for (int64_t i = 0; i < shape.dims[d]; i++) {
+        int64_t at = i - positive(before);
+        ((int64_t *)indices.data)[i] = (at < 0 || at >= n ? source_index(mode, at, n) : at) - negative(before);
+    }
+    int places = assay_graph_add_constant(e->graph, "pad/indices", &indices);
+    assay_tensor_release(&indices);
+    shape.dims[d] = dim;
+    int dx = e_own(e, "GatherGradient", E_VALUES(dy, places));
+    e_set_int(e, "axis", d);
+    e_set_ints(e, "input_shape", (size_t)shape.rank, shape.dims);
+    return dx;
+}
+
+static void gradient_pad(struct assay_gradient *g)
+{
+    struct assay_emit *e = g->e;
+    struct pads pads;
+    enum mode mode;
+    const struct assay_type x = *g_type(g, 0);
+    if (!pads_of(g, &mode, &pads))
+        return;
+    int dx = g->out[0];
+    for (int d = 0; d < x.rank && mode != CONSTANT; d++)
+        if (pads.before[d] || pads.after[d])
+            dx = gather_back(e, dx, d, x.dims[d], pads.before[d], pads.after[d], mode);
+    g->in[0] = mode == CONSTANT ? pad_back(g, &pads) : dx;
+    if (g_wants(g, 2) && mode == CONSTANT) { /* what does not go to x goes to the constant */
+        int outside = e_sub(e, e_unary(e, "ReduceSum", g->out[0]), e_unary(e, "ReduceSum", g->in[0]));
+        g->in[2] = e_reshape_like(e, outside, g_input(g, 2));
+    }
+}
+
 const struct assay_op assay_ops_pad[] = {
-    {"Pad", "", 2, 4, 0, infer_pad, run_pad, NULL},
+    {"Pad", "", 2, 4, 0, infer_pad, run_pad, NULL, gradient_pad},
     {0},
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Wanted values: numpy.pad (since 1.25, which mended wrap beyond one period), and crops by hand. */
+#include "graph/gradient_testing.h"
 #include "graph/ops/fixture.h"
 
 static void pad(struct fixture *f, const char *mode, double before, double after)
@@ -100,6 +101,24 @@ ASSAY_TEST(pads_that_make_no_sense_are_refused)
     fixture_release(&f);
 }
 
+ASSAY_TEST(pads_have_gradients_in_every_mode)
+{
+    static const char *const modes[] = {"constant", "reflect", "edge", "wrap"};
+    static const int64_t pads[][4] = {{1, 2, 0, 3}, {0, 0, 2, 0}, {-1, 2, 1, -2}, {-1, 0, 0, -1}, {0, 0, 0, 0}};
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        const int64_t *c = pads[seed / 4];
+        struct probe p;
+        probe_init(&p, seed);
+        int x = probe_input(&p, "3,4", -1, 1), outside = seed % 4 ? -1 : probe_input(&p, "", -1, 1);
+        int y = e_op(&p.e, "Pad", E_VALUES(x, e_ints(&p.e, E_INTS(c[0], c[1], c[2], c[3])), outside));
+        e_set_text(&p.e, "mode", modes[seed % 4]);
+        probe_output(&p, y);
+        probe_check(&p);
+        probe_release(&p);
+    }
+}
+
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(each_mode_repeats_in_its_way_even_beyond_one_period),
                 ASSAY_TEST_ENTRY(negative_pads_crop_before_the_rest_is_padded), ASSAY_TEST_ENTRY(two_axes_are_padded_corners_too),
-                ASSAY_TEST_ENTRY(axes_and_a_constant_value_are_taken), ASSAY_TEST_ENTRY(pads_that_make_no_sense_are_refused))
+                ASSAY_TEST_ENTRY(axes_and_a_constant_value_are_taken), ASSAY_TEST_ENTRY(pads_that_make_no_sense_are_refused),
+                ASSAY_TEST_ENTRY(pads_have_gradients_in_every_mode))

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Ops that repeat a tensor: Expand (along dimensions of 1) and Tile (along any). All dtypes: only bytes move. */
+#include "graph/gradient.h"
 #include "graph/ops/move.h"
 #include "graph/ops/util.h"
 
@@ -106,8 +107,32 @@ static enum assay_status run_tile(struct assay_op_call *call, struct assay_error
     return ASSAY_OK;
 }
 
+/* ---- gradients: the sum over the repeats */
+
+static void gradient_expand(struct assay_gradient *g) { g_set(g, 0, g->out[0]); }
+
+/* One dimension after another as [repeats, dimension]. */
+static void gradient_tile(struct assay_gradient *g)
+{
+    struct assay_emit *e = g->e;
+    struct assay_type x = *g_type(g, 0), y = *e_type(e, g->out[0]);
+    int dx = g->out[0];
+    for (int d = 0; d < x.rank && !e->status; d++) {
+        if (x.dims[d] == y.dims[d])
+            continue;
+        int64_t before = assay_dims_product(&x, 0, d), inner = x.dims[d] * assay_dims_product(&y, d + 1, y.rank);
+        if (assay_type_count(&y) == 0) {
+            dx = e_full(e, 0, g_input(g, 0));
+            break;
+        }
+        dx = e_reshape(e, dx, E_INTS(before, y.dims[d] / x.dims[d], inner));
+        dx = e_reduce(e, "ReduceSum", dx, false, E_INTS(1));
+    }
+    g->in[0] = e_reshape_like(e, dx, g_input(g, 0));
+}
+
 const struct assay_op assay_ops_repeat[] = {
-    {"Expand", "", 2, 2, 0, infer_expand, run_expand, cost_of_input},
-    {"Tile", "", 2, 2, 0, infer_tile, run_tile, cost_of_input},
+    {"Expand", "", 2, 2, 0, infer_expand, run_expand, cost_of_input, gradient_expand},
+    {"Tile", "", 2, 2, 0, infer_tile, run_tile, cost_of_input, gradient_tile},
     {0},
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Wanted values: numpy.broadcast_to and numpy.tile. */
+#include "graph/gradient_testing.h"
 #include "graph/ops/fixture.h"
 
 ASSAY_TEST(expand_broadcasts_both_ways)
@@ -47,5 +48,17 @@ ASSAY_TEST(tile_repeats_each_dimension)
     fixture_release(&f);
 }
 
+ASSAY_TEST(repeats_have_the_sum_as_gradient)
+{
+    struct probe p;
+    probe_init(&p, 1);
+    int x = probe_input(&p, "2,1,3", -1, 1);
+    probe_output(&p, e_expand(&p.e, x, e_ints(&p.e, E_INTS(4, 1, 5, 1))));
+    probe_output(&p, e_op(&p.e, "Tile", E_VALUES(x, e_ints(&p.e, E_INTS(3, 2, 2)))));
+    probe_output(&p, e_op(&p.e, "Tile", E_VALUES(x, e_ints(&p.e, E_INTS(1, 4, 1)))));
+    probe_check(&p);
+    probe_release(&p);
+}
+
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(expand_broadcasts_both_ways), ASSAY_TEST_ENTRY(expand_to_an_open_shape_keeps_what_must_stay),
-                ASSAY_TEST_ENTRY(tile_repeats_each_dimension))
+                ASSAY_TEST_ENTRY(tile_repeats_each_dimension), ASSAY_TEST_ENTRY(repeats_have_the_sum_as_gradient))

@@ -5,6 +5,7 @@
  * in the order of the updates. Integers wrap, and NaN stays NaN.
  */
 #include "graph/ops/index.h"
+#include "graph/ops/rules.h"
 #include "graph/ops/util.h"
 
 #include <math.h>
@@ -265,9 +266,39 @@ static void cost_scatter(const struct assay_op_call *call, struct assay_cost *co
         cost->flops = (double)assay_type_count(&call->inputs[2]);
 }
 
+/* ---- gradients: data keeps those of its elements that were not overwritten, an update has that of its place */
+
+static void gradient_scatter_by(struct assay_gradient *g, const char *pick, bool has_axis)
+{
+    struct assay_emit *e = g->e;
+    const char *reduction = assay_node_string(g->node, "reduction", "none");
+    bool overwrites = strcmp(reduction, "none") == 0;
+    int indices = g_input(g, 1), dy = g->out[0];
+    int64_t axis = assay_node_int(g->node, "axis", 0);
+    if (!overwrites && strcmp(reduction, "add") != 0) {
+        e_fail(e, ASSAY_UNSUPPORTED, "reduction %s has no gradient", reduction);
+        return;
+    }
+    if (g_wants(g, 0) && overwrites) {
+        g->in[0] = e_op(e, g->node->type, E_VALUES(dy, indices, e_full(e, 0, g_input(g, 2))));
+        if (has_axis)
+            e_set_int(e, "axis", axis);
+    } else {
+        g->in[0] = dy;
+    }
+    if (!g_wants(g, 2))
+        return;
+    g->in[2] = e_op(e, pick, E_VALUES(dy, indices));
+    if (has_axis)
+        e_set_int(e, "axis", axis);
+}
+
+static void gradient_scatter_elements(struct assay_gradient *g) { gradient_scatter_by(g, "GatherElements", true); }
+static void gradient_scatter_nd(struct assay_gradient *g) { gradient_scatter_by(g, "GatherND", false); }
+
 const struct assay_op assay_ops_scatter[] = {
-    {"Scatter", "", 3, 3, 0, infer_scatter_elements, run_scatter_elements, cost_scatter},
-    {"ScatterElements", "", 3, 3, 0, infer_scatter_elements, run_scatter_elements, cost_scatter},
-    {"ScatterND", "", 3, 3, 0, infer_scatter_nd, run_scatter_nd, cost_scatter},
+    {"Scatter", "", 3, 3, 0, infer_scatter_elements, run_scatter_elements, cost_scatter, gradient_scatter_elements},
+    {"ScatterElements", "", 3, 3, 0, infer_scatter_elements, run_scatter_elements, cost_scatter, gradient_scatter_elements},
+    {"ScatterND", "", 3, 3, 0, infer_scatter_nd, run_scatter_nd, cost_scatter, gradient_scatter_nd},
     {0},
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Wanted values by hand, in the order in which the standard's loop writes. */
+#include "graph/gradient_testing.h"
 #include "graph/ops/fixture.h"
 
 ASSAY_TEST(scatter_elements_writes_along_any_axis)
@@ -122,6 +123,27 @@ ASSAY_TEST(shapes_that_do_not_go_together_are_refused)
     fixture_release(&f);
 }
 
+ASSAY_TEST(scatters_have_gradients_of_data_and_updates)
+{
+    for (uint64_t seed = 0; seed < 4; seed++) {
+        const char *reduction = seed & 1 ? "add" : "none";
+        struct probe p;
+        probe_init(&p, seed);
+        int x = probe_input(&p, "3,4", -1, 1), u = probe_input(&p, "2,3", -1, 1), rows = probe_input(&p, "2,4", -1, 1);
+        int indices = probe_constant(&p, ASSAY_I64, "2,3", VALUES(0, 1, -1, 2, 0, 1));
+        int y = e_op(&p.e, "ScatterElements", E_VALUES(x, indices, u));
+        e_set_int(&p.e, "axis", seed & 2 ? 0 : 1);
+        e_set_text(&p.e, "reduction", reduction);
+        probe_output(&p, y);
+        y = e_op(&p.e, "ScatterND", E_VALUES(x, probe_constant(&p, ASSAY_I64, "2,1", VALUES(2, -3)), rows));
+        e_set_text(&p.e, "reduction", reduction);
+        probe_output(&p, y);
+        probe_check(&p);
+        probe_release(&p);
+    }
+}
+
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(scatter_elements_writes_along_any_axis),
                 ASSAY_TEST_ENTRY(reductions_combine_all_updates_of_an_element), ASSAY_TEST_ENTRY(integers_wrap_and_nan_stays),
-                ASSAY_TEST_ENTRY(scatter_nd_writes_whole_slices), ASSAY_TEST_ENTRY(shapes_that_do_not_go_together_are_refused))
+                ASSAY_TEST_ENTRY(scatter_nd_writes_whole_slices), ASSAY_TEST_ENTRY(shapes_that_do_not_go_together_are_refused),
+                ASSAY_TEST_ENTRY(scatters_have_gradients_of_data_and_updates))

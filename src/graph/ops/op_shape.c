@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Ops that read a shape (Shape, Size) or give a tensor another one without touching its bytes (Identity, Reshape, Flatten,
- * Squeeze, Unsqueeze). All dtypes. The kernels of Shape and Size use the input's type alone, so that they also run where its
- * contents are not known.
+ * Squeeze, Unsqueeze; and StopGradient, an identity of our own that has no gradient). All dtypes. The kernels of Shape and Size
+ * use the input's type alone, so that they also run where its contents are not known.
  */
+#include "graph/gradient.h"
 #include "graph/ops/util.h"
 
 #include <inttypes.h>
@@ -256,13 +257,23 @@ static enum assay_status infer_unsqueeze(struct assay_op_call *call, struct assa
     return ASSAY_OK;
 }
 
+/* ---- gradients */
+
+static void gradient_view(struct assay_gradient *g) { g->in[0] = e_reshape_like(g->e, g->out[0], g_input(g, 0)); }
+
+static void expand_stop(struct assay_emit *e, const struct assay_node *node, int *outputs)
+{
+    outputs[0] = e_unary(e, "Identity", node->inputs[0]);
+}
+
 const struct assay_op assay_ops_shape[] = {
-    {"Identity", "", 1, 1, ASSAY_OP_VIEW, infer_identity, run_view, cost_nothing},
-    {"Shape", "", 1, 1, 0, infer_shape, run_shape, cost_nothing},
-    {"Size", "", 1, 1, 0, infer_size, run_size, cost_nothing},
-    {"Reshape", "", 2, 2, ASSAY_OP_VIEW, infer_reshape, run_view, cost_nothing},
-    {"Flatten", "", 1, 1, ASSAY_OP_VIEW, infer_flatten, run_view, cost_nothing},
-    {"Squeeze", "", 1, 2, ASSAY_OP_VIEW, infer_squeeze, run_view, cost_nothing},
-    {"Unsqueeze", "", 1, 2, ASSAY_OP_VIEW, infer_unsqueeze, run_view, cost_nothing},
+    {"Identity", "", 1, 1, ASSAY_OP_VIEW, infer_identity, run_view, cost_nothing, gradient_view},
+    {"StopGradient", "assay", 1, 1, ASSAY_OP_VIEW | ASSAY_OP_FLAT, infer_identity, run_view, cost_nothing, NULL, expand_stop},
+    {"Shape", "", 1, 1, ASSAY_OP_FLAT, infer_shape, run_shape, cost_nothing},
+    {"Size", "", 1, 1, ASSAY_OP_FLAT, infer_size, run_size, cost_nothing},
+    {"Reshape", "", 2, 2, ASSAY_OP_VIEW, infer_reshape, run_view, cost_nothing, gradient_view},
+    {"Flatten", "", 1, 1, ASSAY_OP_VIEW, infer_flatten, run_view, cost_nothing, gradient_view},
+    {"Squeeze", "", 1, 2, ASSAY_OP_VIEW, infer_squeeze, run_view, cost_nothing, gradient_view},
+    {"Unsqueeze", "", 1, 2, ASSAY_OP_VIEW, infer_unsqueeze, run_view, cost_nothing, gradient_view},
     {0},
 };

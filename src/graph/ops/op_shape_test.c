@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Wanted values by hand from the standard's text. */
+#include "graph/gradient_testing.h"
 #include "graph/ops/fixture.h"
 
 /* Runs op on f32 data of that shape with a list of i64; the result's type as text. */
@@ -135,7 +136,43 @@ ASSAY_TEST(rules_say_what_they_know_of_open_shapes)
     CHECK_TEXT(inferred("Unsqueeze", "?,4", "2", NULL), "f32[?,?,?,?]");
 }
 
+ASSAY_TEST(views_have_gradients_of_the_shape_before)
+{
+    struct probe p;
+    probe_init(&p, 1);
+    int x = probe_input(&p, "2,1,3", -1, 1);
+    probe_output(&p, e_unary(&p.e, "Identity", x));
+    probe_output(&p, e_reshape(&p.e, x, E_INTS(3, -1)));
+    probe_output(&p, e_unary(&p.e, "Flatten", x));
+    probe_output(&p, e_squeeze(&p.e, x, E_INTS(1)));
+    probe_output(&p, e_unsqueeze(&p.e, x, E_INTS(0, -1)));
+    probe_check(&p);
+    probe_release(&p);
+}
+
+ASSAY_TEST(nothing_flows_back_through_stop_gradient)
+{
+    struct assay_error err;
+    struct assay_graph *graph = assay_graph_open("g");
+    struct assay_emit e = assay_emit_make(graph, "", &err);
+    int gradients[2], inputs[2];
+    for (int i = 0; i < 2; i++)
+        inputs[i] = testing_input(graph, "x", ASSAY_F32, 0, NULL);
+    int loss = e_mul(&e, e_own(&e, "StopGradient", E_VALUES(inputs[0])), inputs[1]);
+    CHECK_OK(assay_emit_finish(&e), err);
+    CHECK_OK(assay_graph_differentiate(graph, loss, -1, 2, inputs, gradients, &err), err);
+    CHECK_INT(gradients[0], -1);
+    CHECK(gradients[1] >= 0);
+    assay_graph_add_output(graph, gradients[1]);
+    CHECK_OK(assay_graph_expand(graph, NULL, &err), err);
+    for (int k = 0; k < graph->n_nodes; k++)
+        CHECK_TEXT(graph->nodes[k]->domain, "");
+    assay_graph_close(graph);
+}
+
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(reshape_copies_zeros_and_fills_minus_one), ASSAY_TEST_ENTRY(reshape_refuses_what_does_not_fit),
                 ASSAY_TEST_ENTRY(squeeze_and_unsqueeze_take_axes_from_both_ends),
                 ASSAY_TEST_ENTRY(flatten_makes_two_dimensions_at_any_axis), ASSAY_TEST_ENTRY(shape_clamps_start_and_end),
-                ASSAY_TEST_ENTRY(rules_say_what_they_know_of_open_shapes))
+                ASSAY_TEST_ENTRY(rules_say_what_they_know_of_open_shapes),
+                ASSAY_TEST_ENTRY(views_have_gradients_of_the_shape_before),
+                ASSAY_TEST_ENTRY(nothing_flows_back_through_stop_gradient))

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Ops that join and cut tensors along axes: Concat, Split, Slice. All dtypes: only bytes move. */
+#include "graph/known.h"
 #include "graph/ops/move.h"
+#include "graph/ops/rules.h"
 #include "graph/ops/util.h"
 
 #include <inttypes.h>
@@ -289,9 +291,116 @@ static void cost_of_output(const struct assay_op_call *call, struct assay_cost *
     cost->bytes_read = cost->bytes_written = (double)assay_type_bytes(&call->outputs[0]);
 }
 
+/* ---- gradients */
+
+static int wrapped_axis(const struct assay_gradient *g)
+{
+    int64_t axis = assay_node_int(g->node, "axis", 0);
+    return (int)(axis < 0 ? axis + g_type(g, 0)->rank : axis);
+}
+
+static void gradient_concat(struct assay_gradient *g)
+{
+    int axis = wrapped_axis(g);
+    int64_t at = 0;
+    for (int i = 0; i < g->node->n_inputs && !g->e->status; i++) {
+        int64_t n = g_type(g, i)->dims[axis];
+        if (g_wants(g, i))
+            g->in[i] = g->node->n_inputs == 1 ? g->out[0] : e_slice(g->e, g->out[0], axis, at, at + n);
+        at += n;
+    }
+}
+
+/* Zeros of the shape of output i, which the node may not have. */
+static int zeros_of_part(const struct assay_gradient *g, int i)
+{
+    struct assay_arena scratch;
+    struct assay_op_call call;
+    int zeros = -1;
+    if (g->e->status)
+        return -1;
+    assay_arena_init(&scratch);
+    assay_graph_known_call(&call, g->e->graph, g->node, &scratch);
+    if (assay_op_infer(g->node->op, &call, NULL) || !assay_type_is_known(&call.outputs[i]))
+        e_fail(g->e, ASSAY_UNSUPPORTED, "its lengths must be constant");
+    else
+        zeros =
+            e_expand(g->e, e_number(g->e, 0, g_input(g, 0)), e_ints(g->e, (size_t)call.outputs[i].rank, call.outputs[i].dims));
+    assay_arena_release(&scratch);
+    return zeros;
+}
+
+static void gradient_split(struct assay_gradient *g)
+{
+    int n = g->node->n_outputs;
+    int *parts = assay_arena_array(&g->e->graph->arena, (size_t)n, sizeof *parts);
+    for (int i = 0; i < n; i++)
+        parts[i] = g->out[i] >= 0 ? g->out[i] : zeros_of_part(g, i);
+    g->in[0] = e_concat(g->e, wrapped_axis(g), n, parts);
+}
+
+/* What the node takes along each dimension. */
+static void slice_of(const struct assay_gradient *g, struct slice *slice)
+{
+    struct assay_arena scratch;
+    struct assay_op_call call;
+    bool known = false;
+    *slice = (struct slice){0};
+    if (g->e->status)
+        return;
+    assay_arena_init(&scratch);
+    assay_graph_known_call(&call, g->e->graph, g->node, &scratch);
+    if (read_slice(&call, slice, &known, NULL) || !known)
+        e_fail(g->e, ASSAY_UNSUPPORTED, "its starts, ends, axes and steps must be constant");
+    assay_arena_release(&scratch);
+}
+
+/* Backwards slices are turned round; the elements of longer steps get zeros between them, as many as the step skips; then all is
+ * padded, or cut where the last step leads beyond the end. */
+static void gradient_slice(struct assay_gradient *g)
+{
+    struct assay_emit *e = g->e;
+    struct slice slice;
+    int dx = g->out[0], rank = g_type(g, 0)->rank;
+    struct assay_type x = *g_type(g, 0);
+    int64_t pads[2 * ASSAY_MAX_RANK] = {0};
+    slice_of(g, &slice);
+    for (int d = 0; d < rank && !e->status; d++) {
+        int64_t n = slice.n[d], step = slice.step[d] < 0 ? -slice.step[d] : slice.step[d], start = slice.start[d];
+        if (n == 0) {
+            g->in[0] = e_full(e, 0, g_input(g, 0));
+            return;
+        }
+        if (slice.step[d] < 0 && n > 1) {
+            dx = e_op(
+                e, "Slice",
+                E_VALUES(dx, e_ints(e, E_INTS(-1)), e_ints(e, E_INTS(INT64_MIN)), e_ints(e, E_INTS(d)), e_ints(e, E_INTS(-1))));
+            start -= (n - 1) * step;
+        }
+        step = n > 1 ? step : 1;
+        if (step > 1) {
+            struct assay_type now = *e_type(e, dx), spread = assay_type_make(now.dtype, 3, (int64_t[]){1, n, 1});
+            for (int k = 0; k < rank; k++)
+                spread.dims[k < d ? 0 : 2] *= k == d ? 1 : now.dims[k];
+            now.dims[d] *= step;
+            dx = e_reshape(e, dx, 3, spread.dims);
+            dx = e_op(e, "Pad", E_VALUES(dx, e_ints(e, E_INTS(0, 0, 0, 0, 0, (step - 1) * spread.dims[2]))));
+            dx = e_reshape(e, dx, (size_t)rank, now.dims);
+        }
+        pads[d] = start;
+        pads[rank + d] = x.dims[d] - start - n * step;
+    }
+    for (int i = 0; i < 2 * rank; i++)
+        if (pads[i]) {
+            dx = e_op(e, "Pad", E_VALUES(dx, e_ints(e, 2 * (size_t)rank, pads)));
+            break;
+        }
+    g->in[0] = dx;
+}
+
 const struct assay_op assay_ops_slice[] = {
-    {"Concat", "", 1, -1, 0, infer_concat, run_concat, NULL},
-    {"Split", "", 1, 2, 0, infer_split, run_split, NULL},
-    {"Slice", "", 3, 5, 0, infer_slice, run_slice, cost_of_output},
+    {"Concat", "", 1, -1, 0, infer_concat, run_concat, NULL, gradient_concat},
+    {"Split", "", 1, 2, 0, infer_split, run_split, NULL, gradient_split},
+    {"Slice", "", 3, 5, 0, infer_slice, run_slice, cost_of_output, gradient_slice},
     {0},
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Wanted values by hand, and as NumPy gives them. */
+#include "graph/gradient_testing.h"
 #include "graph/ops/fixture.h"
 
 ASSAY_TEST(concat_joins_along_any_axis_and_skips_empty_parts)
@@ -124,8 +125,47 @@ ASSAY_TEST(axes_alone_tell_which_dimensions_stay)
     fixture_release(&f);
 }
 
+ASSAY_TEST(concat_split_and_slice_have_gradients)
+{
+    for (uint64_t seed = 0; seed < 6; seed++) {
+        int64_t axis = (int64_t)(seed % 3) - (seed < 3 ? 0 : 3);
+        struct probe p;
+        probe_init(&p, seed);
+        int x = probe_input(&p, "2,3,2", -1, 1), y = probe_input(&p, "2,3,2", -1, 1);
+        int z = e_concat(&p.e, axis, 3, (const int[]){x, y, x}), parts[3] = {0, seed % 2 ? 0 : -1, 0};
+        int64_t n = e_type(&p.e, z)->dims[seed % 3];
+        e_many(&p.e, "Split", "", E_VALUES(z, e_ints(&p.e, E_INTS(1, n - 2, 1))), 3, parts);
+        e_set_int(&p.e, "axis", axis);
+        for (int i = 0; i < 3; i += 2)
+            probe_output(&p, parts[i]);
+        probe_check(&p);
+        probe_release(&p);
+    }
+}
+
+ASSAY_TEST(slices_of_any_steps_have_gradients)
+{
+    static const int64_t cases[][6] = {/* start, end, step, of two axes of 7 and 4 */
+                                       {1, 5, 1, 0, 4, 1},     {0, 7, 2, 1, 4, 2},       {1, 7, 3, -1, -9, -1},
+                                       {-1, -8, -2, 3, 0, -2}, {6, 0, -4, 2, 3, 1},      {5, 2, 1, 0, 4, 1},
+                                       {2, 3, 9, 0, 9, 3},     {6, -99, -6, 3, -99, -3}, {-7, INT64_MAX, 5, 0, INT64_MAX, 1}};
+    for (uint64_t seed = 0; seed < ASSAY_COUNT(cases); seed++) {
+        const int64_t *c = cases[seed];
+        struct probe p;
+        probe_init(&p, seed);
+        int x = probe_input(&p, "7,2,4", -1, 1);
+        int starts = e_ints(&p.e, E_INTS(c[0], c[3])), ends = e_ints(&p.e, E_INTS(c[1], c[4]));
+        int steps = e_ints(&p.e, E_INTS(c[2], c[5])), axes = e_ints(&p.e, E_INTS(0, -1));
+        probe_output(&p, e_op(&p.e, "Slice", E_VALUES(x, starts, ends, axes, steps)));
+        probe_output(&p, x);
+        probe_check(&p);
+        probe_release(&p);
+    }
+}
+
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(concat_joins_along_any_axis_and_skips_empty_parts),
                 ASSAY_TEST_ENTRY(concat_of_open_dimensions_leaves_the_axis_open),
                 ASSAY_TEST_ENTRY(split_takes_given_parts_equal_parts_and_a_shorter_last_one),
                 ASSAY_TEST_ENTRY(slices_are_clamped_as_the_standard_says), ASSAY_TEST_ENTRY(slices_along_two_axes_mix_directions),
-                ASSAY_TEST_ENTRY(axes_alone_tell_which_dimensions_stay))
+                ASSAY_TEST_ENTRY(axes_alone_tell_which_dimensions_stay), ASSAY_TEST_ENTRY(concat_split_and_slice_have_gradients),
+                ASSAY_TEST_ENTRY(slices_of_any_steps_have_gradients))
