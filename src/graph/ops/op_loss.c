@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Losses over classes: NegativeLogLikelihoodLoss and SoftmaxCrossEntropyLoss.
+ * Losses over classes: NegativeLogLikelihoodLoss and SoftmaxCrossEntropyLoss, and the gradient of the latter.
  *
  * Scores are [batch, class, position …], labels [batch, position …]. Per position the loss is -weight[label] · log p(label), 0
  * where the label is ignore_index; "mean" divides by the sum of the weights that took part. Sums are in double.
  */
+#include "graph/ops/rules.h"
 #include "graph/ops/util.h"
 
 #include <math.h>
@@ -73,7 +74,8 @@ struct tally {
     int64_t n_classes;
 };
 
-static struct tally start(const struct assay_op_call *call)
+/* Labels are input `labels`, behind them the weights. */
+static struct tally start(const struct assay_op_call *call, int labels)
 {
     const struct assay_attr *attr = assay_node_attr(call->node, "ignore_index");
     bool has = attr && attr->kind == ASSAY_ATTR_INT;
@@ -82,9 +84,9 @@ static struct tally start(const struct assay_op_call *call)
     return (struct tally){.reduction = reduction,
                           .has_ignored = has,
                           .ignored = has ? attr->i : 0,
-                          .labels = call->data[1],
-                          .weights = assay_rule_data(call, 2),
-                          .n_classes = call->inputs[0].dims[1]};
+                          .labels = call->data[labels],
+                          .weights = assay_rule_data(call, labels + 1),
+                          .n_classes = call->inputs[labels - 1].dims[1]};
 }
 
 /* The label at a position, and its weight; weight 0 and label -1 where it is to be ignored. */
@@ -122,7 +124,7 @@ static void finish(const struct tally *tally, struct assay_op_call *call)
 static enum assay_status run_nll(struct assay_op_call *call, struct assay_error *err)
 {
     const struct assay_tensor *in = call->data[0];
-    struct tally tally = start(call);
+    struct tally tally = start(call, 1);
     enum assay_status st = ASSAY_OK;
     int64_t positions = assay_tensor_count(call->data[1]);
     int64_t inner = positions ? assay_dims_product(&in->type, 2, in->type.rank) : 1;
@@ -166,7 +168,7 @@ LOG_SUM_EXP(double)
 static enum assay_status run_cross_entropy(struct assay_op_call *call, struct assay_error *err)
 {
     const struct assay_tensor *in = call->data[0];
-    struct tally tally = start(call);
+    struct tally tally = start(call, 1);
     enum assay_status st = ASSAY_OK;
     bool f64 = in->type.dtype == ASSAY_F64;
     int64_t positions = assay_tensor_count(call->data[1]);
@@ -208,8 +210,147 @@ static void cost_nll(const struct assay_op_call *call, struct assay_cost *cost)
     cost->flops = 2 * (double)assay_type_count(&call->inputs[1]);
 }
 
+/* ---- SoftmaxCrossEntropyLossGradient(dloss, log_prob, labels, weights?) -> dscores: (softmax - 1 at the label) times the
+ * weight, divided by the sum of all weights for "mean". */
+
+static enum assay_status infer_loss_gradient(struct assay_op_call *call, struct assay_error *err)
+{
+    struct assay_type loss = {0};
+    struct assay_node node = *call->node;
+    struct assay_op_call inner = *call;
+    node.inputs++;
+    node.n_inputs--;
+    inner.node = &node;
+    inner.inputs++;
+    inner.data++;
+    inner.n_inputs--;
+    inner.n_outputs = 1;
+    inner.outputs = &loss;
+    enum assay_status st = infer_loss(&inner, err);
+    if (!st)
+        st = assay_rule_same_dtype(call, 0, 1, err);
+    call->outputs[0] = call->inputs[1];
+    const struct assay_type *dloss = &call->inputs[0];
+    if (!st && loss.rank >= 0 && dloss->rank >= 0 && dloss->rank != loss.rank)
+        st = assay_error_set(err, ASSAY_INVALID, "the loss has rank %d, its gradient %d", loss.rank, dloss->rank);
+    for (int d = 0; !st && d < dloss->rank && d < loss.rank; d++)
+        st = assay_rule_merge_dim(&loss.dims[d], dloss->dims[d], "a dimension of the loss and its gradient", err);
+    return st;
+}
+
+static enum assay_status run_loss_gradient(struct assay_op_call *call, struct assay_error *err)
+{
+    const struct assay_tensor *log_prob = call->data[1];
+    struct tally tally = start(call, 2);
+    int64_t positions = assay_tensor_count(tally.labels), label, n = tally.n_classes;
+    int64_t inner = positions ? assay_dims_product(&log_prob->type, 2, log_prob->type.rank) : 1;
+    double weight, all = 0;
+    enum assay_status st = ASSAY_OK;
+    for (int64_t p = 0; p < positions && !st && tally.reduction == MEAN; p++) {
+        st = look_up(&tally, p, &label, &weight, err);
+        all += weight;
+    }
+    for (int64_t p = 0; p < positions && !st; p++) {
+        st = look_up(&tally, p, &label, &weight, err);
+        if (st)
+            break;
+        double dloss = assay_tensor_real(call->data[0], tally.reduction == NONE ? p : 0);
+        double scale = label < 0 ? 0 : dloss * weight / (tally.reduction == MEAN ? all : 1);
+        int64_t at = p / inner * n * inner + p % inner;
+        for (int64_t k = 0; k < n; k++, at += inner) {
+            double d = label < 0 ? 0 : scale * (exp(assay_tensor_real(log_prob, at)) - (k == label));
+            assay_tensor_set_real(&call->results[0], at, d);
+        }
+    }
+    return st;
+}
+
+static void cost_loss_gradient(const struct assay_op_call *call, struct assay_cost *cost)
+{
+    cost->flops = 3 * (double)assay_type_count(&call->inputs[1]);
+}
+
+/* ---- gradients in standard ops */
+
+/* *scale: what each position's loss is multiplied by, [batch, 1, position …]; the result: 1 at each label, 0 at other classes.
+ * Ignored labels have scale 0 and no 1. */
+static int one_hot(struct assay_emit *e, const struct assay_node *node, int dloss, int scores, int labels, int weights,
+                   int *scale)
+{
+    const struct assay_attr *attr = assay_node_attr(node, "ignore_index");
+    const char *reduction = assay_node_string(node, "reduction", "mean");
+    const struct assay_type x = *e_type(e, scores);
+    int64_t dims[ASSAY_MAX_RANK];
+    for (int d = 0; d < x.rank; d++)
+        dims[d] = d == 1 ? x.dims[1] : 1;
+    int wide = e_unsqueeze(e, e_cast(e, labels, ASSAY_I64), E_INTS(1)), counts = -1;
+    if (attr && attr->kind == ASSAY_ATTR_INT) {
+        int ignored = e_op(e, "Equal", E_VALUES(wide, e_int(e, attr->i)));
+        counts = e_indicator(e, e_unary(e, "Not", ignored), scores);
+        wide = e_where(e, ignored, e_int(e, -1), wide);
+    }
+    int classes = e_op(e, "Range", E_VALUES(e_int(e, 0), e_int(e, x.dims[1]), e_int(e, 1)));
+    int hot = e_indicator(e, e_op(e, "Equal", E_VALUES(wide, e_reshape(e, classes, (size_t)x.rank, dims))), scores);
+    int weight = counts;
+    if (weights >= 0)
+        weight = e_sum_along(e, e_mul(e, hot, e_reshape(e, weights, (size_t)x.rank, dims)), 1);
+    else if (weight < 0)
+        weight = e_indicator(e, e_op(e, "GreaterOrEqual", E_VALUES(wide, e_int(e, 0))), scores);
+    *scale = e_mul(e, strcmp(reduction, "none") == 0 ? e_unsqueeze(e, dloss, E_INTS(1)) : dloss, weight);
+    if (strcmp(reduction, "mean") == 0) {
+        int all = e_unary(e, "ReduceSum", weight);
+        e_set_int(e, "keepdims", 0);
+        *scale = e_div(e, *scale, all);
+    }
+    return hot;
+}
+
+static void expand_loss_gradient(struct assay_emit *e, const struct assay_node *node, int *outputs)
+{
+    int log_prob = node->inputs[1], scale;
+    int hot = one_hot(e, node, node->inputs[0], log_prob, node->inputs[2], node->n_inputs > 3 ? node->inputs[3] : -1, &scale);
+    outputs[0] = e_mul(e, e_sub(e, e_unary(e, "Exp", log_prob), hot), scale);
+}
+
+static bool refuse_weights(struct assay_gradient *g)
+{
+    if (g_wants(g, 2))
+        e_fail(g->e, ASSAY_UNSUPPORTED, "the weights of its classes have no gradient");
+    return g_wants(g, 2);
+}
+
+static void gradient_nll(struct assay_gradient *g)
+{
+    int scale;
+    if (refuse_weights(g))
+        return;
+    int hot = one_hot(g->e, g->node, g->out[0], g_input(g, 0), g_input(g, 1), g_input(g, 2), &scale);
+    g->in[0] = e_unary(g->e, "Neg", e_mul(g->e, hot, scale));
+}
+
+static void gradient_cross_entropy(struct assay_gradient *g)
+{
+    struct assay_emit *e = g->e;
+    int dlog_prob = g->node->n_outputs > 1 ? g->out[1] : -1, log_prob = g_need_output(g, 1), by_log_prob = -1;
+    if (refuse_weights(g))
+        return;
+    if (dlog_prob >= 0) {
+        by_log_prob = e_own(e, "LogSoftmaxGradient", E_VALUES(dlog_prob, log_prob));
+        e_set_int(e, "axis", 1);
+        g->in[0] = by_log_prob;
+    }
+    if (g->out[0] < 0)
+        return;
+    int dx = e_own(e, "SoftmaxCrossEntropyLossGradient", E_VALUES(g->out[0], log_prob, g_input(g, 1), g_input(g, 2)));
+    e_set_like(e, g->node);
+    g->in[0] = by_log_prob >= 0 ? e_add(e, dx, by_log_prob) : dx;
+}
+
 const struct assay_op assay_ops_loss[] = {
-    {"NegativeLogLikelihoodLoss", "", 2, 3, ASSAY_OP_VIA_F32, infer_loss, run_nll, cost_nll},
-    {"SoftmaxCrossEntropyLoss", "", 2, 3, ASSAY_OP_VIA_F32, infer_loss, run_cross_entropy, cost_cross_entropy},
+    {"NegativeLogLikelihoodLoss", "", 2, 3, ASSAY_OP_VIA_F32, infer_loss, run_nll, cost_nll, gradient_nll},
+    {"SoftmaxCrossEntropyLoss", "", 2, 3, ASSAY_OP_VIA_F32, infer_loss, run_cross_entropy, cost_cross_entropy,
+     gradient_cross_entropy},
+    {"SoftmaxCrossEntropyLossGradient", "assay", 3, 4, ASSAY_OP_VIA_F32, infer_loss_gradient, run_loss_gradient,
+     cost_loss_gradient, NULL, expand_loss_gradient},
     {0},
 };

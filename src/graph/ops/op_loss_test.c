@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Values worked out by hand from scores whose softmax is known: log probabilities of 0, 1, 2 are LOG_P. */
+#include "graph/gradient_testing.h"
 #include "graph/ops/fixture.h"
 
 static const double LOG_P[3] = {-2.4076059644443806, -1.4076059644443806, -0.4076059644443806};
@@ -106,6 +107,59 @@ ASSAY_TEST(no_samples_give_no_losses)
     fixture_release(&f);
 }
 
+ASSAY_TEST(losses_have_gradients_in_all_their_forms)
+{
+    static const char *const reductions[] = {"none", "sum", "mean"};
+    for (uint64_t seed = 0; seed < 24; seed++) {
+        struct probe p;
+        probe_init(&p, seed);
+        bool flat = seed & 1, has_weights = seed & 2, ignores = seed & 4;
+        int x = probe_input(&p, flat ? "4,3" : "2,3,2", -2, 2);
+        int labels = probe_constant(&p, seed & 8 ? ASSAY_I32 : ASSAY_I64, flat ? "4" : "2,2", VALUES(2, 0, 1, 1));
+        int weights = has_weights ? probe_constant(&p, ASSAY_F64, "3", VALUES(0.5, 2, 1)) : -1, outputs[2] = {0, 0};
+        const int inputs[3] = {x, labels, weights};
+        e_many(&p.e, "SoftmaxCrossEntropyLoss", "", 3, inputs, seed % 5 == 0 ? 2 : 1, outputs);
+        e_set_text(&p.e, "reduction", reductions[seed % 3]);
+        if (ignores)
+            e_set_int(&p.e, "ignore_index", 0);
+        probe_output(&p, outputs[0]);
+        if (seed % 5 == 0)
+            probe_output(&p, outputs[1]);
+        int y = e_op(&p.e, "NegativeLogLikelihoodLoss", 3, inputs);
+        e_set_text(&p.e, "reduction", reductions[seed % 3]);
+        if (ignores)
+            e_set_int(&p.e, "ignore_index", 0);
+        probe_output(&p, y);
+        probe_check(&p);
+        probe_release(&p);
+    }
+}
+
+ASSAY_TEST(a_loss_of_which_only_the_probabilities_are_used_has_a_gradient)
+{
+    struct probe p;
+    probe_init(&p, 1);
+    int x = probe_input(&p, "2,3", -2, 2), labels = probe_constant(&p, ASSAY_I64, "2", VALUES(2, 0)), outputs[2] = {0, 0};
+    e_many(&p.e, "SoftmaxCrossEntropyLoss", "", E_VALUES(x, labels), 2, outputs);
+    probe_output(&p, outputs[1]);
+    probe_check(&p);
+    probe_release(&p);
+}
+
+ASSAY_TEST(a_loss_gradient_with_a_label_of_no_class_is_refused)
+{
+    struct fixture f;
+    fixture_init(&f, "SoftmaxCrossEntropyLossGradient");
+    f.node.domain = "assay";
+    fixture_input(&f, ASSAY_F32, "", VALUES(1));
+    fixture_input(&f, ASSAY_F32, "1,2", VALUES(-1, -1));
+    fixture_input(&f, ASSAY_I64, "1", VALUES(2));
+    CHECK_FAILS(fixture_run(&f), ASSAY_INVALID, f, "label 2");
+    fixture_release(&f);
+}
+
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(both_losses_reduce_weigh_and_ignore), ASSAY_TEST_ENTRY(positions_lie_behind_the_classes),
                 ASSAY_TEST_ENTRY(a_label_that_is_no_class_is_invalid), ASSAY_TEST_ENTRY(shapes_that_do_not_fit_are_invalid),
-                ASSAY_TEST_ENTRY(no_samples_give_no_losses))
+                ASSAY_TEST_ENTRY(no_samples_give_no_losses), ASSAY_TEST_ENTRY(losses_have_gradients_in_all_their_forms),
+                ASSAY_TEST_ENTRY(a_loss_of_which_only_the_probabilities_are_used_has_a_gradient),
+                ASSAY_TEST_ENTRY(a_loss_gradient_with_a_label_of_no_class_is_refused))

@@ -6,8 +6,8 @@
  * (in which overflow wraps, as in NumPy) for integers. Results of no elements are the neutral element: 0, 1, -inf, the smallest
  * integer; a mean of nothing is NaN, or ASSAY_INVALID for integers.
  */
-#include "graph/gradient.h"
 #include "graph/known.h"
+#include "graph/ops/rules.h"
 #include "graph/ops/util.h"
 
 #include <math.h>
@@ -379,12 +379,19 @@ done:
 
 /* ---- gradients */
 
-/* The gradient of the result, or the result itself, with the reduced dimensions as ones; *n: how many elements made one. */
-static int with_ones(struct assay_gradient *g, int value, int64_t *n)
+/* The reduction of a node: along which axes, how many elements make one result, and the result's shape with those as ones. */
+struct reduction {
+    int64_t axes[ASSAY_MAX_RANK];
+    size_t n_axes;
+    int64_t n;
+    struct assay_type ones;
+};
+
+static struct reduction reduction_of(const struct assay_gradient *g)
 {
+    struct reduction r = {.n = 1, .ones = *g_type(g, 0)};
     struct assay_arena scratch;
     struct assay_op_call call;
-    struct assay_type ones = *g_type(g, 0);
     unsigned mask = 0;
     bool known = false;
     assay_arena_init(&scratch);
@@ -394,38 +401,110 @@ static int with_ones(struct assay_gradient *g, int value, int64_t *n)
             e_fail(g->e, ASSAY_UNSUPPORTED, "its axes must be constant");
     }
     assay_arena_release(&scratch);
-    *n = 1;
-    for (int d = 0; d < ones.rank; d++)
+    for (int d = 0; d < r.ones.rank; d++)
         if (mask >> d & 1) {
-            *n *= ones.dims[d];
-            ones.dims[d] = 1;
+            r.n *= r.ones.dims[d];
+            r.ones.dims[d] = 1;
+            r.axes[r.n_axes++] = d;
         }
-    return assay_node_int(g->node, "keepdims", 1) ? value : e_reshape(g->e, value, (size_t)ones.rank, ones.dims);
+    return r;
+}
+
+/* The result, or its gradient, so that it broadcasts against the input. */
+static int with_ones(struct assay_gradient *g, const struct reduction *r, int value)
+{
+    return assay_node_int(g->node, "keepdims", 1) ? value : e_reshape(g->e, value, (size_t)r->ones.rank, r->ones.dims);
+}
+
+/* The same reduction of something else of the input's shape, dimensions kept. */
+static int reduce_like(struct assay_gradient *g, const struct reduction *r, const char *type, int x)
+{
+    return r->n_axes ? e_reduce(g->e, type, x, true, r->n_axes, r->axes) : x;
 }
 
 static void gradient_sum(struct assay_gradient *g)
 {
-    int64_t n;
-    g->in[0] = e_expand_like(g->e, with_ones(g, g->out[0], &n), g_input(g, 0));
+    struct reduction r = reduction_of(g);
+    g->in[0] = e_expand_like(g->e, with_ones(g, &r, g->out[0]), g_input(g, 0));
 }
 
 static void gradient_mean(struct assay_gradient *g)
 {
-    int64_t n;
-    int dy = with_ones(g, g->out[0], &n);
-    g->in[0] = e_expand_like(g->e, e_scale(g->e, dy, 1.0 / (double)n), g_input(g, 0));
+    struct reduction r = reduction_of(g);
+    int dy = with_ones(g, &r, g->out[0]);
+    g->in[0] = e_expand_like(g->e, e_scale(g->e, dy, 1.0 / (double)r.n), g_input(g, 0));
+}
+
+static void gradient_l1(struct assay_gradient *g)
+{
+    struct reduction r = reduction_of(g);
+    g->in[0] = e_mul(g->e, e_unary(g->e, "Sign", g_input(g, 0)), with_ones(g, &r, g->out[0]));
+}
+
+static void gradient_squares(struct assay_gradient *g)
+{
+    struct reduction r = reduction_of(g);
+    g->in[0] = e_mul(g->e, g_input(g, 0), e_scale(g->e, with_ones(g, &r, g->out[0]), 2));
+}
+
+/* x / |x|; 0 where all is 0, as PyTorch's. */
+static void gradient_l2(struct assay_gradient *g)
+{
+    struct assay_emit *e = g->e;
+    struct reduction r = reduction_of(g);
+    int share = e_drop(e, e_compare(e, "Equal", g_output(g, 0), 0), e_div(e, g->out[0], g_output(g, 0)));
+    g->in[0] = e_mul(e, g_input(g, 0), with_ones(g, &r, share));
+}
+
+static void gradient_log_sum(struct assay_gradient *g)
+{
+    struct assay_emit *e = g->e;
+    struct reduction r = reduction_of(g);
+    int dy = e_div(e, g->out[0], e_unary(e, "Exp", g_output(g, 0)));
+    g->in[0] = e_expand_like(e, with_ones(g, &r, dy), g_input(g, 0));
+}
+
+static void gradient_log_sum_exp(struct assay_gradient *g)
+{
+    struct assay_emit *e = g->e;
+    struct reduction r = reduction_of(g);
+    int share = e_unary(e, "Exp", e_sub(e, g_input(g, 0), with_ones(g, &r, g_output(g, 0))));
+    g->in[0] = e_mul(e, share, with_ones(g, &r, g->out[0]));
+}
+
+/* Equal ones share alike, as in PyTorch's amax. */
+static void gradient_extreme(struct assay_gradient *g)
+{
+    struct assay_emit *e = g->e;
+    struct reduction r = reduction_of(g);
+    int x = g_input(g, 0), is_it = e_op(e, "Equal", E_VALUES(x, with_ones(g, &r, g_output(g, 0))));
+    is_it = e_indicator(e, is_it, x);
+    g->in[0] = e_mul(e, is_it, e_div(e, with_ones(g, &r, g->out[0]), reduce_like(g, &r, "ReduceSum", is_it)));
+}
+
+/* The product of the others, which is not the product / x where there are zeros: it is 0 where another is 0, and else the product
+ * of those that are not. */
+static void gradient_product(struct assay_gradient *g)
+{
+    struct assay_emit *e = g->e;
+    struct reduction r = reduction_of(g);
+    int x = g_input(g, 0), is_zero = e_compare(e, "Equal", x, 0);
+    int safe = e_where(e, is_zero, e_number(e, 1, x), x), zero = e_indicator(e, is_zero, x);
+    int other_zeros = e_sub(e, reduce_like(g, &r, "ReduceSum", zero), zero);
+    int others = e_div(e, reduce_like(g, &r, "ReduceProd", safe), safe);
+    g->in[0] = e_mul(e, with_ones(g, &r, g->out[0]), e_drop(e, e_compare(e, "Greater", other_zeros, 0.5), others));
 }
 
 const struct assay_op assay_ops_reduce[] = {
-    {"ReduceL1", "", 1, 2, ASSAY_OP_VIA_F32, infer_norm, run_l1, assay_cost_per_input},
-    {"ReduceL2", "", 1, 2, ASSAY_OP_VIA_F32, infer_float_norm, run_l2, assay_cost_per_input},
-    {"ReduceLogSum", "", 1, 2, ASSAY_OP_VIA_F32, infer_float_norm, run_log_sum, assay_cost_per_input},
-    {"ReduceLogSumExp", "", 1, 2, ASSAY_OP_VIA_F32, infer_float, run_log_sum_exp, assay_cost_per_input},
-    {"ReduceMax", "", 1, 2, ASSAY_OP_VIA_F32, infer_extreme, run_max, assay_cost_per_input},
+    {"ReduceL1", "", 1, 2, ASSAY_OP_VIA_F32, infer_norm, run_l1, assay_cost_per_input, gradient_l1},
+    {"ReduceL2", "", 1, 2, ASSAY_OP_VIA_F32, infer_float_norm, run_l2, assay_cost_per_input, gradient_l2},
+    {"ReduceLogSum", "", 1, 2, ASSAY_OP_VIA_F32, infer_float_norm, run_log_sum, assay_cost_per_input, gradient_log_sum},
+    {"ReduceLogSumExp", "", 1, 2, ASSAY_OP_VIA_F32, infer_float, run_log_sum_exp, assay_cost_per_input, gradient_log_sum_exp},
+    {"ReduceMax", "", 1, 2, ASSAY_OP_VIA_F32, infer_extreme, run_max, assay_cost_per_input, gradient_extreme},
     {"ReduceMean", "", 1, 2, ASSAY_OP_VIA_F32, infer_sum, run_mean, assay_cost_per_input, gradient_mean},
-    {"ReduceMin", "", 1, 2, ASSAY_OP_VIA_F32, infer_extreme, run_min, assay_cost_per_input},
-    {"ReduceProd", "", 1, 2, ASSAY_OP_VIA_F32, infer_sum, run_product, assay_cost_per_input},
+    {"ReduceMin", "", 1, 2, ASSAY_OP_VIA_F32, infer_extreme, run_min, assay_cost_per_input, gradient_extreme},
+    {"ReduceProd", "", 1, 2, ASSAY_OP_VIA_F32, infer_sum, run_product, assay_cost_per_input, gradient_product},
     {"ReduceSum", "", 1, 2, ASSAY_OP_VIA_F32, infer_sum, run_sum, assay_cost_per_input, gradient_sum},
-    {"ReduceSumSquare", "", 1, 2, ASSAY_OP_VIA_F32, infer_norm, run_squares, assay_cost_per_input},
+    {"ReduceSumSquare", "", 1, 2, ASSAY_OP_VIA_F32, infer_norm, run_squares, assay_cost_per_input, gradient_squares},
     {0},
 };

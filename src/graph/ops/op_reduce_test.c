@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "graph/gradient_testing.h"
 #include "graph/ops/fixture.h"
 
 #include "base/rng.h"
@@ -223,9 +224,56 @@ ASSAY_TEST(unknown_axes_leave_dimensions_unknown)
     fixture_release(&f);
 }
 
+ASSAY_TEST(reductions_have_gradients)
+{
+    static const char *const types[] = {"ReduceL1",  "ReduceL2",   "ReduceLogSum", "ReduceLogSumExp", "ReduceMax",
+                                        "ReduceMin", "ReduceMean", "ReduceProd",   "ReduceSum",       "ReduceSumSquare"};
+    static const int64_t axes[][2] = {{1, 1}, {0, 2}, {-1, 0}};
+    for (uint64_t seed = 0; seed < 60; seed++) {
+        const char *type = types[seed % 10];
+        struct probe p;
+        probe_init(&p, seed);
+        int x = probe_input(&p, "2,3,4", strcmp(type, "ReduceLogSum") == 0 ? 0.1 : -1.5, 1.5);
+        const int64_t *of = axes[seed / 10 % 3];
+        probe_output(&p, e_reduce(&p.e, type, x, seed < 30, of[0] == of[1] ? 1 : 2, of));
+        probe_output(&p, e_unary(&p.e, type, x));
+        probe_check(&p);
+        probe_release(&p);
+    }
+}
+
+ASSAY_TEST(a_product_with_zeros_has_a_gradient)
+{
+    for (int zeros = 1; zeros < 3; zeros++) {
+        struct probe p;
+        probe_init(&p, 1);
+        int x = probe_input(&p, "4", 0.5, 1);
+        for (int i = 0; i < zeros; i++)
+            assay_tensor_set_real(&p.tensors[0], i, 0);
+        probe_output(&p, e_unary(&p.e, "ReduceProd", x));
+        probe_check(&p);
+        probe_release(&p);
+    }
+}
+
+/* Two of four are the largest: central differences see half of the gradient at each, and so does PyTorch's amax. */
+ASSAY_TEST(equal_elements_share_the_gradient_of_their_maximum)
+{
+    struct probe p;
+    probe_init(&p, 1);
+    int x = probe_input(&p, "4", 0, 1);
+    assay_tensor_set_real(&p.tensors[0], 1, 2);
+    assay_tensor_set_real(&p.tensors[0], 3, 2);
+    probe_output(&p, e_unary(&p.e, "ReduceMax", x));
+    probe_check(&p);
+    probe_release(&p);
+}
+
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(each_reduction_has_its_formula), ASSAY_TEST_ENTRY(axes_come_in_any_order_or_not_at_all),
                 ASSAY_TEST_ENTRY(reductions_agree_with_a_loop_over_indices), ASSAY_TEST_ENTRY(a_sum_in_f32_does_not_stall),
                 ASSAY_TEST_ENTRY(a_reduction_of_nothing_is_the_neutral_element),
                 ASSAY_TEST_ENTRY(log_sum_exp_neither_overflows_nor_loses_infinities), ASSAY_TEST_ENTRY(a_nan_among_many_wins),
                 ASSAY_TEST_ENTRY(noop_with_empty_axes_returns_the_input_or_says_unsupported),
-                ASSAY_TEST_ENTRY(axes_that_do_not_exist_are_invalid), ASSAY_TEST_ENTRY(unknown_axes_leave_dimensions_unknown))
+                ASSAY_TEST_ENTRY(axes_that_do_not_exist_are_invalid), ASSAY_TEST_ENTRY(unknown_axes_leave_dimensions_unknown),
+                ASSAY_TEST_ENTRY(reductions_have_gradients), ASSAY_TEST_ENTRY(a_product_with_zeros_has_a_gradient),
+                ASSAY_TEST_ENTRY(equal_elements_share_the_gradient_of_their_maximum))

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Softmax, LogSoftmax and Hardmax along one axis (the meaning since opset 13). Sums are in double. */
+#include "graph/gradient.h"
 #include "graph/ops/util.h"
 
 #include <math.h>
@@ -140,9 +141,16 @@ static void cost_softmax(const struct assay_op_call *call, struct assay_cost *co
     cost->flops = 5 * (double)assay_type_count(&call->inputs[0]);
 }
 
+static void gradient_softmax(struct assay_gradient *g)
+{
+    bool logarithm = strcmp(g->node->type, "LogSoftmax") == 0;
+    g->in[0] = e_own(g->e, logarithm ? "LogSoftmaxGradient" : "SoftmaxGradient", E_VALUES(g->out[0], g_output(g, 0)));
+    e_set_int(g->e, "axis", assay_node_int(g->node, "axis", -1));
+}
+
 const struct assay_op assay_ops_softmax[] = {
-    {"Hardmax", "", 1, 1, ASSAY_OP_VIA_F32, infer_softmax, run_hardmax, assay_cost_per_input},
-    {"LogSoftmax", "", 1, 1, ASSAY_OP_VIA_F32, infer_softmax, run_log_softmax, cost_softmax},
-    {"Softmax", "", 1, 1, ASSAY_OP_VIA_F32, infer_softmax, run_softmax, cost_softmax},
+    {"Hardmax", "", 1, 1, ASSAY_OP_VIA_F32 | ASSAY_OP_FLAT, infer_softmax, run_hardmax, assay_cost_per_input},
+    {"LogSoftmax", "", 1, 1, ASSAY_OP_VIA_F32, infer_softmax, run_log_softmax, cost_softmax, gradient_softmax},
+    {"Softmax", "", 1, 1, ASSAY_OP_VIA_F32, infer_softmax, run_softmax, cost_softmax, gradient_softmax},
     {0},
 };

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "graph/gradient_testing.h"
 #include "graph/ops/fixture.h"
 
 /* exp(k) / (1 + e + e²) and their logarithms */
@@ -65,5 +66,31 @@ ASSAY_TEST(no_elements_and_no_such_axis)
     fixture_release(&f);
 }
 
+ASSAY_TEST(softmax_and_its_logarithm_have_gradients)
+{
+    for (uint64_t seed = 0; seed < 6; seed++) {
+        struct probe p;
+        probe_init(&p, seed);
+        int x = probe_input(&p, "2,4,3", -3, 3), y = e_unary(&p.e, seed & 1 ? "LogSoftmax" : "Softmax", x);
+        e_set_int(&p.e, "axis", (int64_t)(seed / 2) - 1);
+        probe_output(&p, y);
+        probe_check(&p);
+        probe_release(&p);
+    }
+}
+
+ASSAY_TEST(a_softmax_gradient_of_another_shape_is_refused)
+{
+    struct fixture f;
+    fixture_init(&f, "SoftmaxGradient");
+    f.node.domain = "assay";
+    fixture_input(&f, ASSAY_F32, "2", VALUES(1, 2));
+    fixture_input(&f, ASSAY_F32, "3", VALUES(1, 2, 3));
+    CHECK_FAILS(fixture_run(&f), ASSAY_INVALID, f, "dimension of dy and y");
+    fixture_release(&f);
+}
+
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(softmax_along_the_last_and_another_axis), ASSAY_TEST_ENTRY(a_masked_element_gets_nothing),
-                ASSAY_TEST_ENTRY(hardmax_marks_the_first_of_the_largest), ASSAY_TEST_ENTRY(no_elements_and_no_such_axis))
+                ASSAY_TEST_ENTRY(hardmax_marks_the_first_of_the_largest), ASSAY_TEST_ENTRY(no_elements_and_no_such_axis),
+                ASSAY_TEST_ENTRY(softmax_and_its_logarithm_have_gradients),
+                ASSAY_TEST_ENTRY(a_softmax_gradient_of_another_shape_is_refused))
