@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What looks along one axis: ArgMax, ArgMin, TopK, CumSum. */
+#include "graph/gradient.h"
 #include "graph/ops/util.h"
 
 #include <stdlib.h>
@@ -293,10 +294,27 @@ static enum assay_status run_cum_sum(struct assay_op_call *call, struct assay_er
     return ASSAY_OK;
 }
 
+/* ---- gradients */
+
+static void gradient_top_k(struct assay_gradient *g)
+{
+    struct assay_emit *e = g->e;
+    int zeros = e_full(e, 0, g_input(g, 0)), places = g_need_output(g, 1);
+    g->in[0] = e_op(e, "ScatterElements", E_VALUES(zeros, places, g->out[0]));
+    e_set_int(e, "axis", assay_node_int(g->node, "axis", -1));
+}
+
+static void gradient_cum_sum(struct assay_gradient *g)
+{
+    g->in[0] = e_op(g->e, "CumSum", E_VALUES(g->out[0], g_input(g, 1)));
+    e_set_int(g->e, "exclusive", assay_node_int(g->node, "exclusive", 0));
+    e_set_int(g->e, "reverse", !assay_node_int(g->node, "reverse", 0));
+}
+
 const struct assay_op assay_ops_arg[] = {
     {"ArgMax", "", 1, 1, ASSAY_OP_VIA_F32, infer_arg, run_arg_max, assay_cost_per_input},
     {"ArgMin", "", 1, 1, ASSAY_OP_VIA_F32, infer_arg, run_arg_min, assay_cost_per_input},
-    {"CumSum", "", 2, 2, ASSAY_OP_VIA_F32, infer_cum_sum, run_cum_sum, assay_cost_per_output},
-    {"TopK", "", 2, 2, 0, infer_top_k, run_top_k, NULL},
+    {"CumSum", "", 2, 2, ASSAY_OP_VIA_F32, infer_cum_sum, run_cum_sum, assay_cost_per_output, gradient_cum_sum},
+    {"TopK", "", 2, 2, 0, infer_top_k, run_top_k, NULL, gradient_top_k},
     {0},
 };

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "graph/gradient_testing.h"
 #include "graph/ops/fixture.h"
 
 #include "base/rng.h"
@@ -160,7 +161,27 @@ ASSAY_TEST(cum_sum_goes_both_ways_with_and_without_itself)
     fixture_release(&f);
 }
 
+ASSAY_TEST(top_k_and_cum_sum_have_gradients)
+{
+    for (uint64_t seed = 0; seed < 8; seed++) {
+        struct probe p;
+        probe_init(&p, seed);
+        int64_t axis = seed & 4 ? 0 : -1;
+        int x = probe_input(&p, "3,4", -1, 1), y = e_op(&p.e, "TopK", E_VALUES(x, e_ints(&p.e, E_INTS(2))));
+        e_set_int(&p.e, "axis", axis);
+        e_set_int(&p.e, "largest", seed & 1);
+        probe_output(&p, y);
+        y = e_op(&p.e, "CumSum", E_VALUES(x, e_int(&p.e, axis)));
+        e_set_int(&p.e, "exclusive", seed & 1);
+        e_set_int(&p.e, "reverse", (seed & 2) / 2);
+        probe_output(&p, y);
+        probe_check(&p);
+        probe_release(&p);
+    }
+}
+
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(arg_max_takes_the_first_or_the_last_of_equals), ASSAY_TEST_ENTRY(arg_min_along_an_outer_axis),
                 ASSAY_TEST_ENTRY(arg_max_of_nothing_is_invalid), ASSAY_TEST_ENTRY(top_k_is_sorted_with_the_lower_index_first),
                 ASSAY_TEST_ENTRY(top_k_orders_every_dtype), ASSAY_TEST_ENTRY(top_k_along_an_outer_axis_agrees_with_counting),
-                ASSAY_TEST_ENTRY(top_k_checks_k), ASSAY_TEST_ENTRY(cum_sum_goes_both_ways_with_and_without_itself))
+                ASSAY_TEST_ENTRY(top_k_checks_k), ASSAY_TEST_ENTRY(cum_sum_goes_both_ways_with_and_without_itself),
+                ASSAY_TEST_ENTRY(top_k_and_cum_sum_have_gradients))

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Linear algebra beside matrix products: Det, Einsum. Sums are taken in double; integers wrap. */
+#include "graph/gradient.h"
+#include "graph/known.h"
 #include "graph/ops/util.h"
 
 #include <inttypes.h>
@@ -437,8 +439,104 @@ static void cost_einsum(const struct assay_op_call *call, struct assay_cost *cos
             cost->flops *= sum.sizes[label] < 0 ? 0 : (double)sum.sizes[label];
 }
 
+/* ---- gradient: the gradient of a sum of products is a sum of products, of the result's gradient and the other operands */
+
+/* Letters in place of all labels, so that an ellipsis can be summed over; false if there are more of them. */
+static bool name_labels(const struct einsum *sum, char letters[N_LABELS])
+{
+    int used = 0;
+    for (int label = 0; label < N_LABELS; label++)
+        if (sum->is_used[label]) {
+            letters[label] = (char)(used < 26 ? 'a' + used : 'A' + used - 26);
+            used++;
+        }
+    return used <= 52;
+}
+
+static bool einsum_of(const struct assay_gradient *g, struct einsum *sum)
+{
+    struct assay_arena scratch;
+    struct assay_op_call call;
+    bool known = false;
+    if (g->e->status)
+        return false;
+    assay_arena_init(&scratch);
+    assay_graph_known_call(&call, g->e->graph, g->node, &scratch);
+    if (read_einsum(&call, sum, &known, NULL) || !known)
+        e_fail(g->e, ASSAY_UNSUPPORTED, "its equation does not fit its operands");
+    assay_arena_release(&scratch);
+    return !g->e->status;
+}
+
+/* The gradient of operand k, whose labels stand once each: those that no other term names are ones, to be expanded. */
+static int operand_gradient(struct assay_gradient *g, const struct einsum *sum, const char *letters, int k)
+{
+    struct assay_emit *e = g->e;
+    char equation[(MAX_OPERANDS + 2) * (ASSAY_MAX_RANK + 2)], *at = equation;
+    int inputs[MAX_OPERANDS + 1] = {g->out[0]}, n = 1;
+    bool is_named[N_LABELS] = {false};
+    for (int d = 0; d < sum->out_rank; d++) {
+        *at++ = letters[sum->out_labels[d]];
+        is_named[sum->out_labels[d]] = true;
+    }
+    for (int i = 0; i < sum->n_operands; i++) {
+        if (i == k)
+            continue;
+        *at++ = ',';
+        inputs[n++] = g_input(g, i);
+        for (int d = 0; d < sum->ranks[i]; d++) {
+            *at++ = letters[sum->labels[i][d]];
+            is_named[sum->labels[i][d]] = true;
+        }
+    }
+    *at++ = '-';
+    *at++ = '>';
+    const struct assay_type x = *g_type(g, k);
+    int64_t dims[ASSAY_MAX_RANK];
+    bool is_short = false;
+    for (int d = 0; d < sum->ranks[k]; d++) {
+        int label = sum->labels[k][d];
+        if (is_named[label])
+            *at++ = letters[label];
+        is_short |= !is_named[label];
+    }
+    *at = 0;
+    int dx = e_op(e, "Einsum", n, inputs);
+    e_set_text(e, "equation", equation);
+    const struct assay_type got = *e_type(e, dx);
+    for (int d = 0, from = 0; d < x.rank && !e->status; d++)
+        dims[d] = is_named[sum->labels[k][d]] ? got.dims[from++] : 1;
+    if (is_short)
+        dx = e_reshape(e, dx, (size_t)x.rank, dims);
+    dx = g_sum_to(e, e_expand(e, dx, e_ints(e, (size_t)x.rank, x.dims)), g_input(g, k));
+    return dx;
+}
+
+static void gradient_einsum(struct assay_gradient *g)
+{
+    struct einsum sum;
+    char letters[N_LABELS] = {0};
+    if (!einsum_of(g, &sum))
+        return;
+    if (!name_labels(&sum, letters)) {
+        e_fail(g->e, ASSAY_UNSUPPORTED, "its equation has more dimensions than letters");
+        return;
+    }
+    for (int k = 0; k < sum.n_operands; k++) {
+        if (!g_wants(g, k))
+            continue;
+        for (int d = 0; d < sum.ranks[k]; d++)
+            for (int c = 0; c < d; c++)
+                if (sum.labels[k][d] == sum.labels[k][c]) {
+                    e_fail(g->e, ASSAY_UNSUPPORTED, "the diagonal that it takes of operand %d has no gradient", k);
+                    return;
+                }
+        g->in[k] = operand_gradient(g, &sum, letters, k);
+    }
+}
+
 const struct assay_op assay_ops_linalg[] = {
     {"Det", "", 1, 1, ASSAY_OP_VIA_F32, infer_det, run_det, cost_det},
-    {"Einsum", "", 1, -1, ASSAY_OP_VIA_F32, infer_einsum, run_einsum, cost_einsum},
+    {"Einsum", "", 1, -1, ASSAY_OP_VIA_F32, infer_einsum, run_einsum, cost_einsum, gradient_einsum},
     {0},
 };

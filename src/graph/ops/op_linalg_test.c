@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Wanted values by hand; the equations' meaning is numpy.einsum's. */
+#include "graph/gradient_testing.h"
 #include "graph/ops/fixture.h"
 
 static void einsum(struct fixture *f, const char *equation)
@@ -154,7 +155,34 @@ ASSAY_TEST(determinants_need_pivots_and_may_be_zero)
     fixture_release(&f);
 }
 
+ASSAY_TEST(sums_of_products_have_gradients)
+{
+    static const struct {
+        const char *equation, *shapes[3];
+    } cases[] = {{"ij,jk->ik", {"2,3", "3,4"}},
+                 {"bhid,bhjd->bhij", {"2,1,3,2", "2,2,2,2"}},
+                 {"...ij,...jk->...ik", {"2,1,2,3", "3,3,2"}},
+                 {"ij->j", {"2,3"}},
+                 {"i,j->ij", {"2", "3"}},
+                 {"ij,kj", {"2,3", "4,3"}},
+                 {"abc,cd,de->ae", {"2,2,3", "3,2", "2,2"}},
+                 {"ij,ij->", {"2,3", "1,3"}},
+                 {"ij,k->k", {"2,3", "4"}}};
+    for (uint64_t seed = 0; seed < ASSAY_COUNT(cases); seed++) {
+        struct probe p;
+        int inputs[3], n = 0;
+        probe_init(&p, seed);
+        for (; n < 3 && cases[seed].shapes[n]; n++)
+            inputs[n] = probe_input(&p, cases[seed].shapes[n], -1, 1);
+        int y = e_op(&p.e, "Einsum", n, inputs);
+        e_set_text(&p.e, "equation", cases[seed].equation);
+        probe_output(&p, y);
+        probe_check(&p);
+        probe_release(&p);
+    }
+}
+
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(matrix_products_in_all_spellings), ASSAY_TEST_ENTRY(repeated_labels_are_the_diagonal),
                 ASSAY_TEST_ENTRY(the_ellipsis_broadcasts), ASSAY_TEST_ENTRY(three_operands_and_one_and_none_of_a_dimension),
                 ASSAY_TEST_ENTRY(equations_that_do_not_fit_are_refused), ASSAY_TEST_ENTRY(einsum_counts_its_multiply_adds),
-                ASSAY_TEST_ENTRY(determinants_need_pivots_and_may_be_zero))
+                ASSAY_TEST_ENTRY(determinants_need_pivots_and_may_be_zero), ASSAY_TEST_ENTRY(sums_of_products_have_gradients))

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Normalizations without parameters: LRN over neighbouring channels, MeanVarianceNormalization over a set of axes, and
  * LpNormalization over one. Sums are in double. */
+#include "graph/ops/rules.h"
 #include "graph/ops/util.h"
 
 #include <math.h>
@@ -208,9 +209,68 @@ static enum assay_status run_lp(struct assay_op_call *call, struct assay_error *
     return ASSAY_OK;
 }
 
+/* ---- gradients */
+
+/* y = x / norm: (dy - slope Σ dy y) / norm, slope being that of the norm; 0 where the norm is. */
+static void gradient_lp(struct assay_gradient *g)
+{
+    struct assay_emit *e = g->e;
+    bool absolute = assay_node_int(g->node, "p", 2) == 1;
+    int64_t axis = assay_node_int(g->node, "axis", -1);
+    int x = g_input(g, 0), y = g_output(g, 0), dy = g->out[0];
+    int norm = e_reduce(e, absolute ? "ReduceL1" : "ReduceL2", x, true, E_INTS(axis));
+    int dot = e_sum_along(e, e_mul(e, dy, y), axis);
+    int dx = e_div(e, e_sub(e, dy, e_mul(e, absolute ? e_unary(e, "Sign", x) : y, dot)), norm);
+    g->in[0] = e_drop(e, e_compare(e, "Equal", norm, 0), dx);
+}
+
+/* y = (x - mean) / d, d = σ + 1e-9: (dy - mean(dy)) / d - y mean(dy y) / σ */
+static void gradient_mvn(struct assay_gradient *g)
+{
+    struct assay_emit *e = g->e;
+    const int64_t usual[] = {0, 2, 3};
+    size_t n;
+    const int64_t *given = assay_node_ints(g->node, "axes", &n), *axes = given ? given : usual;
+    n = given ? n : ASSAY_COUNT(usual);
+    int x = g_input(g, 0), y = g_output(g, 0), dy = g->out[0];
+    int centered = e_sub(e, x, e_reduce(e, "ReduceMean", x, true, n, axes));
+    int deviation = e_unary(e, "Sqrt", e_reduce(e, "ReduceMean", e_square(e, centered), true, n, axes));
+    int straight = e_div(e, e_sub(e, dy, e_reduce(e, "ReduceMean", dy, true, n, axes)), e_plus(e, deviation, 1e-9));
+    int dot = e_div(e, e_reduce(e, "ReduceMean", e_mul(e, dy, y), true, n, axes), deviation);
+    g->in[0] = e_sub(e, straight, e_mul(e, y, dot));
+}
+
+/* Sums over the neighbouring channels, as means by a pool over [n, 1, c, rest]. */
+static int window_mean(struct assay_emit *e, int x, int64_t size, int64_t before, int64_t after)
+{
+    const struct assay_type type = *e_type(e, x);
+    if (e->status)
+        return -1;
+    int64_t rest = assay_dims_product(&type, 2, type.rank);
+    int y = e_unary(e, "AveragePool", e_reshape(e, x, E_INTS(type.dims[0], 1, type.dims[1], rest)));
+    e_set_ints(e, "kernel_shape", E_INTS(size, 1));
+    e_set_ints(e, "pads", E_INTS(before, 0, after, 0));
+    e_set_int(e, "count_include_pad", 1);
+    return e_reshape_like(e, y, x);
+}
+
+/* y = x s^-β, s = bias + α window mean(x²): dx = dy s^-β - 2 α β x window mean'(dy y / s), whose windows are turned round. */
+static void gradient_lrn(struct assay_gradient *g)
+{
+    struct assay_emit *e = g->e;
+    int64_t size = assay_node_int(g->node, "size", 1), before = (size - 1) / 2, after = size - 1 - before;
+    double alpha = assay_node_float(g->node, "alpha", 0.0001f), beta = assay_node_float(g->node, "beta", 0.75f);
+    double bias = assay_node_float(g->node, "bias", 1);
+    int x = g_input(g, 0), y = g_output(g, 0), dy = g->out[0];
+    int s = e_plus(e, e_scale(e, window_mean(e, e_square(e, x), size, before, after), alpha), bias);
+    int direct = e_mul(e, dy, e_op(e, "Pow", E_VALUES(s, e_number(e, -beta, x))));
+    int across = window_mean(e, e_div(e, e_mul(e, dy, y), s), size, after, before);
+    g->in[0] = e_sub(e, direct, e_mul(e, e_scale(e, x, 2 * alpha * beta), across));
+}
+
 const struct assay_op assay_ops_lrn[] = {
-    {"LRN", "", 1, 1, ASSAY_OP_VIA_F32, infer_lrn, run_lrn, cost_lrn},
-    {"MeanVarianceNormalization", "", 1, 1, ASSAY_OP_VIA_F32, infer_mvn, run_mvn, cost_normalization},
-    {"LpNormalization", "", 1, 1, ASSAY_OP_VIA_F32, infer_lp, run_lp, cost_normalization},
+    {"LRN", "", 1, 1, ASSAY_OP_VIA_F32, infer_lrn, run_lrn, cost_lrn, gradient_lrn},
+    {"MeanVarianceNormalization", "", 1, 1, ASSAY_OP_VIA_F32, infer_mvn, run_mvn, cost_normalization, gradient_mvn},
+    {"LpNormalization", "", 1, 1, ASSAY_OP_VIA_F32, infer_lp, run_lp, cost_normalization, gradient_lp},
     {0},
 };

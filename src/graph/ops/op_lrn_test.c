@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "graph/gradient_testing.h"
 #include "graph/ops/fixture.h"
 
 ASSAY_TEST(lrn_sums_over_neighbouring_channels)
@@ -60,6 +61,29 @@ ASSAY_TEST(a_norm_of_another_order_is_refused)
     fixture_release(&f);
 }
 
+ASSAY_TEST(normalizations_without_parameters_have_gradients)
+{
+    for (uint64_t seed = 0; seed < 4; seed++) {
+        struct probe p;
+        probe_init(&p, seed);
+        int x = probe_input(&p, "2,5,2,2", 0.3, 2), y = e_unary(&p.e, "LpNormalization", x);
+        e_set_int(&p.e, "axis", (int64_t)seed - 2);
+        e_set_int(&p.e, "p", (int64_t)(seed & 1) + 1);
+        probe_output(&p, y);
+        y = e_unary(&p.e, "LRN", x);
+        e_set_int(&p.e, "size", (int64_t)seed + 1);
+        e_set_float(&p.e, "alpha", 0.5);
+        probe_output(&p, y);
+        y = e_unary(&p.e, "MeanVarianceNormalization", x);
+        if (seed & 1)
+            e_set_ints(&p.e, "axes", E_INTS(1, 2));
+        probe_output(&p, y);
+        probe_check(&p);
+        probe_release(&p);
+    }
+}
+
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(lrn_sums_over_neighbouring_channels), ASSAY_TEST_ENTRY(mean_and_variance_are_of_the_named_axes),
                 ASSAY_TEST_ENTRY(axes_that_do_not_exist_are_refused), ASSAY_TEST_ENTRY(lines_are_divided_by_their_norm),
-                ASSAY_TEST_ENTRY(a_norm_of_another_order_is_refused))
+                ASSAY_TEST_ENTRY(a_norm_of_another_order_is_refused),
+                ASSAY_TEST_ENTRY(normalizations_without_parameters_have_gradients))

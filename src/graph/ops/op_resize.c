@@ -4,6 +4,9 @@
  * inputs it is made of, and with what weights. Interpolation is in double throughout and rounded once; nearest moves bytes.
  */
 #include "graph/ops/resize.h"
+
+#include "graph/gradient.h"
+#include "graph/known.h"
 #include "graph/ops/util.h"
 
 #include <inttypes.h>
@@ -459,8 +462,112 @@ static void cost_resize(const struct assay_op_call *call, struct assay_cost *cos
             cost->flops += per_dimension * (double)assay_type_count(&call->outputs[0]);
 }
 
+/* ---- gradient: each dimension is resized by a matrix, whose transpose takes the gradient back */
+
+enum { MATRIX_ROOM = 1 << 24 };
+
+static bool resize_of(const struct assay_gradient *g, struct resize *r)
+{
+    struct assay_arena scratch;
+    struct assay_op_call call;
+    bool known = false;
+    if (g->e->status)
+        return false;
+    assay_arena_init(&scratch);
+    assay_graph_known_call(&call, g->e->graph, g->node, &scratch);
+    if (read_resize(&call, r, &known, NULL) || !known)
+        e_fail(g->e, ASSAY_UNSUPPORTED, "its scales or sizes must be constant");
+    assay_arena_release(&scratch);
+    return !g->e->status;
+}
+
+/* Whether dimension d repeats each element as often as the next. */
+static bool repeats(const struct resize *r, int d)
+{
+    int64_t times = r->in[d] ? r->out[d] / r->in[d] : 0;
+    bool so = r->mode == NEAREST && times > 0 && r->out[d] == times * r->in[d];
+    for (int64_t i = 0; so && i < r->out[d]; i++) {
+        struct assay_resize_taps taps = taps_at(r, d, i);
+        so = taps.n == 1 && taps.index[0] == i / times;
+    }
+    return so;
+}
+
+/* Repeated pixels: the sum of each block is its mean times its size, which pools in any layout. */
+static int sum_of_blocks(struct assay_emit *e, const struct resize *r, int rank, int dy)
+{
+    int64_t block[ASSAY_MAX_RANK], count = 1;
+    for (int d = 2; d < rank; d++) {
+        block[d - 2] = r->out[d] / r->in[d];
+        count *= block[d - 2];
+    }
+    int mean = e_op(e, "AveragePool", E_VALUES(dy));
+    e_set_ints(e, "kernel_shape", (size_t)rank - 2, block);
+    e_set_ints(e, "strides", (size_t)rank - 2, block);
+    return e_scale(e, mean, (double)count);
+}
+
+/* The matrix of dimension d, [out, in], or transposed; -1 where it is the identity. */
+static int resize_matrix(struct assay_emit *e, const struct resize *r, int d, bool transposed, enum assay_dtype dtype)
+{
+    struct assay_type type = assay_type_make(dtype, 2, (int64_t[]){r->out[d], r->in[d]});
+    struct assay_tensor matrix;
+    struct assay_error err;
+    if (transposed)
+        type = assay_type_make(dtype, 2, (int64_t[]){r->in[d], r->out[d]});
+    if (r->out[d] > MATRIX_ROOM / (r->in[d] + 1))
+        return e_fail(e, ASSAY_UNSUPPORTED, "resizing %" PRId64 " to %" PRId64 " is too large for a gradient", r->in[d],
+                      r->out[d]);
+    if (assay_tensor_alloc(&matrix, &type, &err))
+        return e_fail(e, err.status, "%s", err.message);
+    memset(matrix.data, 0, (size_t)assay_tensor_bytes(&matrix));
+    bool is_identity_matrix = r->in[d] == r->out[d];
+    for (int64_t i = 0; i < r->out[d]; i++) {
+        struct assay_resize_taps taps = taps_at(r, d, i);
+        for (int k = 0; k < taps.n; k++) {
+            int64_t at = transposed ? taps.index[k] * r->out[d] + i : i * r->in[d] + taps.index[k];
+            assay_tensor_set_real(&matrix, at, assay_tensor_real(&matrix, at) + taps.weight[k]);
+        }
+        is_identity_matrix = is_identity_matrix && assay_tensor_real(&matrix, i * r->in[d] + i) == 1;
+    }
+    int value = is_identity_matrix ? -1 : assay_graph_add_constant(e->graph, "resize/matrix", &matrix);
+    assay_tensor_release(&matrix);
+    return value;
+}
+
+static void gradient_resize(struct assay_gradient *g)
+{
+    struct assay_emit *e = g->e;
+    struct resize r;
+    struct assay_type now = *e_type(e, g->out[0]);
+    int dx = g->out[0];
+    if (!resize_of(g, &r))
+        return;
+    bool by_blocks = now.rank > 2 && assay_type_count(&now) > 0;
+    for (int d = 0; d < now.rank && by_blocks; d++)
+        by_blocks = d < 2 ? r.in[d] == r.out[d] && repeats(&r, d) : repeats(&r, d);
+    if (by_blocks) {
+        g->in[0] = sum_of_blocks(e, &r, now.rank, dx);
+        return;
+    }
+    for (int d = now.rank - 1; d >= 0 && !e->status; d--) {
+        bool last = d == now.rank - 1;
+        int matrix = resize_matrix(e, &r, d, !last, now.dtype);
+        if (matrix < 0)
+            continue;
+        int64_t outer = assay_dims_product(&now, 0, d), inner = assay_dims_product(&now, d + 1, now.rank);
+        now.dims[d] = r.in[d];
+        if (last)
+            dx = e_matmul(e, dx, matrix);
+        else
+            dx = e_matmul(e, matrix, e_reshape(e, dx, E_INTS(outer, r.out[d], inner)));
+        dx = e_reshape(e, dx, (size_t)now.rank, now.dims);
+    }
+    g->in[0] = dx;
+}
+
 const struct assay_op assay_ops_resize[] = {
-    {"Resize", "", 1, 4, ASSAY_OP_VIA_F32, infer_resize, run_resize, cost_resize},
-    {"Upsample", "", 2, 2, ASSAY_OP_VIA_F32, infer_resize, run_resize, cost_resize},
+    {"Resize", "", 1, 4, ASSAY_OP_VIA_F32, infer_resize, run_resize, cost_resize, gradient_resize},
+    {"Upsample", "", 2, 2, ASSAY_OP_VIA_F32, infer_resize, run_resize, cost_resize, gradient_resize},
     {0},
 };

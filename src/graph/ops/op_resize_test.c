@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "graph/gradient_testing.h"
 #include "graph/ops/fixture.h"
 
 static const double one_to_four[] = {1, 2, 3, 4};
@@ -173,10 +174,30 @@ ASSAY_TEST(upsample_repeats)
     fixture_release(&f);
 }
 
+ASSAY_TEST(resized_tensors_have_gradients)
+{
+    static const char *const modes[] = {"nearest", "linear", "cubic"};
+    static const char *const transformations[] = {"half_pixel", "align_corners", "asymmetric", "pytorch_half_pixel"};
+    static const int64_t sizes[][2] = {{6, 8}, {5, 4}, {2, 7}, {3, 4}};
+    for (uint64_t seed = 0; seed < 48; seed++) {
+        const int64_t *size = sizes[seed / 12];
+        struct probe p;
+        probe_init(&p, seed);
+        int x = probe_input(&p, "2,1,3,4", -1, 1), shape = e_ints(&p.e, E_INTS(2, 1, size[0], size[1]));
+        int y = e_op(&p.e, "Resize", E_VALUES(x, -1, -1, shape));
+        e_set_text(&p.e, "mode", modes[seed % 3]);
+        e_set_text(&p.e, "coordinate_transformation_mode", transformations[seed / 3 % 4]);
+        probe_output(&p, y);
+        probe_check(&p);
+        probe_release(&p);
+    }
+}
+
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(linear_interpolation_between_pixel_centres), ASSAY_TEST_ENTRY(aligned_corners_stay),
                 ASSAY_TEST_ENTRY(two_dimensions_are_interpolated_one_after_the_other),
                 ASSAY_TEST_ENTRY(a_cubic_reproduces_a_line_inside), ASSAY_TEST_ENTRY(nearest_rounds_as_it_is_told),
                 ASSAY_TEST_ENTRY(nearest_moves_any_dtype_in_any_dimension),
                 ASSAY_TEST_ENTRY(a_crop_takes_what_is_outside_from_the_attribute),
                 ASSAY_TEST_ENTRY(axes_name_the_dimensions_meant), ASSAY_TEST_ENTRY(what_is_ambiguous_or_absurd_is_refused),
-                ASSAY_TEST_ENTRY(sizes_that_are_not_known_yet_leave_the_rank), ASSAY_TEST_ENTRY(upsample_repeats))
+                ASSAY_TEST_ENTRY(sizes_that_are_not_known_yet_leave_the_rank), ASSAY_TEST_ENTRY(upsample_repeats),
+                ASSAY_TEST_ENTRY(resized_tensors_have_gradients))

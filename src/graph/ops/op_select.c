@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Ops between values and their places: OneHot, NonZero, Unique. The output of the last two is as large as the contents make it.
  */
+#include "graph/gradient.h"
 #include "graph/ops/index.h"
 #include "graph/ops/move.h"
 #include "graph/ops/util.h"
@@ -395,9 +396,25 @@ done:
     return st;
 }
 
+/* Of [off, on], the two values that fill the result. */
+static void gradient_one_hot(struct assay_gradient *g)
+{
+    struct assay_emit *e = g->e;
+    if (!g_wants(g, 2))
+        return;
+    int marks = e_concat(e, 0, 2,
+                         (const int[]){e_unsqueeze(e, e_number(e, 0, g->out[0]), E_INTS(0)),
+                                       e_unsqueeze(e, e_number(e, 1, g->out[0]), E_INTS(0))});
+    int hot = e_op(e, "OneHot", E_VALUES(g_input(g, 0), g_input(g, 1), marks));
+    e_set_int(e, "axis", assay_node_int(g->node, "axis", -1));
+    int on = e_reshape(e, e_unary(e, "ReduceSum", e_mul(e, g->out[0], hot)), E_INTS(1));
+    int all = e_reshape(e, e_unary(e, "ReduceSum", g->out[0]), E_INTS(1));
+    g->in[2] = e_concat(e, 0, 2, (const int[]){e_sub(e, all, on), on});
+}
+
 const struct assay_op assay_ops_select[] = {
-    {"OneHot", "", 3, 3, 0, infer_one_hot, run_one_hot, NULL},
-    {"NonZero", "", 1, 1, 0, infer_non_zero, run_non_zero, NULL},
+    {"OneHot", "", 3, 3, 0, infer_one_hot, run_one_hot, NULL, gradient_one_hot},
+    {"NonZero", "", 1, 1, ASSAY_OP_FLAT, infer_non_zero, run_non_zero, NULL},
     {"Unique", "", 1, 1, 0, infer_unique, run_unique, NULL},
     {0},
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Wanted values: numpy.nonzero and numpy.unique, and the standard's own examples. */
+#include "graph/gradient_testing.h"
 #include "graph/ops/fixture.h"
 
 ASSAY_TEST(one_hot_takes_indices_of_any_dtype_and_leaves_out_those_out_of_range)
@@ -139,9 +140,22 @@ ASSAY_TEST(unique_of_nans_and_of_nothing)
     }
 }
 
+ASSAY_TEST(the_values_of_one_hot_have_a_gradient)
+{
+    struct probe p;
+    probe_init(&p, 1);
+    int values = probe_input(&p, "2", -1, 1), indices = probe_constant(&p, ASSAY_I64, "3", VALUES(1, -1, 7));
+    int y = e_op(&p.e, "OneHot", E_VALUES(indices, e_int(&p.e, 4), values));
+    e_set_int(&p.e, "axis", 0);
+    probe_output(&p, y);
+    probe_check(&p);
+    probe_release(&p);
+}
+
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(one_hot_takes_indices_of_any_dtype_and_leaves_out_those_out_of_range),
                 ASSAY_TEST_ENTRY(one_hot_refuses_no_index_however_odd),
                 ASSAY_TEST_ENTRY(non_zero_lists_coordinates_of_every_dtype),
                 ASSAY_TEST_ENTRY(non_zero_knows_that_minus_zero_is_zero_and_nan_is_not),
                 ASSAY_TEST_ENTRY(unique_sorts_or_keeps_the_order_of_first_occurrence),
-                ASSAY_TEST_ENTRY(unique_compares_whole_rows_along_an_axis), ASSAY_TEST_ENTRY(unique_of_nans_and_of_nothing))
+                ASSAY_TEST_ENTRY(unique_compares_whole_rows_along_an_axis), ASSAY_TEST_ENTRY(unique_of_nans_and_of_nothing),
+                ASSAY_TEST_ENTRY(the_values_of_one_hot_have_a_gradient))
