@@ -249,7 +249,7 @@ static enum assay_status run_clip(struct assay_op_call *call, struct assay_error
 }
 
 /* ---- gradients. Where a function has a kink, PyTorch's choice is ours too. Results that have the sign of x stand for it, so
- * that x need not be kept. */
+ * that x need not be kept; conditions are written as arithmetic where the op is a common one, since that fuses into one loop. */
 
 static double parameter(const struct assay_gradient *g, const char *name, float otherwise)
 {
@@ -262,8 +262,10 @@ static void gradient_Elu(struct assay_gradient *g)
     struct assay_emit *e = g->e;
     int y = g_output(g, 0), dy = g->out[0];
     double alpha = parameter(g, "alpha", 1);
-    int sign = alpha >= 0 ? y : g_input(g, 0);
-    g->in[0] = e_where(e, e_compare(e, "Greater", sign, 0), dy, e_mul(e, dy, e_plus(e, y, alpha)));
+    if (alpha == 1)
+        g->in[0] = e_mul(e, dy, e_plus(e, e_op(e, "Min", E_VALUES(y, e_number(e, 0, y))), 1));
+    else
+        g->in[0] = e_where(e, e_compare(e, "Greater", g_input(g, 0), 0), dy, e_mul(e, dy, e_plus(e, y, alpha)));
 }
 
 static void gradient_Celu(struct assay_gradient *g)
@@ -277,34 +279,35 @@ static void gradient_Celu(struct assay_gradient *g)
 static void gradient_Selu(struct assay_gradient *g)
 {
     struct assay_emit *e = g->e;
-    int y = g_output(g, 0), dy = g->out[0];
+    int x = g_input(g, 0), y = g_output(g, 0);
     double alpha = parameter(g, "alpha", 1.67326319217681884765625f), gamma = parameter(g, "gamma", 1.05070102214813232421875f);
-    g->in[0] =
-        e_where(e, e_compare(e, "Greater", g_input(g, 0), 0), e_scale(e, dy, gamma), e_mul(e, dy, e_plus(e, y, alpha * gamma)));
+    int step = e_step(e, alpha >= 0 && gamma > 0 ? y : x), below = e_mul(e, e_plus(e, y, alpha * gamma), e_from(e, 1, step));
+    g->in[0] = e_mul(e, g->out[0], e_add(e, e_scale(e, step, gamma), below));
 }
 
 static void gradient_HardSigmoid(struct assay_gradient *g)
 {
     struct assay_emit *e = g->e;
-    int y = g_output(g, 0), inside = e_and(e, e_compare(e, "Greater", y, 0), e_compare(e, "Less", y, 1));
-    g->in[0] = e_keep(e, inside, e_scale(e, g->out[0], parameter(g, "alpha", 0.2f)));
+    int y = g_output(g, 0), inside = e_mul(e, e_unary(e, "Sign", y), e_unary(e, "Sign", e_from(e, 1, y)));
+    g->in[0] = e_mul(e, g->out[0], e_scale(e, inside, parameter(g, "alpha", 0.2f)));
 }
 
-/* x (x / 6 + 1/2) within [-3, 3] */
+/* x (x / 6 + 1/2) from -3 to 3: x / 3 + 1/2 there, 0 before, 1 behind. */
 static void gradient_HardSwish(struct assay_gradient *g)
 {
     struct assay_emit *e = g->e;
-    int x = g_input(g, 0), dy = g->out[0];
-    int inner = e_mul(e, dy, e_plus(e, e_scale(e, x, 1 / 3.0), 0.5));
-    g->in[0] = e_drop(e, e_compare(e, "LessOrEqual", x, -3), e_where(e, e_compare(e, "Less", x, 3), inner, dy));
+    int x = g_input(g, 0), step = e_step(e, e_plus(e, x, 3)), behind = e_step(e, e_plus(e, x, -3));
+    int near = e_op(e, "Clip", E_VALUES(x, e_number(e, -3, x), e_number(e, 3, x)));
+    int inner = e_sub(e, e_plus(e, e_scale(e, near, 1 / 3.0), 0.5), e_scale(e, behind, 0.5));
+    g->in[0] = e_mul(e, g->out[0], e_mul(e, step, inner));
 }
 
 static void gradient_LeakyRelu(struct assay_gradient *g)
 {
     struct assay_emit *e = g->e;
     double alpha = parameter(g, "alpha", 0.01f);
-    int sign = alpha >= 0 ? g_output(g, 0) : g_input(g, 0), dy = g->out[0];
-    g->in[0] = e_where(e, e_compare(e, "Greater", sign, 0), dy, e_scale(e, dy, alpha));
+    int step = e_step(e, alpha >= 0 ? g_output(g, 0) : g_input(g, 0));
+    g->in[0] = e_mul(e, g->out[0], e_plus(e, e_scale(e, step, 1 - alpha), alpha));
 }
 
 /* x t, t = tanh(softplus(x)): t + x (1 - t²) sigmoid(x) */
@@ -334,14 +337,12 @@ static void gradient_Softsign(struct assay_gradient *g)
     g->in[0] = e_div(e, g->out[0], e_square(e, e_plus(e, e_unary(e, "Abs", g_input(g, 0)), 1)));
 }
 
-/* x s, s = sigmoid(a x): s + a y (1 - s) */
+/* x s, s = sigmoid(a x): s + a x s (1 - s) */
 static void gradient_Swish(struct assay_gradient *g)
 {
     struct assay_emit *e = g->e;
-    double alpha = parameter(g, "alpha", 1);
-    int s = e_unary(e, "Sigmoid", e_scale(e, g_input(g, 0), alpha));
-    int slope = e_mul(e, e_scale(e, g_output(g, 0), alpha), e_from(e, 1, s));
-    g->in[0] = e_mul(e, g->out[0], e_add(e, s, slope));
+    int x = e_scale(e, g_input(g, 0), parameter(g, "alpha", 1)), s = e_unary(e, "Sigmoid", x);
+    g->in[0] = e_mul(e, g->out[0], e_mul(e, s, e_plus(e, e_mul(e, x, e_from(e, 1, s)), 1)));
 }
 
 static void gradient_ThresholdedRelu(struct assay_gradient *g)
@@ -349,10 +350,7 @@ static void gradient_ThresholdedRelu(struct assay_gradient *g)
     g->in[0] = e_keep(g->e, e_compare(g->e, "Greater", g_input(g, 0), parameter(g, "alpha", 1)), g->out[0]);
 }
 
-static void gradient_relu(struct assay_gradient *g)
-{
-    g->in[0] = e_keep(g->e, e_compare(g->e, "Greater", g_output(g, 0), 0), g->out[0]);
-}
+static void gradient_relu(struct assay_gradient *g) { g->in[0] = e_mul(g->e, g->out[0], e_unary(g->e, "Sign", g_output(g, 0))); }
 
 static void gradient_shrink(struct assay_gradient *g)
 {
@@ -385,16 +383,16 @@ static void gradient_gelu(struct assay_gradient *g)
     g->in[0] = e_mul(g->e, g->out[0], by_tanh ? gelu_tanh_slope(g->e, x) : gelu_slope(g->e, x));
 }
 
-/* On a bound the gradient passes; beyond, it goes to the bound: the upper one where they cross. */
+/* With two constant bounds it is taken for PyTorch's hardtanh or relu6: nothing passes on a bound, and x need not be kept. Else
+ * it is clamp: on a bound the gradient passes, beyond it goes to the bound; to the upper one where they cross. */
 static void gradient_clip(struct assay_gradient *g)
 {
     struct assay_emit *e = g->e;
-    int x = g_input(g, 0), low = g_input(g, 1), high = g_input(g, 2), dy = g->out[0], dx = dy;
-    if (low >= 0)
-        dx = e_drop(e, e_op(e, "Less", E_VALUES(x, low)), dx);
-    if (high >= 0)
-        dx = e_drop(e, e_op(e, "Greater", E_VALUES(x, high)), dx);
-    g->in[0] = dx;
+    int x = g_input(g, 0), low = g_input(g, 1), high = g_input(g, 2), dy = g->out[0], y = g_output(g, 0);
+    if (g_constant(g, 1) && g_constant(g, 2))
+        g->in[0] = e_mul(e, dy, e_mul(e, e_unary(e, "Sign", e_sub(e, y, low)), e_unary(e, "Sign", e_sub(e, high, y))));
+    else
+        g->in[0] = e_mul(e, dy, e_equality(e, x, y));
     if (g_wants(g, 1)) {
         int below = e_op(e, "Less", E_VALUES(x, low));
         if (high >= 0)

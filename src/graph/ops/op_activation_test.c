@@ -179,25 +179,30 @@ ASSAY_TEST(clip_passes_gradients_to_what_its_result_is_made_of)
         probe_init(&p, seed);
         int x = probe_input(&p, "20", -2, 2);
         int low = seed & 1 ? probe_input(&p, "", -1, 1) : -1, high = seed & 2 ? probe_input(&p, "", -1, 1) : -1;
+        if (seed & 4) {
+            low = seed & 1 ? e_number(&p.e, -0.5, x) : -1;
+            high = seed & 2 ? e_number(&p.e, 1, x) : -1;
+        }
         probe_output(&p, e_op(&p.e, "Clip", E_VALUES(x, low, high)));
         probe_check(&p);
         probe_release(&p);
     }
 }
 
-/* At their kinks, as PyTorch: relu, leaky_relu and abs take the side of zero, clamp passes on its bounds. */
+/* At their kinks, as PyTorch: relu, leaky_relu and abs take the side of zero, clamp passes on its bounds,
+ * relu6 does not. */
 ASSAY_TEST(kinks_have_the_gradients_of_pytorch)
 {
     static const struct {
         const char *type;
         double gradient;
-    } cases[] = {{"Relu", 0}, {"LeakyRelu", 0.01f}, {"Abs", 0}, {"Elu", 1}, {"Clip", 1}};
+    } cases[] = {{"Relu", 0}, {"LeakyRelu", 0.01f}, {"Abs", 0}, {"Elu", 1}, {"Clip", 1}, {"Clip", 0}};
     for (size_t k = 0; k < ASSAY_COUNT(cases); k++) {
         struct assay_error err;
         struct assay_graph *graph = assay_graph_open("g");
         struct assay_emit e = assay_emit_make(graph, "", &err);
         int dx, x = testing_input(graph, "x", ASSAY_F32, 0, NULL), zero = e_float(&e, 0);
-        int loss = e_op(&e, cases[k].type, E_VALUES(x, k == 4 ? zero : -1));
+        int loss = e_op(&e, cases[k].type, E_VALUES(x, k >= 4 ? zero : -1, k == 5 ? e_float(&e, 6) : -1));
         CHECK_OK(assay_emit_finish(&e), err);
         CHECK_OK(assay_graph_differentiate(graph, loss, -1, 1, &x, &dx, &err), err);
         assay_graph_add_output(graph, dx);

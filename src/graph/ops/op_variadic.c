@@ -123,7 +123,7 @@ static void gradient_extreme(struct assay_gradient *g)
     int n = g->node->n_inputs, y = g_output(g, 0), count = -1;
     int *is_it = assay_arena_array(&e->graph->arena, (size_t)n, sizeof *is_it);
     for (int i = 0; i < n; i++) {
-        is_it[i] = e_indicator(e, e_op(e, "Equal", E_VALUES(g_input(g, i), y)), y);
+        is_it[i] = e_equality(e, g_input(g, i), y);
         count = i == 0 ? is_it[0] : e_add(e, count, is_it[i]);
     }
     int share = e_div(e, g->out[0], count);

@@ -23,6 +23,13 @@ static inline int e_indicator(struct assay_emit *e, int condition, int like)
 {
     return e_cast(e, condition, e_type(e, like)->dtype);
 }
+/* 1 where x is above 0, else 0; and 1 where x equals y, else 0: of x's dtype, in arithmetic alone, which fuses with what it is
+ * multiplied by. */
+static inline int e_step(struct assay_emit *e, int x) { return e_unary(e, "Sign", e_unary(e, "Relu", x)); }
+static inline int e_equality(struct assay_emit *e, int x, int y)
+{
+    return e_from(e, 1, e_unary(e, "Sign", e_unary(e, "Abs", e_sub(e, x, y))));
+}
 /* The sum along one axis, which stays as a 1. */
 static inline int e_sum_along(struct assay_emit *e, int x, int64_t axis)
 {
