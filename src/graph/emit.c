@@ -276,8 +276,8 @@ int e_softmax(struct assay_emit *e, int x, int64_t axis)
 
 int e_reduce(struct assay_emit *e, const char *type, int x, bool keep, size_t n, const int64_t *axes)
 {
-    /* In opset 17 ReduceSum alone takes its axes as an input. */
-    bool as_input = strcmp(type, "ReduceSum") == 0;
+    /* In opset 17 ReduceSum alone takes its axes as an input, from 18 on all do. */
+    bool as_input = strcmp(type, "ReduceSum") == 0 || e->graph->opset >= 18;
     int y = as_input ? e_op(e, type, E_VALUES(x, e_ints(e, n, axes))) : e_op(e, type, E_VALUES(x));
     if (!as_input)
         e_set_ints(e, "axes", n, axes);
