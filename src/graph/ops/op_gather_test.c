@@ -184,9 +184,27 @@ ASSAY_TEST(a_gather_gradient_that_does_not_fit_is_refused)
     }
 }
 
+ASSAY_TEST(rows_gathered_twice_get_both_gradients_in_every_float)
+{
+    static const enum assay_dtype dtypes[] = {ASSAY_F32, ASSAY_F64, ASSAY_F16, ASSAY_BF16};
+    for (size_t k = 0; k < ASSAY_COUNT(dtypes); k++) {
+        struct fixture f;
+        int64_t dims[] = {3, 2};
+        fixture_init(&f, "GatherGradient");
+        f.node.domain = "assay";
+        fixture_input(&f, dtypes[k], "3,2", VALUES(1, 2, 3, 4, 5, 6));
+        fixture_input(&f, ASSAY_I32, "3", VALUES(1, -2, 0));
+        fixture_ints(&f, "input_shape", dims, 2);
+        CHECK_OK(fixture_run(&f), f.err);
+        CHECK_RESULT(&f, 0, dtypes[k], "3,2", 0, 5, 6, 4, 6, 0, 0);
+        fixture_release(&f);
+    }
+}
+
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(gather_takes_rows_along_any_axis_from_both_ends),
                 ASSAY_TEST_ENTRY(nothing_is_gathered_from_nothing), ASSAY_TEST_ENTRY(gather_elements_takes_one_index_an_element),
                 ASSAY_TEST_ENTRY(gather_nd_takes_elements_slices_and_batches),
                 ASSAY_TEST_ENTRY(compress_keeps_what_the_condition_names), ASSAY_TEST_ENTRY(gather_reads_only_what_it_picks),
                 ASSAY_TEST_ENTRY(gathered_elements_have_the_sum_of_their_uses_as_gradient),
-                ASSAY_TEST_ENTRY(a_gather_gradient_that_does_not_fit_is_refused))
+                ASSAY_TEST_ENTRY(a_gather_gradient_that_does_not_fit_is_refused),
+                ASSAY_TEST_ENTRY(rows_gathered_twice_get_both_gradients_in_every_float))

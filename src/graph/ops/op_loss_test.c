@@ -158,8 +158,29 @@ ASSAY_TEST(a_loss_gradient_with_a_label_of_no_class_is_refused)
     fixture_release(&f);
 }
 
+/* Probabilities 1/4 and 3/4: the softmax less the one-hot label, times the weight, over the sum of the weights. */
+ASSAY_TEST(the_gradient_of_cross_entropy_has_its_known_values)
+{
+    static const enum assay_dtype dtypes[] = {ASSAY_F32, ASSAY_F64, ASSAY_BF16};
+    for (size_t k = 0; k < ASSAY_COUNT(dtypes); k++) {
+        struct fixture f;
+        double tolerance = dtypes[k] == ASSAY_BF16 ? 0.02 : 1e-6; /* log 1/4 has 8 bits there */
+        fixture_init(&f, "SoftmaxCrossEntropyLossGradient");
+        f.node.domain = "assay";
+        fixture_input(&f, dtypes[k], "", VALUES(4));
+        fixture_input(&f, dtypes[k], "3,2", VALUES(log(0.25), log(0.75), log(0.25), log(0.75), 0, -1));
+        fixture_input(&f, ASSAY_I64, "3", VALUES(0, 1, -100));
+        fixture_input(&f, dtypes[k], "2", VALUES(1, 3));
+        fixture_int(&f, "ignore_index", -100);
+        CHECK_OK(fixture_run(&f), f.err);
+        CHECK_RESULT(&f, 0, dtypes[k], "3,2", tolerance, -0.75, 0.75, 0.75, -0.75, 0, 0);
+        fixture_release(&f);
+    }
+}
+
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(both_losses_reduce_weigh_and_ignore), ASSAY_TEST_ENTRY(positions_lie_behind_the_classes),
                 ASSAY_TEST_ENTRY(a_label_that_is_no_class_is_invalid), ASSAY_TEST_ENTRY(shapes_that_do_not_fit_are_invalid),
                 ASSAY_TEST_ENTRY(no_samples_give_no_losses), ASSAY_TEST_ENTRY(losses_have_gradients_in_all_their_forms),
                 ASSAY_TEST_ENTRY(a_loss_of_which_only_the_probabilities_are_used_has_a_gradient),
-                ASSAY_TEST_ENTRY(a_loss_gradient_with_a_label_of_no_class_is_refused))
+                ASSAY_TEST_ENTRY(a_loss_gradient_with_a_label_of_no_class_is_refused),
+                ASSAY_TEST_ENTRY(the_gradient_of_cross_entropy_has_its_known_values))

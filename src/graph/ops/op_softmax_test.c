@@ -90,7 +90,27 @@ ASSAY_TEST(a_softmax_gradient_of_another_shape_is_refused)
     fixture_release(&f);
 }
 
+/* With probabilities 1/4 and 3/4, by hand. */
+ASSAY_TEST(softmax_gradients_of_f32_have_their_known_values)
+{
+    for (int logarithm = 0; logarithm < 2; logarithm++) {
+        struct fixture f;
+        fixture_init(&f, logarithm ? "LogSoftmaxGradient" : "SoftmaxGradient");
+        f.node.domain = "assay";
+        fixture_input(&f, ASSAY_F32, "2,1", VALUES(1, 0));
+        fixture_input(&f, ASSAY_F32, "2,1", logarithm ? VALUES(log(0.25), log(0.75)) : VALUES(0.25, 0.75));
+        fixture_int(&f, "axis", 0);
+        CHECK_OK(fixture_run(&f), f.err);
+        if (logarithm)
+            CHECK_RESULT(&f, 0, ASSAY_F32, "2,1", 1e-6, 0.75, -0.75);
+        else
+            CHECK_RESULT(&f, 0, ASSAY_F32, "2,1", 1e-6, 0.1875, -0.1875);
+        fixture_release(&f);
+    }
+}
+
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(softmax_along_the_last_and_another_axis), ASSAY_TEST_ENTRY(a_masked_element_gets_nothing),
                 ASSAY_TEST_ENTRY(hardmax_marks_the_first_of_the_largest), ASSAY_TEST_ENTRY(no_elements_and_no_such_axis),
                 ASSAY_TEST_ENTRY(softmax_and_its_logarithm_have_gradients),
-                ASSAY_TEST_ENTRY(a_softmax_gradient_of_another_shape_is_refused))
+                ASSAY_TEST_ENTRY(a_softmax_gradient_of_another_shape_is_refused),
+                ASSAY_TEST_ENTRY(softmax_gradients_of_f32_have_their_known_values))
