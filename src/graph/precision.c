@@ -80,6 +80,7 @@ static const struct op_kind kinds[] = {
     {"Selu", CHEAP, 0},
     {"Shape", ANY_KIND, 0},
     {"Sigmoid", CHEAP, 0},
+    {"Sign", MOVE, 0},
     {"Size", ANY_KIND, 0},
     {"Slice", MOVE, 0},
     {"SpaceToDepth", MOVE, 0},
