@@ -31,6 +31,13 @@ static inline int testing_random_constant(struct assay_graph *graph, const char 
     return number;
 }
 
+/* The tier that tests/native/tiers.sh asks for; "" = the best. Only cpu/native has any. */
+static inline const char *testing_isa(const char *platform)
+{
+    const char *isa = strcmp(platform, "cpu/native") == 0 ? getenv("ASSAY_TEST_ISA") : NULL;
+    return isa ? isa : "";
+}
+
 static inline struct assay_program *testing_start(const char *platform, const struct assay_graph *graph, int n_threads,
                                                   const struct assay_tensor *inputs, const struct assay_runtime **runtime)
 {
@@ -40,8 +47,7 @@ static inline struct assay_program *testing_start(const char *platform, const st
     struct assay_program *program;
     assay_arena_init(&arena);
     CHECK_OK(assay_platform_find(&arena, platform, &found, runtime, &err), err);
-    const char *isa = strcmp(platform, "cpu/native") == 0 ? getenv("ASSAY_TEST_ISA") : NULL; /* tests/native/tiers.sh */
-    struct assay_compile_options options = {.platform = &found, .n_threads = n_threads, .isa = isa ? isa : "", .optimization = 3};
+    struct assay_compile_options options = {.platform = &found, .n_threads = n_threads, .isa = testing_isa(platform), .optimization = 3};
     CHECK_OK((*runtime)->compile(graph, &options, &program, &err), err);
     CHECK_OK((*runtime)->bind(program, inputs, &err), err);
     CHECK_OK((*runtime)->run(program, &err), err);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Attention of the native runtime against the reference kernel, which sums in double. */
-#include "graph/testing.h"
-#include "runtime/registry.h"
+#include "runtime/native/testing.h"
 
 enum { MAX_INPUTS = 6 };
 
@@ -66,7 +65,7 @@ static void open_side(struct side *side, const char *platform, const struct form
     side->graph = make_graph(f);
     CHECK_OK(assay_graph_sort(side->graph, &err), err);
     CHECK_OK(assay_graph_infer(side->graph, &err), err);
-    struct assay_compile_options options = {.platform = &found, .n_threads = n_threads, .isa = "", .optimization = 3};
+    struct assay_compile_options options = {.platform = &found, .n_threads = n_threads, .isa = testing_isa(platform), .optimization = 3};
     CHECK_OK(side->runtime->compile(side->graph, &options, &side->program, &err), err);
     assay_arena_release(&arena);
 }
