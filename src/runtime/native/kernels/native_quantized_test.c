@@ -211,7 +211,34 @@ ASSAY_TEST(a_range_found_in_the_run_gives_the_same_codes)
     testing_equals_reference(graph, 0);
 }
 
-ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(sums_of_integers_are_exact), ASSAY_TEST_ENTRY(products_are_quantized_as_the_reference_does),
+/* What lies between convolutions: all of it on codes, so that nothing is rounded in another way than the reference does. */
+ASSAY_TEST(values_stay_codes_between_ops)
+{
+    for (int is_signed = 0; is_signed < 2; is_signed++) {
+        enum assay_dtype dtype = is_signed ? ASSAY_I8 : ASSAY_U8;
+        struct assay_graph *graph = assay_graph_open("codes");
+        int scale = number(graph, ASSAY_F32, 0.02), other = number(graph, ASSAY_F32, 0.013);
+        int zero = number(graph, dtype, is_signed ? -3 : 121), other_zero = number(graph, dtype, is_signed ? 11 : 90);
+        int codes = quantized_input(graph, 4, (const int64_t[]){2, 19, 9, 7}, scale, zero);
+        int x = testing_node(graph, "DequantizeLinear", NUMBERS(codes, scale, zero), "x");
+        int max = testing_node(graph, "MaxPool", NUMBERS(x), "max");
+        assay_node_set_ints(graph, testing_last(graph), "kernel_shape", (const int64_t[]){3, 3}, 2);
+        assay_node_set_ints(graph, testing_last(graph), "pads", (const int64_t[]){1, 1, 1, 1}, 4);
+        max = testing_node(graph, "QuantizeLinear", NUMBERS(max, scale, zero), "max_codes");
+        max = testing_node(graph, "DequantizeLinear", NUMBERS(max, scale, zero), "max_numbers");
+        int sum = testing_node(graph, "Relu", NUMBERS(testing_node(graph, "Add", NUMBERS(x, max), "sum")), "relu");
+        sum = testing_node(graph, "QuantizeLinear", NUMBERS(sum, other, other_zero), "sum_codes");
+        output_of(graph, sum);
+        sum = testing_node(graph, "DequantizeLinear", NUMBERS(sum, other, other_zero), "sum_numbers");
+        int both = testing_node(graph, "Concat", NUMBERS(sum, max), "both");
+        assay_node_set_int(graph, testing_last(graph), "axis", 1);
+        output_of(graph, testing_node(graph, "QuantizeLinear", NUMBERS(both, other, other_zero), "both_codes"));
+        testing_equals_reference(graph, 0);
+    }
+}
+
+ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(values_stay_codes_between_ops), ASSAY_TEST_ENTRY(sums_of_integers_are_exact),
+                ASSAY_TEST_ENTRY(products_are_quantized_as_the_reference_does),
                 ASSAY_TEST_ENTRY(products_between_codes_become_products_of_integers),
                 ASSAY_TEST_ENTRY(convolutions_between_codes), ASSAY_TEST_ENTRY(codes_are_made_and_read_as_the_reference_does),
                 ASSAY_TEST_ENTRY(a_range_found_in_the_run_gives_the_same_codes))

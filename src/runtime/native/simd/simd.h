@@ -78,6 +78,10 @@ enum native_reduction { NATIVE_SUM, NATIVE_SUM_SQUARES, NATIVE_SUM_ABS, NATIVE_M
     X(void, requantize_u8, (uint8_t * y, const int32_t *x, const float *factor, const int32_t *add, int32_t zero, int64_t n))    \
     X(void, requantize_i8, (int8_t * y, const int32_t *x, const float *factor, const int32_t *add, int32_t zero, int64_t n))     \
     X(void, scale_sums, (float *y, const int32_t *x, const float *factor, const int32_t *add, int64_t n))                        \
+    X(void, max_codes_u8, (uint8_t * y, const uint8_t *const *x, int n_taps, int64_t n))                                         \
+    X(void, max_codes_i8, (int8_t * y, const int8_t *const *x, int n_taps, int64_t n))                                           \
+    X(void, add_codes_u8, (int32_t * y, const uint8_t *x, int64_t n_points, int64_t stride, int64_t n)) /* y + a sum */          \
+    X(void, add_codes_i8, (int32_t * y, const int8_t *x, int64_t n_points, int64_t stride, int64_t n))                           \
     X(void, widen_u8, (int16_t * y, const uint8_t *x, int64_t n))                                                                \
     X(void, widen_i8, (int16_t * y, const int8_t *x, int64_t n))                                                                 \
     /* c[j] = a [k] · row j of b [n, k] */                                                                                      \
