@@ -98,7 +98,8 @@ static enum assay_status quantize(struct assay_cli *cli, const char *file, struc
         st = assay_onnx_save(graph, file, NULL, err);
     if (!st)
         assay_log_line(&cli->log, ASSAY_LOG_INFO, "%s: codes of 8 bits for %d values, ranges from %d sample%s%s", file,
-                       quant.n_marked, quant.n_samples, strcmp(info.weights, "random") == 0 ? "; weights are random" : "");
+                       quant.n_marked, quant.n_samples, quant.n_samples == 1 ? "" : "s",
+                       strcmp(info.weights, "random") == 0 ? "; weights are random" : "");
     assay_quant_static_close(&quant);
     assay_graph_close(graph);
     return st;
