@@ -136,12 +136,47 @@ static enum assay_status make_inputs(struct session *s, struct assay_error *err)
     return ASSAY_OK;
 }
 
+/* What a runtime has taken over is nobody else's: a second owner would keep in memory what the program frees. */
+static void give_weights(struct forward *f)
+{
+    enum { SMALL_BYTES = 1 << 14 }; /* what shapes and modes are told by stays */
+    for (int v = 0; v < f->graph->n_values; v++) {
+        struct assay_tensor *constant = &f->graph->values[v].constant;
+        if (constant->data && assay_tensor_bytes(constant) >= SMALL_BYTES)
+            assay_tensor_release(constant);
+    }
+    f->is_empty = true;
+}
+
 static enum assay_status compile(struct session *s, struct assay_error *err)
 {
     struct forward *f = &s->forward;
     struct assay_compile_options options = session_compile_options(s, false);
+    options.gives_weights = s->runtime->takes_weights;
     enum assay_status st = s->runtime->compile(f->graph, &options, &f->program, err);
+    if (!st && options.gives_weights)
+        give_weights(f);
     return st ? st : s->runtime->bind(f->program, f->inputs, err);
+}
+
+/* The graph with its weights again, for what comes after the measurement. */
+static enum assay_status reload(struct session *s, struct assay_error *err)
+{
+    struct forward *f = &s->forward;
+    struct assay_graph *graph = NULL;
+    if (!f->is_empty)
+        return ASSAY_OK;
+    enum assay_status st = load(s, &graph, err);
+    if (!st)
+        st = session_convert(s, graph, err);
+    if (st) {
+        assay_graph_close(graph);
+        return st;
+    }
+    assay_graph_close(f->graph);
+    f->graph = graph;
+    f->is_empty = false;
+    return ASSAY_OK;
 }
 
 static enum assay_status prepare(struct session *s, struct assay_error *err)
@@ -199,7 +234,7 @@ static enum assay_status check(struct session *s, struct assay_correctness *k, s
     const struct forward *f = &s->forward;
     struct assay_graph *original = NULL;
     bool other = assay_case_converts(s->c) && !assay_correctness_excuse(s->c, s->runtime);
-    enum assay_status st = other ? load(s, &original, err) : ASSAY_OK;
+    enum assay_status st = other ? load(s, &original, err) : s->c->check ? reload(s, err) : ASSAY_OK;
     if (!st)
         st = assay_correctness_check(s->c, f->graph, original, f->inputs, s->runtime, f->program, &s->arena, k, err);
     assay_graph_close(original);
@@ -210,7 +245,8 @@ static void set_figures(struct session *s) { (void)s; }
 
 static enum assay_status profile(struct session *s, json_t **json, struct assay_error *err)
 {
-    return session_profile_graph(s, s->forward.graph, s->forward.inputs, json, err);
+    enum assay_status st = reload(s, err);
+    return st ? st : session_profile_graph(s, s->forward.graph, s->forward.inputs, json, err);
 }
 
 static void release(struct session *s)

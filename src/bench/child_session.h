@@ -17,6 +17,7 @@ struct forward {
     struct assay_graph *graph;
     struct assay_tensor *inputs; /* [graph->n_inputs] */
     struct assay_program *program;
+    bool is_empty;    /* the runtime has taken the graph's constants over: those that are needed again are read again */
     bool binds_again; /* before each run: its states grow, and every run is to be the same */
 };
 
