@@ -139,6 +139,16 @@ static enum assay_status code_bias(struct assay_graph *graph, struct assay_node 
     return st;
 }
 
+/* A bias must fit in 31 bits of its channel's units, also where the weights are next to nothing. */
+static void make_room(const struct assay_tensor *bias, double x_scale, struct assay_tensor *scales)
+{
+    int64_t n = assay_tensor_count(scales);
+    for (int64_t c = 0; c < n && assay_tensor_count(bias) == n; c++) {
+        float least = (float)(fabs((double)((const float *)bias->data)[c]) / (x_scale * 0x1p30)), *scale = scales->data;
+        scale[c] = least > scale[c] && isfinite(least) ? least : scale[c];
+    }
+}
+
 static enum assay_status code_weights(struct assay_graph *graph, struct assay_node *node, enum assay_quant_product kind,
                                       double x_scale, struct assay_error *err)
 {
@@ -148,10 +158,13 @@ static enum assay_status code_weights(struct assay_graph *graph, struct assay_no
     const char *base = value->name;
     if (!channel_scales(&value->constant, !by_row, &scales))
         return assay_error_set(err, ASSAY_NO_MEMORY, "there is no memory for the scales of '%s'", base);
+    bool biased = node->n_inputs > 2 && node->inputs[2] >= 0;
+    if (biased)
+        make_room(&graph->values[node->inputs[2]].constant, x_scale, &scales);
     enum assay_status st = encode(&value->constant, !by_row, scales.data, ASSAY_I8, &codes, err);
     if (!st)
         node->inputs[1] = add_coded(graph, base, &codes, &scales, !by_row);
-    if (!st && node->n_inputs > 2 && node->inputs[2] >= 0)
+    if (!st && biased)
         st = code_bias(graph, node, x_scale, &scales, err);
     assay_tensor_release(&scales);
     assay_tensor_release(&codes);

@@ -91,6 +91,10 @@ enum native_reduction { NATIVE_SUM, NATIVE_SUM_SQUARES, NATIVE_SUM_ABS, NATIVE_M
     X(void, add_codes_i8, (int32_t * y, const int8_t *x, int64_t n_points, int64_t stride, int64_t n))                           \
     X(void, widen_u8, (int16_t * y, const uint8_t *x, int64_t n))                                                                \
     X(void, widen_i8, (int16_t * y, const int8_t *x, int64_t n))                                                                 \
+    /* x less zero; y + x w */                                                                                                   \
+    X(void, widen_less_u8, (int16_t * y, const uint8_t *x, int32_t zero, int64_t n))                                             \
+    X(void, widen_less_i8, (int16_t * y, const int8_t *x, int32_t zero, int64_t n))                                              \
+    X(void, muladd_i16, (int32_t * y, const int16_t *x, const int16_t *w, int64_t n))                                            \
     /* c[j] = a [k] · row j of b [n, k] */                                                                                      \
     X(void, dot_i16, (int32_t * c, const int16_t *a, const int16_t *b, int64_t n, int64_t k))
 

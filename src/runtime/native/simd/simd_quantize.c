@@ -22,6 +22,10 @@
     {                                                                                                                            \
         _Pragma("omp simd") for (int64_t i = 0; i < n; i++) y[i] = x[i];                                                         \
     }                                                                                                                            \
+    void SIMD(widen_less_##name)(int16_t * y, const type *x, int32_t zero, int64_t n)                                            \
+    {                                                                                                                            \
+        _Pragma("omp simd") for (int64_t i = 0; i < n; i++) y[i] = (int16_t)(x[i] - zero);                                       \
+    }                                                                                                                            \
     void SIMD(max_codes_##name)(type * y, const type *const *x, int n_taps, int64_t n)                                           \
     {                                                                                                                            \
         memcpy(y, x[0], (size_t)n);                                                                                              \
@@ -41,6 +45,11 @@ QUANTIZE(i8, int8_t, -128, 127)
 void SIMD(scale_sums)(float *y, const int32_t *x, const float *factor, const int32_t *add, int64_t n)
 {
     _Pragma("omp simd") for (int64_t i = 0; i < n; i++) y[i] = (float)(int32_t)((uint32_t)x[i] + (uint32_t)add[i]) * factor[i];
+}
+
+void SIMD(muladd_i16)(int32_t *y, const int16_t *x, const int16_t *w, int64_t n)
+{
+    _Pragma("omp simd") for (int64_t i = 0; i < n; i++) y[i] += x[i] * w[i];
 }
 
 /* One row of a with four of b at a time. */
