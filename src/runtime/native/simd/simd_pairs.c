@@ -138,24 +138,31 @@ void SIMD(pair)(uint32_t *y, const uint16_t *first, const uint16_t *second, int6
         _Pragma("omp simd") for (int64_t i = 0; i < n; i++) y[i] = first[i];
 }
 
-/* As softmax_part, with what it makes of x rounded to bf16. */
-TARGET float SIMD(softmax_part_bf16)(uint16_t *y, const float *x, int64_t n, float *max, float *sum)
+/* In lanes: compilers reassociate no maximum by themselves. */
+static float largest_of(const float *x, int64_t n, float begin)
 {
-    float before = *max, total = 0, a = before, b = before, c = before, d = before;
-    int64_t quarter = n / 64 * 16;
-    int n_nan = 0;
-    _Pragma("omp simd reduction(max : a, b, c, d)") for (int64_t i = 0; i < quarter; i++)
-    {
-        a = x[i] > a ? x[i] : a;
-        b = x[i + quarter] > b ? x[i + quarter] : b;
-        c = x[i + 2 * quarter] > c ? x[i + 2 * quarter] : c;
-        d = x[i + 3 * quarter] > d ? x[i + 3 * quarter] : d;
-    }
-    _Pragma("omp simd reduction(max : a)") for (int64_t i = 4 * quarter; i < n; i++) a = x[i] > a ? x[i] : a;
-    a = a > b ? a : b;
-    c = c > d ? c : d;
-    float largest = a > c ? a : c;
+    enum { WIDTH = 64 };
+    float lanes[WIDTH];
+    int64_t i = 0;
+    for (int j = 0; j < WIDTH; j++)
+        lanes[j] = begin;
+    for (; i + WIDTH <= n; i += WIDTH)
+        for (int j = 0; j < WIDTH; j++)
+            lanes[j] = x[i + j] > lanes[j] ? x[i + j] : lanes[j];
+    for (; i < n; i++)
+        lanes[i % WIDTH] = x[i] > lanes[i % WIDTH] ? x[i] : lanes[i % WIDTH];
+    for (int half = WIDTH / 2; half > 0; half /= 2)
+        for (int j = 0; j < half; j++)
+            lanes[j] = lanes[j + half] > lanes[j] ? lanes[j + half] : lanes[j];
+    return lanes[0];
+}
+
+/* As softmax_part, with what it makes of x rounded to bf16. */
+float SIMD(softmax_part_bf16)(uint16_t *y, const float *x, int64_t n, float *max, float *sum)
+{
+    float before = *max, total = 0, largest = largest_of(x, n, before);
     if (largest == -INFINITY) { /* as long as all are -infinity there is nothing to sum */
+        int64_t n_nan = 0;
         for (int64_t i = 0; i < n; i++) {
             n_nan += x[i] != x[i];
             y[i] = 0;
