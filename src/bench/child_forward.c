@@ -48,6 +48,29 @@ enum assay_status session_convert(void *context, struct assay_graph *graph, stru
     return (s->runtime->set_precision ? s->runtime->set_precision : assay_graph_set_precision)(graph, dtype, err);
 }
 
+static void add(int64_t *sum, int64_t bytes) { *sum = *sum < 0 || bytes < 0 ? -1 : *sum + bytes; }
+
+void session_set_memory(struct session *s, struct assay_program *const *programs, int n_programs)
+{
+    struct assay_runtime_memory sum = {0};
+    for (int i = 0; i < n_programs; i++) {
+        struct assay_runtime_memory memory = {-1, -1, -1};
+        if (!programs[i])
+            continue;
+        if (s->runtime->memory)
+            s->runtime->memory(programs[i], &memory);
+        add(&sum.weights_bytes, memory.weights_bytes);
+        add(&sum.workspace_bytes, memory.workspace_bytes);
+        add(&sum.peak_bytes, memory.peak_bytes);
+    }
+    if (sum.peak_bytes >= 0)
+        assay_row_set_int(s->row, ASSAY_ROW_runtime_memory_bytes, sum.peak_bytes);
+    if (sum.weights_bytes >= 0)
+        assay_row_map_real(s->row, ASSAY_ROW_metrics, "runtime_weights_bytes", (double)sum.weights_bytes);
+    if (sum.workspace_bytes >= 0)
+        assay_row_map_real(s->row, ASSAY_ROW_metrics, "runtime_workspace_bytes", (double)sum.workspace_bytes);
+}
+
 /* ---- profile */
 
 enum { PROFILE_RUNS = 1000 };
@@ -215,18 +238,7 @@ static enum assay_status run(void *context, struct assay_error *err)
     return st ? st : s->runtime->run(f->program, err);
 }
 
-static void set_memory(struct session *s)
-{
-    struct assay_runtime_memory memory = {-1, -1, -1};
-    if (s->runtime->memory)
-        s->runtime->memory(s->forward.program, &memory);
-    if (memory.peak_bytes >= 0)
-        assay_row_set_int(s->row, ASSAY_ROW_runtime_memory_bytes, memory.peak_bytes);
-    if (memory.weights_bytes >= 0)
-        assay_row_map_real(s->row, ASSAY_ROW_metrics, "runtime_weights_bytes", (double)memory.weights_bytes);
-    if (memory.workspace_bytes >= 0)
-        assay_row_map_real(s->row, ASSAY_ROW_metrics, "runtime_workspace_bytes", (double)memory.workspace_bytes);
-}
+static void set_memory(struct session *s) { session_set_memory(s, &s->forward.program, 1); }
 
 /* The original of a converted model is opened anew: kept beside it, it would count in the row's memory. */
 static enum assay_status check(struct session *s, struct assay_correctness *k, struct assay_error *err)

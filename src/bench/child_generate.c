@@ -70,8 +70,14 @@ static enum assay_status run(void *context, struct assay_error *err)
     return st;
 }
 
-/* The generator's programs are its own. */
-static void set_memory(struct session *s) { (void)s; }
+static void set_memory(struct session *s)
+{
+    const struct assay_generator *g = s->generation.generator;
+    session_set_memory(s,
+                       (struct assay_program *[]){assay_generator_program(g, ASSAY_PHASE_ENCODE),
+                                                  assay_generator_program(g, ASSAY_PHASE_DECODE)},
+                       2);
+}
 
 static enum assay_status check(struct session *s, struct assay_correctness *k, struct assay_error *err)
 {
