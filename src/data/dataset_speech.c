@@ -157,9 +157,9 @@ static enum assay_status read_options(struct speech *speech, struct assay_datase
     int64_t seed;
     plan->words = assay_dataset_option_text(options, "words", "12");
     speech->wants_audio = assay_dataset_option_word(options, "audio");
-    enum assay_status st = assay_dataset_option_int(options, "voices", 24, 1, 24, &plan->voices, err);
+    enum assay_status st = assay_dataset_option_int(options, "voices", 52, 1, 52, &plan->voices, err);
     if (!st)
-        st = assay_dataset_option_int(options, "renderings", 8, 1, 64, &plan->renderings, err);
+        st = assay_dataset_option_int(options, "renderings", 6, 1, 64, &plan->renderings, err);
     if (!st)
         st = assay_dataset_option_int(options, "variants", 4, 1, 64, &plan->variants, err);
     if (!st)
@@ -232,12 +232,12 @@ static void close_speech(struct assay_dataset *dataset)
 
 const struct assay_dataset_kind assay_dataset_spoken_commands = {
     .name = "spoken-commands",
-    .about = "words of Google's Speech Commands, spoken by espeak-ng in 36 voices and 8 accents, in noise of 5 to 30 dB",
-    .options = "words=10, 12, 20 or digits (12), audio (the sound instead of its features), renderings=NUMBER (8, of a word by a "
+    .about = "words of Google's Speech Commands, spoken by espeak-ng in 64 voices and 8 accents, in noise of 5 to 30 dB",
+    .options = "words=10, 12, 20 or digits (12), audio (the sound instead of its features), renderings=NUMBER (6, of a word by a "
                "voice), "
-               "variants=NUMBER (4, in noise, of a training clip), voices=NUMBER (24, at most, of a split), seed=NUMBER (0)",
+               "variants=NUMBER (4, in noise, of a training clip), voices=NUMBER (52, at most, of a split), seed=NUMBER (0)",
     .licence = "made here; espeak-ng is GPL version 3 or later, which does not extend to what it says",
-    .source = "Debian's package espeak-ng; 24 voices for training, 4 others for validation, 8 others for the test",
+    .source = "Debian's package espeak-ng; 52 voices for training, 4 others for validation, 8 others for the test",
     .open = open_speech,
     .read = read_speech,
     .close = close_speech,

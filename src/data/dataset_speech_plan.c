@@ -13,9 +13,12 @@ static const char *const others[] = {"bed", "bird", "cat", "dog", "happy", "hous
 enum { COMMANDS = 10, DIGITS = 10, OTHERS = 10 };
 
 /* Variants of espeak-ng that speak like different people: nobody's near double (gene2, steph3 …) is in another split. */
-static const char *const train_voices[] = {"m1",    "f1",      "m2",    "f2",    "m3",    "f3",    "m4",     "Andrea",
-                                           "m5",    "Alicia",  "m6",    "Annie", "adam",  "aunty", "Alex",   "belinda",
-                                           "caleb", "grandma", "boris", "david", "Denis", "Hugo",  "miguel", "norbert"};
+static const char *const train_voices[] = {
+    "m1",         "f1",      "m2",     "f2",      "m3",      "f3",      "m4",      "Andrea",   "m5",    "Alicia", "m6",
+    "Annie",      "adam",    "aunty",  "Alex",    "belinda", "caleb",   "grandma", "boris",    "david", "Denis",  "Hugo",
+    "miguel",     "norbert", "Andy",   "antonio", "Diogo",   "Gene",    "gustave", "Henrique", "iven",  "Jacky",  "john",
+    "kaukovalta", "Lee",     "Marco",  "Mario",   "Michael", "Mike",    "Nguyen",  "pablo",    "paul",  "pedro",  "quincy",
+    "sandro",     "shelby",  "victor", "zac",     "ed",      "marcelo", "croak",   "grandpa"};
 static const char *const validation_voices[] = {"m7", "f4", "benjamin", "linda"};
 static const char *const test_voices[] = {"m8", "f5", "max", "steph", "robert", "anika", "michel", "travis"};
 

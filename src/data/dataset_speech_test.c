@@ -28,10 +28,10 @@ static char *own_cache(struct assay_arena *arena)
 ASSAY_TEST(no_voice_is_in_two_splits)
 {
     struct assay_arena arena = {0};
-    struct speech_plan plan = {.words = "20", .voices = 24, .renderings = 2, .variants = 3};
+    struct speech_plan plan = {.words = "20", .voices = 52, .renderings = 2, .variants = 3};
     CHECK_OK(speech_plan_fill(&plan, &arena, &err), err);
-    CHECK_INT(plan.n_clips, (24 + 4 + 8) * 2 * 20);
-    CHECK_INT(plan.n[ASSAY_SPLIT_TRAIN], 24 * 2 * 20 * 3);
+    CHECK_INT(plan.n_clips, (52 + 4 + 8) * 2 * 20);
+    CHECK_INT(plan.n[ASSAY_SPLIT_TRAIN], 52 * 2 * 20 * 3);
     CHECK_INT(plan.n[ASSAY_SPLIT_VALIDATION], 4 * 2 * 20);
     CHECK_INT(plan.n[ASSAY_SPLIT_TEST], 8 * 2 * 20);
     for (int64_t i = 0; i < plan.n_clips; i++)
@@ -44,7 +44,7 @@ ASSAY_TEST(no_voice_is_in_two_splits)
 ASSAY_TEST(classes_are_balanced)
 {
     struct assay_arena arena = {0};
-    struct speech_plan plan = {.words = "12", .voices = 24, .renderings = 3, .variants = 2};
+    struct speech_plan plan = {.words = "12", .voices = 52, .renderings = 3, .variants = 2};
     CHECK_OK(speech_plan_fill(&plan, &arena, &err), err);
     for (int split = 0; split < ASSAY_N_SPLITS; split++) {
         int64_t counts[12] = {0};
