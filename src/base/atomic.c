@@ -108,6 +108,8 @@ static enum assay_status sync_path(const char *path, int flags, struct assay_err
     return st;
 }
 
+enum assay_status assay_fs_sync_folder(const char *path, struct assay_error *err) { return sync_path(path, O_DIRECTORY, err); }
+
 static enum assay_status finish_stream(struct assay_atomic_file *f, struct assay_error *err)
 {
     bool failed_before = ferror(f->file);

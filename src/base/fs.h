@@ -54,6 +54,8 @@ void assay_atomic_abandon(struct assay_atomic_file *f);
 /* All of it in one call. */
 enum assay_status assay_fs_write(const char *path, const void *data, size_t size_bytes, struct assay_error *err);
 
+/* The names in a folder (not what is in its files) are on the disk when this returns. */
+enum assay_status assay_fs_sync_folder(const char *path, struct assay_error *err);
 /* mkdir -p, mode 0777 & ~umask. */
 enum assay_status assay_fs_make_folder(const char *path, struct assay_error *err);
 /* Removes a file or a whole folder; one that is not there is fine. */

@@ -58,6 +58,9 @@
     X(BOOL, profile)                                                                                                             \
     X(TEXT, trace_path)                                                                                                          \
     X(REAL, peak_flops)                                                                                                          \
+    X(REAL, peak_f32)                                                                                                            \
+    X(REAL, peak_bf16)                                                                                                           \
+    X(REAL, peak_int8)                                                                                                           \
     X(REAL, peak_bytes)
 
 struct assay_case_input {

@@ -163,10 +163,12 @@ static enum assay_status check(struct session *s, struct assay_error *err)
     return st;
 }
 
-/* Time by op type goes into the row; the rest of the profile is for the person who asked. */
+/* Time by op type goes into the row, and the share of the run that is in ops; the rest of the profile is for the person who
+ * asked. */
 static void set_profile(struct assay_row *row, const json_t *profile)
 {
     size_t i;
+    double in_ops = 0;
     json_t *entry;
     json_array_foreach(profile, i, entry)
     {
@@ -174,8 +176,11 @@ static void set_profile(struct assay_row *row, const json_t *profile)
         const char *key = assay_arena_printf(&row->arena, "op_%s_ns", *type ? type : "outside");
         const struct assay_map_entry *old = assay_row_map_find(row, ASSAY_ROW_metrics, key);
         assay_row_map_real(row, ASSAY_ROW_metrics, key,
-                           (old ? old->real : 0) + json_number_value(json_object_get(entry, "median_ns")));
+                           (old ? old->real : 0) + json_number_value(json_object_get(entry, "mean_ns")));
+        in_ops += *type ? json_number_value(json_object_get(entry, "share")) : 0;
     }
+    if (json_array_size(profile))
+        assay_row_map_real(row, ASSAY_ROW_metrics, "ops_share", in_ops);
 }
 
 static void release(struct session *s)

@@ -48,6 +48,29 @@ enum assay_status session_convert(void *context, struct assay_graph *graph, stru
     return (s->runtime->set_precision ? s->runtime->set_precision : assay_graph_set_precision)(graph, dtype, err);
 }
 
+static void add(int64_t *sum, int64_t bytes) { *sum = *sum < 0 || bytes < 0 ? -1 : *sum + bytes; }
+
+void session_set_memory(struct session *s, struct assay_program *const *programs, int n_programs)
+{
+    struct assay_runtime_memory sum = {0};
+    for (int i = 0; i < n_programs; i++) {
+        struct assay_runtime_memory memory = {-1, -1, -1};
+        if (!programs[i])
+            continue;
+        if (s->runtime->memory)
+            s->runtime->memory(programs[i], &memory);
+        add(&sum.weights_bytes, memory.weights_bytes);
+        add(&sum.workspace_bytes, memory.workspace_bytes);
+        add(&sum.peak_bytes, memory.peak_bytes);
+    }
+    if (sum.peak_bytes >= 0)
+        assay_row_set_int(s->row, ASSAY_ROW_runtime_memory_bytes, sum.peak_bytes);
+    if (sum.weights_bytes >= 0)
+        assay_row_map_real(s->row, ASSAY_ROW_metrics, "runtime_weights_bytes", (double)sum.weights_bytes);
+    if (sum.workspace_bytes >= 0)
+        assay_row_map_real(s->row, ASSAY_ROW_metrics, "runtime_workspace_bytes", (double)sum.workspace_bytes);
+}
+
 /* ---- profile */
 
 enum { PROFILE_RUNS = 1000 };
@@ -136,12 +159,47 @@ static enum assay_status make_inputs(struct session *s, struct assay_error *err)
     return ASSAY_OK;
 }
 
+/* What a runtime has taken over is nobody else's: a second owner would keep in memory what the program frees. */
+static void give_weights(struct forward *f)
+{
+    enum { SMALL_BYTES = 1 << 14 }; /* what shapes and modes are told by stays */
+    for (int v = 0; v < f->graph->n_values; v++) {
+        struct assay_tensor *constant = &f->graph->values[v].constant;
+        if (constant->data && assay_tensor_bytes(constant) >= SMALL_BYTES)
+            assay_tensor_release(constant);
+    }
+    f->is_empty = true;
+}
+
 static enum assay_status compile(struct session *s, struct assay_error *err)
 {
     struct forward *f = &s->forward;
     struct assay_compile_options options = session_compile_options(s, false);
+    options.gives_weights = s->runtime->takes_weights;
     enum assay_status st = s->runtime->compile(f->graph, &options, &f->program, err);
+    if (!st && options.gives_weights)
+        give_weights(f);
     return st ? st : s->runtime->bind(f->program, f->inputs, err);
+}
+
+/* The graph with its weights again, for what comes after the measurement. */
+static enum assay_status reload(struct session *s, struct assay_error *err)
+{
+    struct forward *f = &s->forward;
+    struct assay_graph *graph = NULL;
+    if (!f->is_empty)
+        return ASSAY_OK;
+    enum assay_status st = load(s, &graph, err);
+    if (!st)
+        st = session_convert(s, graph, err);
+    if (st) {
+        assay_graph_close(graph);
+        return st;
+    }
+    assay_graph_close(f->graph);
+    f->graph = graph;
+    f->is_empty = false;
+    return ASSAY_OK;
 }
 
 static enum assay_status prepare(struct session *s, struct assay_error *err)
@@ -180,18 +238,7 @@ static enum assay_status run(void *context, struct assay_error *err)
     return st ? st : s->runtime->run(f->program, err);
 }
 
-static void set_memory(struct session *s)
-{
-    struct assay_runtime_memory memory = {-1, -1, -1};
-    if (s->runtime->memory)
-        s->runtime->memory(s->forward.program, &memory);
-    if (memory.peak_bytes >= 0)
-        assay_row_set_int(s->row, ASSAY_ROW_runtime_memory_bytes, memory.peak_bytes);
-    if (memory.weights_bytes >= 0)
-        assay_row_map_real(s->row, ASSAY_ROW_metrics, "runtime_weights_bytes", (double)memory.weights_bytes);
-    if (memory.workspace_bytes >= 0)
-        assay_row_map_real(s->row, ASSAY_ROW_metrics, "runtime_workspace_bytes", (double)memory.workspace_bytes);
-}
+static void set_memory(struct session *s) { session_set_memory(s, &s->forward.program, 1); }
 
 /* The original of a converted model is opened anew: kept beside it, it would count in the row's memory. */
 static enum assay_status check(struct session *s, struct assay_correctness *k, struct assay_error *err)
@@ -199,7 +246,7 @@ static enum assay_status check(struct session *s, struct assay_correctness *k, s
     const struct forward *f = &s->forward;
     struct assay_graph *original = NULL;
     bool other = assay_case_converts(s->c) && !assay_correctness_excuse(s->c, s->runtime);
-    enum assay_status st = other ? load(s, &original, err) : ASSAY_OK;
+    enum assay_status st = other ? load(s, &original, err) : s->c->check ? reload(s, err) : ASSAY_OK;
     if (!st)
         st = assay_correctness_check(s->c, f->graph, original, f->inputs, s->runtime, f->program, &s->arena, k, err);
     assay_graph_close(original);
@@ -210,7 +257,8 @@ static void set_figures(struct session *s) { (void)s; }
 
 static enum assay_status profile(struct session *s, json_t **json, struct assay_error *err)
 {
-    return session_profile_graph(s, s->forward.graph, s->forward.inputs, json, err);
+    enum assay_status st = reload(s, err);
+    return st ? st : session_profile_graph(s, s->forward.graph, s->forward.inputs, json, err);
 }
 
 static void release(struct session *s)

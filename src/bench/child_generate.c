@@ -4,6 +4,7 @@
 #include "bench/answer_check.h"
 #include "bench/child_session.h"
 #include "bench/inputs.h"
+#include "bench/profile.h"
 #include "bench/request.h"
 #include "stats/stats.h"
 
@@ -27,10 +28,8 @@ static enum assay_status make_inputs(struct session *s, struct assay_error *err)
 
 static enum assay_status prepare(struct session *s, struct assay_error *err)
 {
-    struct assay_generator_options options = {.runtime = s->runtime,
-                                              .compile = session_compile_options(s, false),
-                                              .transform = session_convert,
-                                              .context = s};
+    struct assay_generator_options options = {
+        .runtime = s->runtime, .compile = session_compile_options(s, false), .transform = session_convert, .context = s};
     enum assay_status st = make_inputs(s, err);
     int64_t start = assay_clock_ns();
     if (!st)
@@ -71,8 +70,14 @@ static enum assay_status run(void *context, struct assay_error *err)
     return st;
 }
 
-/* The generator's programs are its own. */
-static void set_memory(struct session *s) { (void)s; }
+static void set_memory(struct session *s)
+{
+    const struct assay_generator *g = s->generation.generator;
+    session_set_memory(s,
+                       (struct assay_program *[]){assay_generator_program(g, ASSAY_PHASE_ENCODE),
+                                                  assay_generator_program(g, ASSAY_PHASE_DECODE)},
+                       2);
+}
 
 static enum assay_status check(struct session *s, struct assay_correctness *k, struct assay_error *err)
 {
@@ -134,48 +139,49 @@ static void set_figures(struct session *s)
     set_decoding(s, per_token, n);
 }
 
-/* ---- profile: one step in the middle of the answer. Keys and values are inputs like others then, so that each run is the same.
- */
+/* ---- profile: the tokens after the first, each a run of the decode graph and the choice of the token */
 
-static enum assay_status make_step_inputs(struct session *s, const struct assay_graph *graph, struct assay_tensor *inputs,
+enum { PROFILE_REQUESTS = 64, PROFILE_STEPS = 4096 };
+static const double PROFILE_TIME = 1.0; /* s, at least two requests */
+
+/* The wall time of each step, NaN where it does not count: the prompt's, unless there is nothing else. */
+static enum assay_status profile_requests(struct session *s, struct assay_generator *generator, double *step_ns, int *n_steps,
                                           struct assay_error *err)
 {
+    struct assay_answer answer = {0};
     enum assay_status st = ASSAY_OK;
-    for (int i = 0; !st && i < graph->n_inputs; i++) {
-        const struct assay_value *v = &graph->values[graph->inputs[i]];
-        const char *kind = strcmp(v->name, "attention_mask") == 0 ? "ones"
-                           : assay_dtype_is_float(v->type.dtype)  ? "normal"
-                                                                  : "zeros";
-        struct assay_case_input input = {v->name, v->type, kind};
-        st = assay_input_make(&input, (uint64_t)s->c->seed, &inputs[i], err);
+    int64_t end = assay_clock_ns() + (int64_t)(PROFILE_TIME * 1e9), n_tokens = s->c->new_tokens;
+    for (int r = 0; !st && r < PROFILE_REQUESTS && (r < 2 || assay_clock_ns() < end) && *n_steps + n_tokens <= PROFILE_STEPS;
+         r++) {
+        st = assay_generator_run(generator, &s->generation.request, &answer, err);
+        for (int64_t i = 0; !st && i < answer.n_tokens; i++)
+            step_ns[(*n_steps)++] = i == 0 && n_tokens > 1 ? NAN : answer.step_ns[i];
     }
+    assay_answer_release(&answer);
     return st;
 }
 
 static enum assay_status profile(struct session *s, json_t **json, struct assay_error *err)
 {
-    struct assay_phases phases;
-    struct assay_graph *graph = NULL;
-    struct assay_tensor *inputs = NULL;
-    const struct assay_case *c = s->c;
-    enum assay_status st = assay_phases_open(&phases, c->model_path, ASSAY_WEIGHTS_AUTO, err);
-    if (st)
-        return st;
-    int64_t past = (c->prompt_tokens > 0 && phases.generation.start_token < 0 ? c->prompt_tokens : 1) + c->new_tokens / 2;
-    st = assay_phases_bind(&phases, c, &s->arena, err);
+    struct assay_generator_options options = {
+        .runtime = s->runtime, .compile = session_compile_options(s, true), .transform = session_convert, .context = s};
+    struct assay_generator *generator = NULL;
+    const struct assay_op_time *times = NULL;
+    int n_times = 0, n_steps = 0;
+    if (!s->runtime->profile)
+        return assay_error_set(err, ASSAY_UNSUPPORTED, "%s gives no times per op", s->platform.name);
+    if (s->c->new_tokens > PROFILE_STEPS / 2)
+        return assay_error_set(err, ASSAY_UNSUPPORTED, "a profile is of at most %d new tokens", PROFILE_STEPS / 2);
+    double *step_ns = assay_arena_array(&s->arena, PROFILE_STEPS, sizeof *step_ns);
+    enum assay_status st = assay_generator_open(s->c->model_path, &options, &generator, err);
     if (!st)
-        st = assay_phases_decode_at(&phases, c, past, 1, true, &s->arena, &graph, err);
-    if (!st) {
-        graph->n_states = 0;
-        inputs = assay_arena_array(&s->arena, (size_t)graph->n_inputs, sizeof *inputs);
-        st = make_step_inputs(s, graph, inputs, err);
-    }
+        st = profile_requests(s, generator, step_ns, &n_steps, err);
     if (!st)
-        st = session_profile_graph(s, graph, inputs, json, err);
-    for (int i = 0; inputs && i < graph->n_inputs; i++)
-        assay_tensor_release(&inputs[i]);
-    assay_graph_close(graph);
-    assay_phases_release(&phases);
+        st = s->runtime->profile(assay_generator_program(generator, ASSAY_PHASE_DECODE), &times, &n_times, err);
+    if (!st)
+        st = assay_profile_make(s->c, assay_generator_graph(generator, ASSAY_PHASE_DECODE), times, n_times, step_ns, n_steps,
+                                json, err);
+    assay_generator_close(generator);
     return st;
 }
 

@@ -17,6 +17,7 @@ struct forward {
     struct assay_graph *graph;
     struct assay_tensor *inputs; /* [graph->n_inputs] */
     struct assay_program *program;
+    bool is_empty;    /* the runtime has taken the graph's constants over: those that are needed again are read again */
     bool binds_again; /* before each run: its states grow, and every run is to be the same */
 };
 
@@ -74,6 +75,8 @@ extern const struct subject subject_forward, subject_generate;
 struct assay_compile_options session_compile_options(const struct session *s, bool profile);
 /* The transformation of assay_generator_options: to the case's precision, if it is not the model's. context is the session. */
 enum assay_status session_convert(void *context, struct assay_graph *graph, struct assay_error *err);
+/* What the runtime says of its programs' memory, together; programs may be NULL. */
+void session_set_memory(struct session *s, struct assay_program *const *programs, int n_programs);
 /* Where the time of a run of `graph` goes: a program of its own, since recording costs time. */
 enum assay_status session_profile_graph(struct session *s, struct assay_graph *graph, const struct assay_tensor *inputs,
                                         json_t **json, struct assay_error *err);

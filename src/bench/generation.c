@@ -160,6 +160,11 @@ const struct assay_graph *assay_generator_graph(const struct assay_generator *ge
     return phase == ASSAY_PHASE_ENCODE ? generator->encode.graph : generator->decode.graph;
 }
 
+struct assay_program *assay_generator_program(const struct assay_generator *generator, enum assay_model_phase phase)
+{
+    return phase == ASSAY_PHASE_ENCODE ? generator->encode.program : generator->decode.program;
+}
+
 const struct assay_model_info *assay_generator_info(const struct assay_generator *generator) { return &generator->info; }
 
 void assay_answer_release(struct assay_answer *answer)

@@ -34,6 +34,8 @@ enum assay_status assay_generator_open_graphs(struct assay_graph *encode, struct
 void assay_generator_close(struct assay_generator *generator);
 /* The graph of a phase; NULL if the model has none such. Borrowed. */
 const struct assay_graph *assay_generator_graph(const struct assay_generator *generator, enum assay_model_phase phase);
+/* Its program, which has run once a step, the prompt's being a request's first; NULL if there is none. Borrowed. */
+struct assay_program *assay_generator_program(const struct assay_generator *generator, enum assay_model_phase phase);
 const struct assay_model_info *assay_generator_info(const struct assay_generator *generator);
 
 struct assay_request_input {

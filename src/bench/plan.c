@@ -156,7 +156,7 @@ static void set_measuring(struct assay_case *c, const struct assay_spec *spec)
     c->trace_path = spec->trace_path;
     c->ep_library = spec->ep_library;
     c->suite = spec->suite;
-    c->peak_flops = c->peak_bytes = NAN;
+    c->peak_flops = c->peak_f32 = c->peak_bf16 = c->peak_int8 = c->peak_bytes = NAN;
 }
 
 static enum assay_status set_options(struct assay_case *c, const struct assay_spec *spec, struct assay_arena *arena,

@@ -10,12 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One op of the compiled program, over all runs. */
+/* One op of the compiled program. */
 struct line {
     const char *name, *type;
     int node, n;
-    double *ns; /* [n_runs]: time in each run */
-    double median_ns;
+    double ns, flops, bytes; /* sums over the runs that count */
+    enum assay_dtype dtype;
 };
 
 /* Time without that of the ops inside (a body's, within its node's): children follow their parent when sorted by start, longest
@@ -47,8 +47,7 @@ static struct assay_op_time *self_times(const struct assay_op_time *times, int n
     return sorted;
 }
 
-static struct line *find_line(struct line *lines, int *n_lines, int *hint, const struct assay_op_time *t,
-                              struct assay_arena *arena, int n_runs)
+static struct line *find_line(struct line *lines, int *n_lines, int *hint, const struct assay_op_time *t)
 {
     /* Runs repeat the same order, so the next line is nearly always the one after the last. */
     for (int k = 0; k < *n_lines; k++) {
@@ -59,38 +58,46 @@ static struct line *find_line(struct line *lines, int *n_lines, int *hint, const
         }
     }
     struct line *l = &lines[(*n_lines)++];
-    *l = (struct line){t->name, t->type, t->node, 0, assay_arena_array(arena, (size_t)n_runs, sizeof *l->ns), 0};
+    *l = (struct line){.name = t->name, .type = t->type, .node = t->node, .dtype = t->dtype};
     *hint = *n_lines;
     return l;
 }
 
 static int slowest_first(const void *a, const void *b)
 {
-    double x = ((const struct line *)a)->median_ns, y = ((const struct line *)b)->median_ns;
+    double x = ((const struct line *)a)->ns, y = ((const struct line *)b)->ns;
     return (x < y) - (x > y);
 }
 
-static void add_roofline(json_t *entry, const struct assay_case *c, const struct assay_cost *cost, double median_ns)
+/* Of the type that an op computes in, where it is known; else of the case's precision. */
+static double peak_of(const struct assay_case *c, enum assay_dtype dtype)
 {
-    double bytes = cost->bytes_read + cost->bytes_written;
-    json_object_set_new(entry, "flops", json_real(cost->flops));
+    double peak = dtype == ASSAY_I8 || dtype == ASSAY_U8 ? c->peak_int8
+                  : dtype == ASSAY_BF16                  ? c->peak_bf16
+                  : dtype == ASSAY_F32                   ? c->peak_f32
+                                                         : NAN;
+    return peak > 0 ? peak : c->peak_flops;
+}
+
+static void add_roofline(json_t *entry, const struct assay_case *c, const struct line *l, double n_runs)
+{
+    double peak = peak_of(c, l->dtype), flops = l->flops / n_runs, bytes = l->bytes / n_runs, ns = l->ns / n_runs;
+    json_object_set_new(entry, "flops", json_real(flops));
     json_object_set_new(entry, "bytes", json_real(bytes));
-    if (!(c->peak_flops > 0) || !(c->peak_bytes > 0) || median_ns <= 0)
+    if (!(peak > 0) || !(c->peak_bytes > 0) || ns <= 0)
         return;
-    double compute_ns = cost->flops / c->peak_flops * 1e9, memory_ns = bytes / c->peak_bytes * 1e9;
-    json_object_set_new(entry, "roofline_share", json_real(fmax(compute_ns, memory_ns) / median_ns));
+    double compute_ns = flops / peak * 1e9, memory_ns = bytes / c->peak_bytes * 1e9;
+    json_object_set_new(entry, "roofline_share", json_real(fmax(compute_ns, memory_ns) / ns));
     json_object_set_new(entry, "bound", json_string(compute_ns > memory_ns ? "compute" : "memory"));
 }
 
-static json_t *entry_of(const struct assay_case *c, const struct assay_analysis *analysis, const struct line *l, double run_ns)
+static json_t *entry_of(const struct assay_case *c, const struct line *l, double run_ns, double n_runs)
 {
-    json_t *entry = json_pack("{s:s, s:s, s:i, s:f, s:f}", "name", l->name, "type", l->type, "count", l->n, "median_ns",
-                              l->median_ns, "share", run_ns > 0 ? l->median_ns / run_ns : 0);
-    if (l->node >= 0 && l->node < analysis->n_nodes) {
-        const struct assay_cost *cost = &analysis->node_costs[l->node];
-        if (cost->flops + cost->bytes_read + cost->bytes_written > 0)
-            add_roofline(entry, c, cost, l->median_ns);
-    }
+    double ns = l->ns / n_runs;
+    json_t *entry = json_pack("{s:s, s:s, s:i, s:f, s:f}", "name", l->name, "type", l->type, "count", l->n, "mean_ns", ns,
+                              "share", run_ns > 0 ? ns / run_ns : 0);
+    if (l->flops + l->bytes > 0)
+        add_roofline(entry, c, l, n_runs);
     return entry;
 }
 
@@ -114,23 +121,33 @@ static enum assay_status write_trace(const struct assay_case *c, const struct as
     return st;
 }
 
-/* The fastest quarter of the runs, at least one: kept[run] = its place among them, else -1. Returns their number and the median
- * of their walls. */
-static int keep_fastest(const double *run_ns, int n_runs, int *kept, int *fastest, double *median_ns, struct assay_arena *arena)
+/* The fastest quarter of the runs that count, at least one. Returns their number, and the sum of their walls. */
+static int keep_fastest(const double *run_ns, int n_runs, bool *kept, int *fastest, double *sum_ns, struct assay_arena *arena)
 {
-    double *walls = assay_arena_array(arena, (size_t)n_runs, sizeof *walls),
-           limit = assay_stats_quantile(run_ns, (size_t)n_runs, 0.25);
-    int n = 0;
-    *fastest = 0;
+    double *walls = assay_arena_array(arena, (size_t)n_runs, sizeof *walls);
+    int n_walls = 0, n = 0;
+    for (int r = 0; r < n_runs; r++)
+        if (!isnan(run_ns[r]))
+            walls[n_walls++] = run_ns[r];
+    double limit = n_walls ? assay_stats_quantile(walls, (size_t)n_walls, 0.25) : 0;
+    *fastest = -1;
+    *sum_ns = 0;
     for (int r = 0; r < n_runs; r++) {
-        kept[r] = run_ns[r] <= limit ? n : -1;
-        if (run_ns[r] <= limit)
-            walls[n++] = run_ns[r];
-        if (run_ns[r] < run_ns[*fastest])
+        kept[r] = run_ns[r] <= limit; /* not of NaN */
+        n += kept[r];
+        *sum_ns += kept[r] ? run_ns[r] : 0;
+        if (kept[r] && (*fastest < 0 || run_ns[r] < run_ns[*fastest]))
             *fastest = r;
     }
-    *median_ns = assay_stats_median(walls, (size_t)n);
     return n;
+}
+
+static void add_time(struct line *l, const struct assay_op_time *t, const struct assay_analysis *analysis)
+{
+    bool tells = t->flops + t->bytes > 0, is_node = !tells && t->node >= 0 && t->node < analysis->n_nodes;
+    l->ns += (double)t->wall_ns;
+    l->flops += is_node ? analysis->node_costs[t->node].flops : t->flops;
+    l->bytes += is_node ? analysis->node_costs[t->node].bytes_read + analysis->node_costs[t->node].bytes_written : t->bytes;
 }
 
 enum assay_status assay_profile_make(const struct assay_case *c, const struct assay_graph *graph,
@@ -140,30 +157,27 @@ enum assay_status assay_profile_make(const struct assay_case *c, const struct as
     struct assay_arena arena;
     struct assay_analysis analysis;
     int n_lines = 0, hint = 0, fastest;
-    double sum = 0, median_ns;
+    double in_ops_ns = 0, sum_ns;
     assay_arena_init(&arena);
     assay_analysis_init(&analysis, graph);
-    int *kept = assay_arena_array(&arena, (size_t)n_runs, sizeof *kept);
-    int n_kept = keep_fastest(run_ns, n_runs, kept, &fastest, &median_ns, &arena);
+    bool *kept = assay_arena_array(&arena, (size_t)n_runs, sizeof *kept);
+    int n_kept = keep_fastest(run_ns, n_runs, kept, &fastest, &sum_ns, &arena);
     struct line *lines = assay_arena_array(&arena, (size_t)n_times + 1, sizeof *lines);
     const struct assay_op_time *self = self_times(times, n_times, &arena);
     for (int i = 0; i < n_times; i++) {
-        if (self[i].run >= n_runs || kept[self[i].run] < 0)
+        if (self[i].run >= n_runs || !kept[self[i].run])
             continue;
-        struct line *l = find_line(lines, &n_lines, &hint, &self[i], &arena, n_kept);
-        l->ns[kept[self[i].run]] += (double)self[i].wall_ns;
+        struct line *l = find_line(lines, &n_lines, &hint, &self[i]);
+        add_time(l, &self[i], &analysis);
         l->n += self[i].run == fastest;
+        in_ops_ns += (double)self[i].wall_ns;
     }
-    for (int k = 0; k < n_lines; k++) {
-        lines[k].median_ns = assay_stats_median(lines[k].ns, (size_t)n_kept);
-        sum += lines[k].median_ns;
-    }
-    if (median_ns > sum)
-        lines[n_lines++] = (struct line){"(outside ops)", "", -1, 1, NULL, median_ns - sum};
+    if (sum_ns > in_ops_ns)
+        lines[n_lines++] = (struct line){.name = "(outside ops)", .type = "", .node = -1, .n = 1, .ns = sum_ns - in_ops_ns};
     qsort(lines, (size_t)n_lines, sizeof *lines, slowest_first);
     *profile = json_array();
     for (int k = 0; k < n_lines; k++)
-        json_array_append_new(*profile, entry_of(c, &analysis, &lines[k], median_ns));
+        json_array_append_new(*profile, entry_of(c, &lines[k], sum_ns / n_kept, n_kept));
     enum assay_status st = c->trace_path ? write_trace(c, times, n_times, fastest, err) : ASSAY_OK;
     assay_analysis_release(&analysis);
     assay_arena_release(&arena);

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- the readable columns */
@@ -200,7 +201,7 @@ static void start_profile(struct assay_table *table)
     assay_table_init(table);
     assay_table_column(table, "op", "type", false);
     assay_table_column(table, "node", "name", false);
-    assay_table_column(table, "median", "median_ns", true);
+    assay_table_column(table, "time", "mean_ns", true);
     assay_table_column(table, "of run", "share", true);
     assay_table_column(table, "roofline", "roofline_share", true);
     assay_table_column(table, "bound by", "bound", false);
@@ -231,7 +232,7 @@ void assay_bench_profile_make(struct assay_table *table, const json_t *profile)
     start_profile(table);
     json_array_foreach(profile, i, entry)
     {
-        double ns = json_number_value(json_object_get(entry, "median_ns")),
+        double ns = json_number_value(json_object_get(entry, "mean_ns")),
                share = json_number_value(json_object_get(entry, "share"));
         if (i >= LONGEST || shown > 0.95) {
             rest_ns += ns;
@@ -245,4 +246,117 @@ void assay_bench_profile_make(struct assay_table *table, const json_t *profile)
     }
     if (n_rest)
         add_profile_line(table, "", assay_arena_printf(&table->arena, "(%zu more)", n_rest), rest_ns, rest, NULL);
+}
+
+/* ---- the profile in words */
+
+/* Ops that a person counts together; others are a kind of their own. Names as graphs and runtimes have them. */
+static const struct {
+    const char *one, *many, *types;
+} kinds[] = {
+    {"matrix product", "matrix products",
+     " MatMul Gemm Linear QuantizedLinear FusedMatMul FusedGemm MatMulInteger QLinearMatMul QGemm MatMulNBits "
+     "DynamicQuantizeMatMul MatMulIntegerToFloat Einsum "},
+    {"convolution", "convolutions", " Conv FusedConv ConvTranspose QLinearConv ConvInteger NhwcFusedConv NhwcMaxPool "},
+    {"attention", "attentions", " Attention MultiHeadAttention GroupQueryAttention QAttention "},
+    {"recurrent layer", "recurrent layers", " LSTM GRU RNN DynamicQuantizeLSTM "},
+    {"normalization", "normalizations",
+     " LayerNormalization RMSNormalization SkipLayerNormalization SimplifiedLayerNormalization "
+     "SkipSimplifiedLayerNormalization BatchNormalization InstanceNormalization GroupNormalization LpNormalization "
+     "EmbedLayerNormalization "},
+    {"softmax", "softmaxes", " Softmax LogSoftmax "},
+    {"quantization", "quantizations", " QuantizeLinear DequantizeLinear DynamicQuantizeLinear "},
+    {"pooling", "poolings", " MaxPool AveragePool GlobalAveragePool GlobalMaxPool QLinearAveragePool QLinearGlobalAveragePool "},
+    {"elementwise op", "elementwise ops",
+     " Fused Add Sub Mul Div Pow Sqrt Exp Log Erf Tanh Sigmoid Relu LeakyRelu Gelu FastGelu BiasGelu QuickGelu Swish HardSwish "
+     "HardSigmoid Clip Neg Abs Where Min Max Sum Greater Less Equal And Or Not Sin Cos Reciprocal Softplus Elu QLinearAdd "
+     "QLinearMul QLinearSigmoid QLinearLeakyRelu "},
+    {"movement of data", "movements of data",
+     " Reorder ReorderInput ReorderOutput Transpose Cast Concat Slice Split Gather GatherND GatherElements Expand Tile Pad "
+     "Reshape "
+     "Squeeze Unsqueeze Flatten Identity MemcpyToHost MemcpyFromHost QLinearConcat "},
+};
+
+struct kind {
+    const char *one, *many;
+    double ns, compute_ns, memory_ns; /* measured, and at least by the roofline: of the ops that each side bounds */
+    double share;
+    json_int_t n;
+};
+
+static int find_kind(struct kind *found, int *n_found, const char *type, struct assay_arena *arena)
+{
+    const char *one = type, *many = type, *word = assay_arena_printf(arena, " %s ", type);
+    for (size_t i = 0; i < ASSAY_COUNT(kinds); i++)
+        if (strstr(kinds[i].types, word)) {
+            one = kinds[i].one;
+            many = kinds[i].many;
+        }
+    for (int i = 0; i < *n_found; i++)
+        if (strcmp(found[i].one, one) == 0)
+            return i;
+    found[*n_found] = (struct kind){.one = one, .many = many};
+    return (*n_found)++;
+}
+
+static int most_first(const void *a, const void *b)
+{
+    double x = ((const struct kind *)a)->ns, y = ((const struct kind *)b)->ns;
+    return (x < y) - (x > y);
+}
+
+/* ", at 88 % of peak"; "" where nothing tells. */
+static const char *bound_text(const struct kind *k, struct assay_arena *arena)
+{
+    double least = k->compute_ns + k->memory_ns;
+    if (!(least > 0) || !(k->ns > 0))
+        return "";
+    double share = least / k->ns;
+    if (k->compute_ns > k->memory_ns)
+        return assay_arena_printf(arena, " at %.0f %% of peak", 100 * share);
+    if (share > 1)
+        return assay_arena_printf(arena, " from the caches, at %.1f times the bandwidth of memory", share);
+    return assay_arena_printf(arena, " bound by memory at %.0f %% of bandwidth", 100 * share);
+}
+
+const char *assay_bench_profile_words(const json_t *profile, struct assay_arena *arena)
+{
+    enum { MOST = 6 };
+    struct kind *found = assay_arena_array(arena, json_array_size(profile) + 1, sizeof *found);
+    int n_found = 0;
+    size_t i;
+    json_t *entry;
+    double outside = 0, rest = 0;
+    const char *text = "";
+    json_array_foreach(profile, i, entry)
+    {
+        const char *type = json_string_value(json_object_get(entry, "type")),
+                   *bound = json_string_value(json_object_get(entry, "bound"));
+        double ns = json_number_value(json_object_get(entry, "mean_ns")),
+               share = json_number_value(json_object_get(entry, "share")),
+               least = ns * json_number_value(json_object_get(entry, "roofline_share"));
+        if (!*type) {
+            outside += share;
+            continue;
+        }
+        struct kind *k = &found[find_kind(found, &n_found, type, arena)];
+        k->ns += ns;
+        k->share += share;
+        k->n += json_integer_value(json_object_get(entry, "count"));
+        k->compute_ns += bound && strcmp(bound, "compute") == 0 ? least : 0;
+        k->memory_ns += bound && strcmp(bound, "memory") == 0 ? least : 0;
+    }
+    qsort(found, (size_t)n_found, sizeof *found, most_first);
+    for (int k = 0; k < n_found; k++) {
+        if (k >= MOST || found[k].share < 0.005) {
+            rest += found[k].share;
+            continue;
+        }
+        text = assay_arena_printf(arena, "%s%s%.1f %% in %lld %s%s", text, *text ? "; " : "", 100 * found[k].share,
+                                  (long long)found[k].n, found[k].n == 1 ? found[k].one : found[k].many,
+                                  bound_text(&found[k], arena));
+    }
+    if (rest > 0)
+        text = assay_arena_printf(arena, "%s; %.1f %% in other ops", text, 100 * rest);
+    return n_found ? assay_arena_printf(arena, "%s; %.1f %% outside ops.", text, 100 * outside) : text;
 }

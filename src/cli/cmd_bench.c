@@ -141,7 +141,7 @@ struct bench {
     const char *lake;
     struct assay_table table;
     struct profiled { /* one for each case with a profile */
-        const char *label;
+        const char *label, *words;
         struct assay_table table;
     } * profiles;
     size_t n_profiles;
@@ -177,6 +177,7 @@ static void add_profile(struct bench *b, const struct assay_case *c, const json_
     b->profiles = assay_arena_grow(&b->arena, b->profiles, b->n_profiles, b->n_profiles + 1, sizeof *b->profiles);
     struct profiled *p = &b->profiles[b->n_profiles++];
     p->label = assay_case_label(c, &b->arena);
+    p->words = assay_bench_profile_words(profile, &b->arena);
     assay_bench_profile_make(&p->table, profile);
 }
 
@@ -237,6 +238,12 @@ static void ceilings_progress(void *context, const char *what)
     assay_log_line(&cli->log, ASSAY_LOG_DEBUG, "measuring %s", what);
 }
 
+static double ceiling(const struct assay_ceilings *ceilings, const char *what, int64_t n_threads)
+{
+    double rate = assay_ceilings_rate(ceilings, what, (int)n_threads);
+    return rate > 0 ? rate : NAN;
+}
+
 /* The measured peaks that results are compared with. A machine that cannot be measured has none; the rows then have no share. */
 static void set_ceilings(struct assay_cli *cli, const struct assay_machine *machine, struct assay_plan *plan)
 {
@@ -253,10 +260,11 @@ static void set_ceilings(struct assay_cli *cli, const struct assay_machine *mach
         struct assay_case *c = &plan->cases[i];
         if (strncmp(c->platform, "cpu/", 4) != 0)
             continue;
-        double flops = assay_ceilings_rate(&ceilings, c->precision, (int)c->threads),
-               bytes = assay_ceilings_rate(&ceilings, "memory", (int)c->threads);
-        c->peak_flops = flops > 0 ? flops : NAN;
-        c->peak_bytes = bytes > 0 ? bytes : NAN;
+        c->peak_flops = ceiling(&ceilings, c->precision, c->threads);
+        c->peak_f32 = ceiling(&ceilings, "f32", c->threads);
+        c->peak_bf16 = ceiling(&ceilings, "bf16", c->threads);
+        c->peak_int8 = ceiling(&ceilings, "int8", c->threads);
+        c->peak_bytes = ceiling(&ceilings, "memory", c->threads);
     }
     assay_ceilings_release(&ceilings);
 }
@@ -323,7 +331,7 @@ static enum assay_status print_results(struct bench *b, struct assay_error *err)
     struct assay_log *log = &b->cli->log;
     enum assay_status st = b->n_rows ? assay_table_print(&b->table, format, stdout, err) : ASSAY_OK;
     for (size_t i = 0; !st && i < b->n_profiles && (format == ASSAY_FORMAT_TABLE || format == ASSAY_FORMAT_MARKDOWN); i++) {
-        printf("\nWhere the time goes: %s\n\n", b->profiles[i].label);
+        printf("\nWhere the time goes: %s\n\n%s\n\n", b->profiles[i].label, b->profiles[i].words);
         st = assay_table_print(&b->profiles[i].table, format, stdout, err);
     }
     if (b->n_noisy)

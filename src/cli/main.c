@@ -14,6 +14,7 @@
     X(check)                                                                                                                     \
     X(bench)                                                                                                                     \
     X(query)                                                                                                                     \
+    X(quant)                                                                                                                     \
     X(coverage)                                                                                                                  \
     X(compare)                                                                                                                   \
     X(lake)                                                                                                                      \

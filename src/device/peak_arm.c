@@ -6,7 +6,7 @@
 
 typedef uint32_t bits128 __attribute__((vector_size(16)));
 
-/* The compilers name some of the extensions differently. */
+/* The compilers name some of the extensions differently, and GNU's assembler wants them on the architecture that brought them. */
 #if defined(__clang__)
 #define BASE "neon"
 #define HALF "fullfp16"
@@ -14,7 +14,7 @@ typedef uint32_t bits128 __attribute__((vector_size(16)));
 #else
 #define BASE "simd"
 #define HALF "fp16"
-#define TARGET(feature) __attribute__((target("+" feature)))
+#define TARGET(feature) __attribute__((target("arch=armv8.2-a+" feature)))
 #endif
 
 #define START(i) bits128 c##i = {0};

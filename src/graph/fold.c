@@ -7,8 +7,9 @@
 
 /* What a fold may spend, so that a small file cannot ask for hours or for all memory. */
 struct budget {
-    int64_t limit_bytes; /* a result */
-    int64_t left_bytes;  /* all results together */
+    int64_t limit_bytes;       /* a result */
+    int64_t left_bytes;        /* all results together */
+    int64_t left_weight_bytes; /* all weights made of weights */
     double left_flops;
 };
 enum { TOTAL_RESULTS = 64 /* total bytes, in units of limit_bytes */ };
@@ -23,12 +24,27 @@ static bool is_stored(const struct assay_node *node)
     return strcmp(node->type, "Constant") == 0 && !*node->domain && assay_node_attr(node, "value");
 }
 
+/* A weight that arithmetic makes of weights (weight norm) and that is no larger than one of them, which as a rule goes. */
+static bool is_weight(const struct assay_op_call *call, int64_t *size)
+{
+    static const char *const types[] = {"Add", "Div", "Mul", "Sub"};
+    bool is_listed = false;
+    for (size_t i = 0; i < ASSAY_COUNT(types); i++)
+        is_listed |= strcmp(call->node->type, types[i]) == 0 && !*call->node->domain;
+    *size = assay_type_bytes(&call->outputs[0]);
+    for (int k = 0; k < call->n_inputs && is_listed; k++)
+        if (*size >= 0 && call->data[k] && *size <= assay_tensor_bytes(call->data[k]))
+            return true;
+    return false;
+}
+
 static bool is_affordable(const struct assay_op_call *call, struct budget *budget)
 {
-    int64_t bytes = 0;
+    int64_t bytes = 0, weight_bytes = 0;
     if (is_stored(call->node))
         return true;
-    for (int i = 0; i < call->n_outputs; i++) {
+    bool made_of_weights = is_weight(call, &weight_bytes) && weight_bytes <= budget->left_weight_bytes;
+    for (int i = 0; i < call->n_outputs && !made_of_weights; i++) {
         int64_t size = assay_type_bytes(&call->outputs[i]);
         /* A size that only the run can tell (NonZero) is bounded by the inputs' sizes times a small factor. */
         for (int k = 0; size < 0 && k < call->n_inputs; k++)
@@ -44,6 +60,7 @@ static bool is_affordable(const struct assay_op_call *call, struct budget *budge
         return false;
     budget->left_flops -= cost.flops;
     budget->left_bytes -= bytes;
+    budget->left_weight_bytes -= made_of_weights ? weight_bytes : 0;
     return true;
 }
 
@@ -157,6 +174,9 @@ enum assay_status assay_graph_fold(struct assay_graph *graph, int64_t limit_byte
     struct budget budget = {.limit_bytes = limit_bytes, .left_flops = total_flops};
     if (__builtin_mul_overflow(limit_bytes, (int64_t)TOTAL_RESULTS, &budget.left_bytes))
         budget.left_bytes = INT64_MAX;
+    for (int v = 0; v < graph->n_values; v++)
+        if (graph->values[v].constant.data)
+            budget.left_weight_bytes += assay_tensor_bytes(&graph->values[v].constant);
     enum assay_status st = fold(graph, &budget, err);
     if (!st)
         assay_graph_sweep(graph);

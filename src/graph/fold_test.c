@@ -46,6 +46,29 @@ ASSAY_TEST(a_folded_graph_gives_the_same_results_with_no_constant_node_left)
     }
 }
 
+ASSAY_TEST(a_weight_made_of_a_weight_is_made_once_whatever_its_size)
+{
+    struct assay_error err;
+    const int64_t dims[] = {64, 64}, larger[] = {64, 64, 64};
+    struct assay_graph *graph = assay_graph_open("g");
+    struct assay_type type = assay_type_make(ASSAY_F32, 2, dims);
+    struct assay_tensor tensor;
+    CHECK_INT(assay_tensor_alloc(&tensor, &type, NULL), ASSAY_OK);
+    for (int i = 0; i < 64 * 64; i++)
+        assay_tensor_set_real(&tensor, i, i);
+    int weight = assay_graph_add_constant(graph, "weight", &tensor);
+    assay_tensor_release(&tensor);
+    int factor = testing_constant(graph, "factor", ASSAY_F32, (const double[]){3}, 1);
+    int scaled = testing_node(graph, "Mul", NUMBERS(weight, factor), "scaled");
+    int x = testing_input(graph, "x", ASSAY_F32, 3, larger);
+    assay_graph_add_output(graph, testing_node(graph, "MatMul", NUMBERS(x, scaled), "y"));
+    CHECK_OK(assay_graph_infer(graph, &err), err);
+    CHECK_OK(assay_graph_fold(graph, 64, &err), err);
+    CHECK_INT(graph->n_nodes, 1);
+    CHECK_NEAR(assay_tensor_real(&graph->values[graph->nodes[0]->inputs[1]].constant, 65), 195, 0);
+    assay_graph_close(graph);
+}
+
 ASSAY_TEST(what_would_be_too_large_stays_a_node)
 {
     struct assay_error err;
@@ -170,6 +193,7 @@ ASSAY_TEST(constants_fold_in_the_body_of_an_if_that_stays)
 }
 
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(a_folded_graph_gives_the_same_results_with_no_constant_node_left),
+                ASSAY_TEST_ENTRY(a_weight_made_of_a_weight_is_made_once_whatever_its_size),
                 ASSAY_TEST_ENTRY(what_would_be_too_large_stays_a_node),
                 ASSAY_TEST_ENTRY(many_results_together_stop_at_the_total_limit), ASSAY_TEST_ENTRY(random_nodes_stay),
                 ASSAY_TEST_ENTRY(a_node_that_fails_stays_for_the_runtime),

@@ -122,8 +122,14 @@ int assay_match_ints(const struct assay_match *match, int value, int64_t *number
 
 bool assay_match_same_shape(const struct assay_match *match, int a, int b)
 {
+    const struct assay_value *values = match->graph->values;
+    return values[a].type.dtype == values[b].type.dtype && assay_match_same_dims(match, a, b);
+}
+
+bool assay_match_same_dims(const struct assay_match *match, int a, int b)
+{
     const struct assay_type *x = &match->graph->values[a].type, *y = &match->graph->values[b].type;
-    if (x->rank < 0 || x->rank != y->rank || x->dtype != y->dtype)
+    if (x->rank < 0 || x->rank != y->rank)
         return false;
     for (int d = 0; d < x->rank; d++) {
         bool both = x->dims[d] >= 0 && y->dims[d] >= 0;

@@ -45,6 +45,7 @@ int assay_match_ints(const struct assay_match *match, int value, int64_t *number
 /* Whether both may have one shape: the same rank, and no dimension in which they are known to differ. A dimension that is 1 in
  * one and open in the other may not. */
 bool assay_match_same_shape(const struct assay_match *match, int a, int b);
+bool assay_match_same_dims(const struct assay_match *match, int a, int b); /* of whatever dtypes */
 
 /*
  * Patterns. One tells what a value is made of, from its maker up:

@@ -100,6 +100,27 @@ ASSAY_TEST(products_and_what_follows_run_low_and_the_interface_stays_f32)
     assay_graph_close(graph);
 }
 
+ASSAY_TEST(norms_and_softmax_are_low_only_for_kernels_that_sum_in_f32)
+{
+    for (int fused = 0; fused < 2; fused++) {
+        struct assay_graph *graph = assay_graph_open("normed");
+        struct assay_error err = {0};
+        int product = testing_node(graph, "MatMul", NUMBERS(input(graph, "x"), matrix(graph, "w", 1, 2, -3, 0.5)), "product");
+        int scale = testing_constant(graph, "scale", ASSAY_F32, (const double[]){1, 2}, 2);
+        int normed = testing_node(graph, "LayerNormalization", NUMBERS(product, scale), "normed");
+        int scores = testing_node(graph, "MatMul", NUMBERS(normed, matrix(graph, "v", 0.3, 0.6, 0.9, -1)), "scores");
+        int shares = testing_node(graph, "Softmax", NUMBERS(scores), "shares");
+        assay_graph_add_output(graph, testing_node(graph, "MatMul", NUMBERS(shares, matrix(graph, "u", 1, 2, 3, 4)), "y"));
+        CHECK_OK(assay_graph_sort(graph, &err), err);
+        CHECK_OK((fused ? assay_graph_set_precision_fused : assay_graph_set_precision)(graph, ASSAY_BF16, &err), err);
+        CHECK_INT(dtype_of(graph, "normed"), fused ? ASSAY_BF16 : ASSAY_F32);
+        CHECK_INT(dtype_of(graph, "shares"), fused ? ASSAY_BF16 : ASSAY_F32);
+        CHECK_INT(dtype_of(graph, "scale"), ASSAY_F32);
+        CHECK_INT(count(graph, "Cast"), fused ? 2 : 6); /* of the interface; and around both */
+        assay_graph_close(graph);
+    }
+}
+
 ASSAY_TEST(each_step_is_rounded_once_to_nearest_even)
 {
     struct assay_graph *graph = assay_graph_open("rounded");
@@ -535,6 +556,7 @@ ASSAY_TEST(no_graph_changes_its_meaning_or_its_interface)
 }
 
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(products_and_what_follows_run_low_and_the_interface_stays_f32),
+                ASSAY_TEST_ENTRY(norms_and_softmax_are_low_only_for_kernels_that_sum_in_f32),
                 ASSAY_TEST_ENTRY(each_step_is_rounded_once_to_nearest_even),
                 ASSAY_TEST_ENTRY(results_are_within_the_precision_of_those_in_f32),
                 ASSAY_TEST_ENTRY(a_value_is_cast_once_for_all_its_readers),

@@ -3,6 +3,7 @@
 #include "report/roofline.h"
 
 #include "base/arena.h"
+#include "report/svg.h"
 
 #include <math.h>
 #include <stdbool.h>
@@ -26,28 +27,6 @@ struct plot {
     struct box boxes[MAX_BOXES];         /* what labels may not cover */
     int n_boxes;
 };
-
-static void write_text(FILE *out, const char *text)
-{
-    for (; *text; text++) {
-        const char *entity = *text == '<'   ? "&lt;"
-                             : *text == '>' ? "&gt;"
-                             : *text == '&' ? "&amp;"
-                             : *text == '"' ? "&quot;"
-                                            : NULL;
-        if (entity)
-            fputs(entity, out);
-        else if ((unsigned char)*text >= ' ')
-            fputc(*text, out);
-    }
-}
-
-static void write_label(FILE *out, double x, double y, const char *attributes, const char *text)
-{
-    fprintf(out, "<text x=\"%.1f\" y=\"%.1f\" %s>", x, y, attributes);
-    write_text(out, text);
-    fputs("</text>\n", out);
-}
 
 /* ---- scales */
 
@@ -131,12 +110,12 @@ static void draw_ticks(const struct plot *p)
     for (int power = (int)ceil(p->x_low); power <= (int)floor(p->x_high); power++) {
         double x = x_of(p, pow(10, power));
         draw_line(p, x, TOP, x, BOTTOM, attributes);
-        write_label(p->out, x, BOTTOM + 18, "text-anchor=\"middle\"", power_text(power, text));
+        assay_svg_label(p->out, x, BOTTOM + 18, "text-anchor=\"middle\"", power_text(power, text));
     }
     for (int power = (int)ceil(p->y_low); power <= (int)floor(p->y_high); power++) {
         double y = y_of(p, pow(10, power));
         draw_line(p, LEFT, y, RIGHT, y, attributes);
-        write_label(p->out, LEFT - 8, y + 4, "text-anchor=\"end\"", power_text(power, text));
+        assay_svg_label(p->out, LEFT - 8, y + 4, "text-anchor=\"end\"", power_text(power, text));
     }
 }
 
@@ -148,17 +127,17 @@ static void draw_frame(const struct plot *p)
             "font-family=\"DejaVu Sans, Verdana, Helvetica, Arial, sans-serif\" font-size=\"12\" fill=\"%s\">\n"
             "<rect width=\"%d\" height=\"%d\" fill=\"#ffffff\"/>\n",
             WIDTH, HEIGHT, WIDTH, HEIGHT, ink, WIDTH, HEIGHT);
-    write_label(out, LEFT, 28, "font-size=\"18\" font-weight=\"bold\"", p->r->title);
-    write_label(out, LEFT, 48, "font-size=\"13\" fill=\"#555555\"", p->r->subtitle);
+    assay_svg_label(out, LEFT, 28, "font-size=\"18\" font-weight=\"bold\"", p->r->title);
+    assay_svg_label(out, LEFT, 48, "font-size=\"13\" fill=\"#555555\"", p->r->subtitle);
     draw_ticks(p);
     fprintf(out, "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" fill=\"none\" stroke=\"%s\"/>\n", LEFT, TOP, RIGHT - LEFT,
             BOTTOM - TOP, ink);
-    write_label(out, (LEFT + RIGHT) / 2.0, BOTTOM + 40, "text-anchor=\"middle\" font-size=\"13\"",
-                "arithmetic intensity (FLOP/byte)");
+    assay_svg_label(out, (LEFT + RIGHT) / 2.0, BOTTOM + 40, "text-anchor=\"middle\" font-size=\"13\"",
+                    "arithmetic intensity (FLOP/byte)");
     fprintf(out, "<text transform=\"translate(22 %d) rotate(-90)\" text-anchor=\"middle\" font-size=\"13\">FLOP/s</text>\n",
             (TOP + BOTTOM) / 2);
     for (size_t i = 0; i < p->r->n_notes && i < 4; i++)
-        write_label(out, LEFT, BOTTOM + 62 + 15 * (double)i, "font-size=\"11\" fill=\"#555555\"", p->r->notes[i]);
+        assay_svg_label(out, LEFT, BOTTOM + 62 + 15 * (double)i, "font-size=\"11\" fill=\"#555555\"", p->r->notes[i]);
 }
 
 /* ---- roofs */
@@ -167,14 +146,6 @@ static void reserve(struct plot *p, struct box box)
 {
     if (p->n_boxes < MAX_BOXES)
         p->boxes[p->n_boxes++] = box;
-}
-
-static double text_width(const char *text, double size)
-{
-    double n = 0;
-    for (; *text; text++)
-        n += ((unsigned char)*text & 0xc0) != 0x80;
-    return n * size * 0.56;
 }
 
 static void draw_roof(const struct plot *p, const struct assay_roofline_roof *roof, bool is_first)
@@ -217,7 +188,7 @@ static bool crosses_roof(const struct plot *p, const struct box *box)
 static void label_flat(struct plot *p, const struct assay_roofline_roof *roof, const char *colour)
 {
     static const double levels[] = {-6, 14, -22, 30, -38};
-    double width = text_width(roof->flops_label, 11), ridge = p->r->roofs[0].flops / p->r->roofs[0].bytes;
+    double width = assay_svg_text_width(roof->flops_label, 11), ridge = p->r->roofs[0].flops / p->r->roofs[0].bytes;
     double left_end = fmin(x_of(p, ridge) + 8, RIGHT - 6 - width), y = y_of(p, roof->flops);
     double best_x = RIGHT - 6 - width, best_y = y - 6;
     int fewest = MAX_BOXES;
@@ -233,7 +204,7 @@ static void label_flat(struct plot *p, const struct assay_roofline_roof *roof, c
             best_y = at;
         }
     fprintf(p->out, "<text x=\"%.1f\" y=\"%.1f\" font-size=\"11\" fill=\"%s\">", best_x, best_y, colour);
-    write_text(p->out, roof->flops_label);
+    assay_svg_text(p->out, roof->flops_label);
     fputs("</text>\n", p->out);
     reserve(p, (struct box){best_x - 3, best_y - 11, best_x + width + 3, best_y + 4});
 }
@@ -243,7 +214,7 @@ static void label_slope(struct plot *p, const struct assay_roofline_roof *roof)
 {
     double ridge = roof->flops / roof->bytes, start = fmax(pow(10, p->x_low), pow(10, p->y_low) / roof->bytes);
     double x1 = x_of(p, start), y1 = y_of(p, start * roof->bytes), x2 = x_of(p, ridge), y2 = y_of(p, roof->flops);
-    double length = text_width(roof->bytes_label, 11), whole = hypot(x2 - x1, y2 - y1), best = -1;
+    double length = assay_svg_text_width(roof->bytes_label, 11), whole = hypot(x2 - x1, y2 - y1), best = -1;
     double ux = (x2 - x1) / whole, uy = (y2 - y1) / whole;
     int fewest = MAX_BOXES;
     for (double at = 12; at + length < whole; at += 10) {
@@ -261,7 +232,7 @@ static void label_slope(struct plot *p, const struct assay_roofline_roof *roof)
         return;
     fprintf(p->out, "<text transform=\"translate(%.1f %.1f) rotate(%.2f)\" font-size=\"11\">", x1 + best * ux + 7 * uy,
             y1 + best * uy - 7 * ux, atan2(uy, ux) * 180 / M_PI);
-    write_text(p->out, roof->bytes_label);
+    assay_svg_text(p->out, roof->bytes_label);
     fputs("</text>\n", p->out);
     for (double along = best; along < best + length; along += 8) {
         double x = x1 + along * ux + 10 * uy, y = y1 + along * uy - 10 * ux;
@@ -275,11 +246,12 @@ static void label_roofs(struct plot *p)
     double x = x_of(p, roof->flops / roof->bytes);
     char text[64];
     snprintf(text, sizeof text, "ridge: %.3g FLOP/byte", roof->flops / roof->bytes);
-    bool is_left = x + 10 + text_width(text, 11) > RIGHT;
-    write_label(p->out, is_left ? x - 5 : x + 5, BOTTOM - 8,
-                is_left ? "font-size=\"11\" fill=\"#555555\" text-anchor=\"end\"" : "font-size=\"11\" fill=\"#555555\"", text);
-    double left = is_left ? x - 10 - text_width(text, 11) : x;
-    reserve(p, (struct box){left, BOTTOM - 20, left + 10 + text_width(text, 11), BOTTOM});
+    bool is_left = x + 10 + assay_svg_text_width(text, 11) > RIGHT;
+    assay_svg_label(p->out, is_left ? x - 5 : x + 5, BOTTOM - 8,
+                    is_left ? "font-size=\"11\" fill=\"#555555\" text-anchor=\"end\"" : "font-size=\"11\" fill=\"#555555\"",
+                    text);
+    double left = is_left ? x - 10 - assay_svg_text_width(text, 11) : x;
+    reserve(p, (struct box){left, BOTTOM - 20, left + 10 + assay_svg_text_width(text, 11), BOTTOM});
     for (size_t i = 0; i < p->r->n_roofs; i++)
         label_flat(p, &p->r->roofs[i], i == 0 ? ink : grey);
     label_slope(p, roof);
@@ -340,7 +312,7 @@ static void draw_point_label(struct plot *p, const struct assay_roofline_point *
 {
     static const double turns[] = {35, 0, 60, 90, -20, 120, 150, 180, -45, -90, -135, 200};
     bool bold = point->kind == ASSAY_ROOFLINE_MEASURED || point->kind == ASSAY_ROOFLINE_MODEL;
-    double width = text_width(point->label, 11) * (bold ? 1.12 : 1), r = radius_of(point);
+    double width = assay_svg_text_width(point->label, 11) * (bold ? 1.12 : 1), r = radius_of(point);
     char attributes[96];
     for (double away = r + 6; away < r + 190; away += 8)
         for (size_t i = 0; i < ASSAY_COUNT(turns); i++) {
@@ -356,7 +328,7 @@ static void draw_point_label(struct plot *p, const struct assay_roofline_point *
                      point->kind == ASSAY_ROOFLINE_MEASURED ? " fill=\"#c00000\" font-weight=\"bold\""
                      : point->kind == ASSAY_ROOFLINE_MODEL  ? " font-weight=\"bold\""
                                                             : "");
-            write_label(p->out, box.left, cy + 4, attributes, point->label);
+            assay_svg_label(p->out, box.left, cy + 4, attributes, point->label);
             reserve(p, (struct box){box.left - 3, box.top - 1, box.right + 3, box.bottom + 1});
             return;
         }
@@ -388,7 +360,7 @@ static void draw_points(struct plot *p, enum assay_roofline_kind kind, bool labe
 static double legend_row(const struct plot *p, const struct assay_roofline_point *point, double y, const char *text)
 {
     draw_mark(p, point, LEGEND + 8, y - 4);
-    write_label(p->out, LEGEND + 24, y, "font-size=\"11\"", text);
+    assay_svg_label(p->out, LEGEND + 24, y, "font-size=\"11\"", text);
     return y + 20;
 }
 
@@ -408,12 +380,12 @@ static void draw_op_row(const struct plot *p, const struct assay_roofline_point 
     small.share = 0.04;
     draw_mark(p, &small, LEGEND + 8, y - 4);
     snprintf(name, sizeof name, strlen(point->label) > 19 ? "%.17s…" : "%s", point->label);
-    write_label(p->out, LEGEND + 20, y, "font-size=\"10\"", name);
+    assay_svg_label(p->out, LEGEND + 20, y, "font-size=\"10\"", name);
     percent(point->share, cells[0]);
     percent(point->time_share, cells[1]);
     snprintf(cells[2], sizeof cells[2], "%.3g", point->intensity);
     for (int i = 0; i < 3; i++)
-        write_label(p->out, column_ends[i], y, "font-size=\"11\" text-anchor=\"end\"", cells[i]);
+        assay_svg_label(p->out, column_ends[i], y, "font-size=\"11\" text-anchor=\"end\"", cells[i]);
 }
 
 static void draw_legend(const struct plot *p)
@@ -432,21 +404,21 @@ static void draw_legend(const struct plot *p)
         if (point->date && *point->date) {
             char text[64];
             snprintf(text, sizeof text, "measured %s", point->date);
-            write_label(p->out, LEGEND + 24, y - 5, "font-size=\"10\" fill=\"#555555\"", text);
+            assay_svg_label(p->out, LEGEND + 24, y - 5, "font-size=\"10\" fill=\"#555555\"", text);
             y += 12;
         }
     }
     if (!has_measured) {
-        write_label(p->out, LEGEND + 24, y, "font-size=\"11\" fill=\"#555555\"", "(no measured row of it here)");
+        assay_svg_label(p->out, LEGEND + 24, y, "font-size=\"11\" fill=\"#555555\"", "(no measured row of it here)");
         y += 20;
     }
     if (has_node)
         y = legend_row(p, &node, y, "a node of its op's colour");
     y += 14;
-    write_label(p->out, LEGEND, y, "font-size=\"11\" font-weight=\"bold\"", "Ops, by predicted bound");
+    assay_svg_label(p->out, LEGEND, y, "font-size=\"11\" font-weight=\"bold\"", "Ops, by predicted bound");
     y += 18;
     for (int i = 0; i < 3; i++)
-        write_label(p->out, column_ends[i], y, "font-size=\"10\" fill=\"#555555\" text-anchor=\"end\"", heads[i]);
+        assay_svg_label(p->out, column_ends[i], y, "font-size=\"10\" fill=\"#555555\" text-anchor=\"end\"", heads[i]);
     y += 20;
     for (size_t i = 0; i < p->r->n_points && y < BOTTOM; i++)
         if (p->r->points[i].kind == ASSAY_ROOFLINE_OP && is_drawn(&p->r->points[i])) {

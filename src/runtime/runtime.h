@@ -43,6 +43,7 @@ struct assay_compile_options {
     int n_threads;                      /* ≥ 1 */
     const char *isa;                    /* "" = the best there is; else a tier of the runtime's ("avx2") */
     bool profile;                       /* per-op times will be asked for */
+    bool gives_weights;                 /* the caller empties the graph's constants after compile (takes_weights) */
     int optimization;                   /* 0 none, 1 basic, 2 extended, 3 all (default 3): for runtimes that offer levels */
     const char *ep_library;             /* a plug-in library for the runtime; NULL = none */
     const struct assay_option *options; /* further ones, runtime-specific; an unknown name is ASSAY_INVALID */
@@ -57,6 +58,9 @@ struct assay_op_time {
     int node;         /* index in the graph's nodes, -1 if the runtime made the node up */
     int64_t start_ns; /* since the start of its run */
     int64_t wall_ns;
+    /* Of this execution, at its shapes; 0 and 0 where the runtime does not tell: then those of `node` count. */
+    double flops, bytes;
+    enum assay_dtype dtype; /* what it computes in, ASSAY_NO_DTYPE if not told */
 };
 
 struct assay_runtime_memory {
@@ -68,6 +72,8 @@ struct assay_runtime {
     int max_threads;       /* 0 = as many as one likes */
     bool is_reference;     /* its outputs are what others are compared with */
     bool computes_nothing; /* its outputs mean nothing and are not compared */
+    bool takes_weights;    /* a program owns its share of the constants that it needs: after compile the caller may give his up,
+                              and what has been packed is freed then */
     /* Required. Adds the platforms that this runtime could run on, those absent too, with the reason. Never fails. */
     void (*list)(struct assay_platform_list *list);
     /* Optional: whether a node can run, with the reason in *err if not (ASSAY_UNSUPPORTED). NULL = compile tells. */

@@ -4,14 +4,18 @@
  *   lake_worker write LAKE RUN N     commits N files of ROWS rows each (N 0: until killed); prints each file's number once it is
  *                                    committed
  *   lake_worker compact LAKE N       compacts N times (N 0: until killed)
+ * It ends when the process that started it does, so that a failed test leaves none behind.
  */
 #include "lake/lake.h"
 
 #include "lake/test_rows.h"
 #include "worker.h"
 
+#include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 static int fail(const struct assay_error *err)
 {
@@ -52,8 +56,18 @@ static int compact(const char *lake, long n)
     return 0;
 }
 
+/* Who started us reads what we print: if nobody does, it was gone before we asked. */
+static void end_with_parent(void)
+{
+    struct pollfd output = {.fd = 1};
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (poll(&output, 1, 0) > 0 && (output.revents & POLLERR))
+        exit(0);
+}
+
 int main(int argc, char **argv)
 {
+    end_with_parent();
     if (argc == 5 && strcmp(argv[1], "write") == 0)
         return write_files(argv[2], argv[3], atol(argv[4]));
     if (argc == 4 && strcmp(argv[1], "compact") == 0)

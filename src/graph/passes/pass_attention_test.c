@@ -114,6 +114,43 @@ ASSAY_TEST(all_passes_together_leave_nothing_but_attention)
     assay_graph_close(g);
 }
 
+/* Largest error over largest magnitude: a few units of bf16, as a mask's lowest number is no infinity. */
+ASSAY_TEST(in_bf16_it_is_one_attention_whose_mask_stays_f32)
+{
+    struct assay_error err;
+    for (size_t i = 0; i < ASSAY_COUNT(hows); i++) {
+        struct assay_graph *g = assay_graph_open("g");
+        struct assay_tensor inputs[8], before[TESTING_OUTPUTS], after[TESTING_OUTPUTS];
+        build(g, &hows[i]);
+        for (int k = 0; k < g->n_inputs; k++)
+            inputs[k] = testing_noise(&g->values[g->inputs[k]].type, 100 + (uint64_t)k);
+        CHECK_OK(assay_graph_sort(g, &err), err);
+        CHECK_OK(testing_run(g, inputs, before, &err), err);
+        CHECK_OK(assay_graph_optimize(g, &(struct assay_pass_options){.precision = ASSAY_BF16}, &err), err);
+        CHECK_OK(testing_run(g, inputs, after, &err), err);
+        CHECK_INT(testing_count(g, "", "Attention"), 1);
+        CHECK_INT(testing_count(g, "", "Softmax") + testing_count(g, "", "MatMul"), 0);
+        for (int n = 0; n < g->n_nodes; n++) {
+            const struct assay_node *node = g->nodes[n];
+            if (strcmp(node->type, "Attention") != 0)
+                continue;
+            CHECK_INT(g->values[node->inputs[0]].type.dtype, ASSAY_BF16);
+            CHECK_INT(g->values[node->outputs[0]].type.dtype, ASSAY_BF16);
+            CHECK(node->n_inputs < 4 || node->inputs[3] < 0 || g->values[node->inputs[3]].type.dtype == ASSAY_F32);
+        }
+        for (int k = 0; k < g->n_outputs; k++) {
+            struct assay_difference difference = assay_tensor_compare(&after[k], &before[k], 1e-2, 1e-2);
+            CHECK(difference.same_type);
+            CHECK(difference.max_rel <= 4.0 / 256);
+            assay_tensor_release(&before[k]);
+            assay_tensor_release(&after[k]);
+        }
+        for (int k = 0; k < g->n_inputs; k++)
+            assay_tensor_release(&inputs[k]);
+        assay_graph_close(g);
+    }
+}
+
 ASSAY_TEST(probabilities_that_are_wanted_keep_the_steps)
 {
     struct assay_graph *g = assay_graph_open("g");
@@ -151,4 +188,5 @@ ASSAY_TEST(look_alikes_stay)
 
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(each_form_becomes_one_attention_that_gives_the_same),
                 ASSAY_TEST_ENTRY(all_passes_together_leave_nothing_but_attention),
+                ASSAY_TEST_ENTRY(in_bf16_it_is_one_attention_whose_mask_stays_f32),
                 ASSAY_TEST_ENTRY(probabilities_that_are_wanted_keep_the_steps), ASSAY_TEST_ENTRY(look_alikes_stay))

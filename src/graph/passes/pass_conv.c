@@ -259,7 +259,7 @@ static bool take_epilogue(struct assay_match *match, int index)
 }
 
 /* Each rule makes another node, which stands at the end: the next rule looks there. */
-static enum assay_status fuse(struct assay_match *match, int index, int *n_changes, struct assay_error *err)
+static enum assay_status fuse(struct assay_match *match, int index, bool with_epilogue, int *n_changes, struct assay_error *err)
 {
     struct assay_graph *graph = match->graph;
     for (;;) {
@@ -276,7 +276,7 @@ static enum assay_status fuse(struct assay_match *match, int index, int *n_chang
             changed = true;
         }
         if (!changed && !is_transposed)
-            changed = take_pad(match, index) || take_epilogue(match, index);
+            changed = take_pad(match, index) || (with_epilogue && take_epilogue(match, index));
         if (!changed)
             return ASSAY_OK;
         ++*n_changes;
@@ -284,7 +284,7 @@ static enum assay_status fuse(struct assay_match *match, int index, int *n_chang
     }
 }
 
-static enum assay_status run(struct assay_graph *graph, int *n_changes, struct assay_error *err)
+static enum assay_status fuse_all(struct assay_graph *graph, bool with_epilogue, int *n_changes, struct assay_error *err)
 {
     struct assay_match match;
     enum assay_status st = ASSAY_OK;
@@ -292,12 +292,23 @@ static enum assay_status run(struct assay_graph *graph, int *n_changes, struct a
     assay_match_open(&match, graph);
     for (int i = 0; i < n && !st; i++)
         if (graph->nodes[i])
-            st = fuse(&match, i, n_changes, err);
+            st = fuse(&match, i, with_epilogue, n_changes, err);
     if (st) {
         assay_match_close(&match);
         return st;
     }
     return assay_match_finish(&match, *n_changes, err);
+}
+
+static enum assay_status run(struct assay_graph *graph, int *n_changes, struct assay_error *err)
+{
+    return fuse_all(graph, true, n_changes, err);
+}
+
+enum assay_status assay_graph_fold_affine(struct assay_graph *graph, struct assay_error *err)
+{
+    int n_changes = 0;
+    return fuse_all(graph, false, &n_changes, err);
 }
 
 const struct assay_pass assay_pass_conv = {

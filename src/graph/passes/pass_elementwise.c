@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Trees of elementwise ops become assay.Fused, so that memory is walked once: from the last op up, each maker joins all of whose
- * readers are in, so that nothing outside sees what is made within. Floats only; operands have the shape of the result, as far as
- * dimensions are known, or are constants that broadcast. Numbers become constants of the body.
+ * readers are in, so that nothing outside sees what is made within. Floats, and their codes of 8 bits; operands have the shape of
+ * the result, as far as dimensions are known, or are constants that broadcast. Numbers become constants of the body. Codes are
+ * read where they are needed, also by several: DequantizeLinear joins each of its readers.
  */
 #include "graph/match.h"
 #include "graph/pass.h"
@@ -33,47 +34,88 @@ static bool is_listed(const char *const *list, size_t n, const char *type)
 
 static bool is_small_float(enum assay_dtype dtype) { return dtype == ASSAY_F32 || dtype == ASSAY_F16 || dtype == ASSAY_BF16; }
 
+static bool is_code(enum assay_dtype dtype) { return dtype == ASSAY_U8 || dtype == ASSAY_I8; }
+
+static bool is_dequantize(const struct assay_node *node) { return strcmp(node->type, "DequantizeLinear") == 0; }
+
+/* Ops whose inputs behind the first are numbers that never change. */
+static bool is_coding(const struct assay_node *node) { return is_dequantize(node) || strcmp(node->type, "QuantizeLinear") == 0; }
+
 /* Whether an operand goes with a result: of its shape, or a constant that it broadcasts over. */
 static bool goes_with(const struct assay_match *match, int operand, int y)
 {
     const struct assay_type *t = &match->graph->values[operand].type, *whole = &match->graph->values[y].type;
-    if (t->dtype != whole->dtype)
-        return false;
     if (!assay_match_constant(match, operand))
-        return assay_match_same_shape(match, operand, y);
+        return assay_match_same_dims(match, operand, y);
     for (int d = 0; d < t->rank; d++)
         if (t->dims[d] != 1 && t->dims[d] != whole->dims[whole->rank - t->rank + d])
             return false;
     return t->rank <= whole->rank;
 }
 
+/* Between f32 and codes of 8 bits, of one scale. */
+static bool fits_coding(const struct assay_match *match, const struct assay_node *node, int y)
+{
+    const struct assay_value *values = match->graph->values;
+    int real = is_dequantize(node) ? node->outputs[0] : node->inputs[0];
+    int codes = is_dequantize(node) ? node->inputs[0] : node->outputs[0];
+    for (int k = 1; k < node->n_inputs; k++) {
+        const struct assay_tensor *number = node->inputs[k] < 0 ? NULL : assay_match_constant(match, node->inputs[k]);
+        if (!number || assay_tensor_count(number) != 1 || (k == 1 && number->type.dtype != ASSAY_F32))
+            return false;
+    }
+    return values[real].type.dtype == ASSAY_F32 && is_code(values[codes].type.dtype) && goes_with(match, node->inputs[0], y) &&
+           !assay_node_int(node, "block_size", 0);
+}
+
 /* An op that may join a group whose result is y. */
 static bool fits(const struct assay_match *match, int index, int y)
 {
     const struct assay_node *node = match->graph->nodes[index];
+    const struct assay_value *values = match->graph->values;
     bool is_unary = is_listed(unary, ASSAY_COUNT(unary), node->type), is_clip = strcmp(node->type, "Clip") == 0;
     bool is_binary = is_listed(binary, ASSAY_COUNT(binary), node->type) && node->n_inputs == 2;
-    if (*node->domain || node->n_outputs != 1 || node->outputs[0] < 0 || (!is_unary && !is_binary))
+    if (*node->domain || node->n_outputs != 1 || node->outputs[0] < 0 || (!is_unary && !is_binary && !is_coding(node)))
         return false;
-    if (!is_small_float(match->graph->values[y].type.dtype) || match->graph->values[y].type.rank < 0 ||
-        !assay_match_same_shape(match, node->outputs[0], y))
+    if (values[y].type.rank < 0 || !assay_match_same_dims(match, node->outputs[0], y))
+        return false;
+    if (is_coding(node))
+        return fits_coding(match, node, y);
+    enum assay_dtype dtype = values[node->outputs[0]].type.dtype;
+    if (!is_small_float(dtype))
         return false;
     double number;
     for (int k = 0; k < node->n_inputs; k++) {
         int x = node->inputs[k];
         if (x < 0 && is_clip)
             continue;
-        if (x < 0 || (is_clip && k > 0 && !assay_match_scalar(match, x, &number)) || !goes_with(match, x, y))
+        if (x < 0 || (is_clip && k > 0 && !assay_match_scalar(match, x, &number)) || values[x].type.dtype != dtype ||
+            !goes_with(match, x, y))
             return false;
     }
     return true;
 }
 
+static int n_reads(const struct assay_match *match, const struct group *g, int value);
+
+/* Whether somebody outside reads what it makes too, so that it stays there as well. */
+static bool is_copied(const struct assay_match *match, const struct group *g, const struct assay_node *node)
+{
+    return is_dequantize(node) && node->outputs[0] != g->y &&
+           match->n_uses[node->outputs[0]] != n_reads(match, g, node->outputs[0]);
+}
+
+/* Reads that end when the group is one node. */
 static int n_reads(const struct assay_match *match, const struct group *g, int value)
 {
     int n = 0;
     for (int i = 0; i < g->n_nodes; i++) {
         const struct assay_node *node = match->graph->nodes[g->nodes[i]];
+        bool reads = false;
+        for (int k = 0; k < node->n_inputs; k++)
+            reads |= node->inputs[k] == value;
+        if (!reads || is_copied(match, g, node))
+            continue;
         for (int k = 0; k < node->n_inputs; k++)
             n += node->inputs[k] == value;
     }
@@ -88,7 +130,7 @@ static int n_inputs(const struct assay_match *match, const struct group *g, int 
         for (int k = 0; k < node->n_inputs; k++) {
             int value = node->inputs[k], maker = value >= 0 ? match->graph->values[value].producer : -1;
             double number;
-            bool is_known = value < 0 || assay_match_scalar(match, value, &number);
+            bool is_known = value < 0 || (k > 0 && is_coding(node)) || assay_match_scalar(match, value, &number);
             for (int j = 0; j < g->n_nodes; j++)
                 is_known |= maker >= 0 && g->nodes[j] == maker;
             for (int j = 0; j < n && !is_known; j++)
@@ -116,7 +158,8 @@ static int next_to_join(const struct assay_match *match, const struct group *g)
             bool is_in = false;
             for (int j = 0; j < g->n_nodes; j++)
                 is_in |= g->nodes[j] == maker;
-            if (!is_in && match->n_uses[value] == n_reads(match, g, value) && fits(match, maker, g->y))
+            bool is_free = match->n_uses[value] == n_reads(match, g, value) || is_dequantize(match->graph->nodes[maker]);
+            if (!is_in && is_free && fits(match, maker, g->y))
                 best = maker;
         }
     }

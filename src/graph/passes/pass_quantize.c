@@ -2,7 +2,8 @@
 /*
  * Convolutions and products between DequantizeLinear and QuantizeLinear become QLinearConv and assay.QuantizedLinear; a product
  * that no QuantizeLinear follows becomes the latter with a result in f32. A Relu before a QuantizeLinear whose codes end at zero
- * goes, since saturating does the same.
+ * goes, since saturating does the same. Ops that only move data, MaxPool and Concat work on the codes; where a product of what
+ * varies reads them in the end, they are turned into numbers before they are moved, as the pass `attention` looks for them.
  */
 #include "graph/infer.h"
 #include "graph/match.h"
@@ -212,6 +213,107 @@ static bool fuse_products(struct assay_match *match, int y, int maker, const str
     return false;
 }
 
+/* ---- what works on codes */
+
+static bool is_mover(const struct assay_node *node)
+{
+    static const char *const types[] = {"Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Slice"};
+    for (size_t i = 0; i < ASSAY_COUNT(types); i++)
+        if (strcmp(node->type, types[i]) == 0)
+            return !*node->domain && node->n_outputs == 1;
+    return false;
+}
+
+static double zero_number(const struct assay_match *match, const struct codes *c)
+{
+    return c->zero >= 0 ? assay_tensor_real(assay_match_constant(match, c->zero), 0) : 0;
+}
+
+/* Of one scale each, and the same. */
+static bool same_codes(const struct assay_match *match, const struct codes *a, const struct codes *b)
+{
+    return a->dtype == b->dtype && a->n_scales == 1 && b->n_scales == 1 && scale_at(match, a, 0) == scale_at(match, b, 0) &&
+           zero_number(match, a) == zero_number(match, b);
+}
+
+/* `y` is made of other inputs by the same kind of node. */
+static void remake_like(struct assay_match *match, int y, const struct assay_node *like, int n_inputs, const int *inputs)
+{
+    struct assay_attr *attrs = like->attrs;
+    int n_attrs = like->n_attrs;
+    struct assay_node *node = assay_match_remake(match, y, like->type, "", n_inputs, inputs);
+    node->attrs = attrs;
+    node->n_attrs = n_attrs;
+}
+
+enum { MOST_JOINED = 64 };
+
+/* Codes with other parameters are made anew, which is what the QuantizeLinear behind would have done with them. */
+static bool fuse_concat(struct assay_match *match, int y, const struct assay_node *concat, const struct codes *out)
+{
+    int inputs[MOST_JOINED], n = concat->n_inputs, n_same = 0;
+    struct codes parts[MOST_JOINED];
+    for (int k = 0; k < n && k < MOST_JOINED; k++)
+        if (concat->inputs[k] < 0 || !behind(match, concat->inputs[k], -1, &parts[k]) || parts[k].n_scales != 1)
+            return false;
+        else
+            n_same += same_codes(match, &parts[k], out);
+    if (n > MOST_JOINED || n_same == 0)
+        return false;
+    for (int k = 0; k < n; k++) {
+        inputs[k] = parts[k].value;
+        if (same_codes(match, &parts[k], out))
+            continue;
+        int coding[] = {concat->inputs[k], out->scale, zero_of(match, out)};
+        struct assay_type type = match->graph->values[parts[k].value].type;
+        type.dtype = out->dtype;
+        inputs[k] = assay_match_add(match, "QuantizeLinear", "", 3, coding, "codes", &type);
+    }
+    remake_like(match, y, concat, n, inputs);
+    return true;
+}
+
+static bool fuse_mover(struct assay_match *match, int y, const struct assay_node *node, const struct codes *out)
+{
+    int inputs[8];
+    struct codes in;
+    bool is_max = strcmp(node->type, "MaxPool") == 0 && !*node->domain && node->n_outputs == 1;
+    if ((!is_mover(node) && !is_max) || node->n_inputs < 1 || node->n_inputs > 8 || !behind(match, node->inputs[0], -1, &in) ||
+        !same_codes(match, &in, out))
+        return false;
+    memcpy(inputs, node->inputs, (size_t)node->n_inputs * sizeof *inputs);
+    inputs[0] = in.value;
+    remake_like(match, y, node, node->n_inputs, inputs);
+    return true;
+}
+
+/* DequantizeLinear of what was moved, for a product of two values that vary: before it is moved. */
+static bool turn_early(struct assay_match *match, int index)
+{
+    struct assay_graph *graph = match->graph;
+    const struct assay_node *node = graph->nodes[index];
+    int y = node->outputs[0], reader = assay_match_sole_reader(match, y), inputs[8];
+    struct codes c;
+    if (reader < 0 || strcmp(graph->nodes[reader]->type, "MatMul") != 0 || !read_codes(match, node, &c) || c.n_scales != 1)
+        return false;
+    bool changed = false;
+    for (;;) {
+        const struct assay_node *coding = maker_of(match, y, "DequantizeLinear");
+        int from = coding->inputs[0], maker = graph->values[from].producer;
+        const struct assay_node *mover = maker >= 0 && !graph->values[from].is_input ? graph->nodes[maker] : NULL;
+        if (!mover || !is_mover(mover) || mover->n_inputs > 8 || match->n_uses[from] != 1)
+            return changed;
+        struct assay_type type = graph->values[mover->inputs[0]].type;
+        type.dtype = ASSAY_F32;
+        int parameters[] = {mover->inputs[0], c.scale, zero_of(match, &c)};
+        memcpy(inputs, mover->inputs, (size_t)mover->n_inputs * sizeof *inputs);
+        inputs[0] = assay_match_add(match, "DequantizeLinear", "", 3, parameters, "numbers", &type);
+        remake_like(match, y, mover, mover->n_inputs, inputs);
+        y = inputs[0];
+        changed = true;
+    }
+}
+
 /* ---- the pass */
 
 static bool ends_at_zero(const struct assay_match *match, const struct codes *out)
@@ -240,6 +342,12 @@ static bool fuse_quantized(struct assay_match *match, const struct assay_node *q
     out.dtype = match->graph->values[y].type.dtype;
     if (!is_eight_bit(&out))
         return false;
+    int moved = x >= 0 && !match->graph->values[x].is_input ? match->graph->values[x].producer : -1;
+    const struct assay_node *mover = moved >= 0 ? match->graph->nodes[moved] : NULL;
+    if (mover && strcmp(mover->type, "Concat") == 0 && match->n_uses[x] == 1 && fuse_concat(match, y, mover, &out))
+        return true;
+    if (mover && match->n_uses[x] == 1 && fuse_mover(match, y, mover, &out))
+        return true;
     int relu = assay_match_sole_maker(match, x, "Relu");
     if (relu >= 0 && ends_at_zero(match, &out))
         x = match->graph->nodes[relu]->inputs[0];
@@ -251,12 +359,14 @@ static bool fuse_quantized(struct assay_match *match, const struct assay_node *q
     return fuse_products(match, y, maker, &out);
 }
 
-static bool fuse(struct assay_match *match, int index, bool last)
+static bool fuse(struct assay_match *match, int index, int round)
 {
     const struct assay_node *node = match->graph->nodes[index];
-    if (!node || *node->domain || node->n_outputs < 1)
+    if (!node || *node->domain || node->n_outputs < 1 || node->outputs[0] < 0)
         return false;
-    if (!last)
+    if (round == 2)
+        return strcmp(node->type, "DequantizeLinear") == 0 && turn_early(match, index);
+    if (round == 0)
         return strcmp(node->type, "QuantizeLinear") == 0 && fuse_quantized(match, node);
     return (is_product(node) || strcmp(node->type, "Add") == 0) && fuse_products(match, node->outputs[0], index, NULL);
 }
@@ -266,9 +376,9 @@ static enum assay_status run(struct assay_graph *graph, int *n_changes, struct a
     struct assay_match match;
     int n = graph->n_nodes;
     assay_match_open(&match, graph);
-    for (int last = 0; last < 2; last++)
+    for (int round = 0; round < 3; round++)
         for (int i = n - 1; i >= 0; i--)
-            *n_changes += fuse(&match, i, last);
+            *n_changes += fuse(&match, i, round);
     return assay_match_finish(&match, *n_changes, err);
 }
 

@@ -2,11 +2,10 @@
 /* See isa.h. */
 #include "runtime/native/isa.h"
 
-#include <oneapi/dnnl/dnnl.h>
-#include <stdbool.h>
 #include <string.h>
 
-static const char *const words[NATIVE_N_ISAS] = {"portable", "sse4.1", "avx2", "avx512", "avx512_vnni", "avx512_bf16", "amx"};
+static const char *const words[NATIVE_N_ISAS] = {"portable", "neon",        "sse4.1",      "avx2",
+                                                 "avx512",   "avx512_vnni", "avx512_bf16", "amx"};
 
 const char *native_isa_word(enum native_isa isa) { return words[isa]; }
 
@@ -33,8 +32,17 @@ enum native_isa native_isa_best(void)
         return NATIVE_ISA_AVX512_VNNI;
     return has_amx() ? NATIVE_ISA_AMX : NATIVE_ISA_AVX512_BF16;
 }
+
+bool native_isa_is_here(enum native_isa isa) { return isa != NATIVE_ISA_NEON && isa <= native_isa_best(); }
+#elif defined(__aarch64__)
+enum native_isa native_isa_best(void) { return NATIVE_ISA_NEON; }
+
+/* Its plain C is NEON too, so that portable is no tier of its own. */
+bool native_isa_is_here(enum native_isa isa) { return isa == NATIVE_ISA_NEON; }
 #else
 enum native_isa native_isa_best(void) { return NATIVE_ISA_PORTABLE; }
+
+bool native_isa_is_here(enum native_isa isa) { return isa == NATIVE_ISA_PORTABLE; }
 #endif
 
 enum assay_status native_isa_find(const char *word, enum native_isa *isa, struct assay_error *err)
@@ -46,42 +54,12 @@ enum assay_status native_isa_find(const char *word, enum native_isa *isa, struct
     for (int i = 0; i < NATIVE_N_ISAS; i++)
         if (strcmp(word, words[i]) == 0) {
             *isa = (enum native_isa)i;
-            return *isa <= best
+            return native_isa_is_here(*isa)
                        ? ASSAY_OK
                        : assay_error_set(err, ASSAY_UNSUPPORTED, "this CPU has no %s, its best tier is %s", word, words[best]);
         }
     return assay_error_set(err, ASSAY_INVALID,
                            "there is no instruction set tier '%s': it is one of sse4.1, avx2, avx512, "
-                           "avx512_vnni, avx512_bf16, amx",
+                           "avx512_vnni, avx512_bf16, amx, neon",
                            word);
-}
-
-static dnnl_cpu_isa_t library_isa(enum native_isa isa)
-{
-    switch (isa) {
-    case NATIVE_ISA_SSE41:
-        return dnnl_cpu_isa_sse41;
-    case NATIVE_ISA_AVX2:
-        return dnnl_cpu_isa_avx2;
-    case NATIVE_ISA_AVX512:
-        return dnnl_cpu_isa_avx512_core;
-    case NATIVE_ISA_AVX512_VNNI:
-        return dnnl_cpu_isa_avx512_core_vnni;
-    case NATIVE_ISA_AVX512_BF16:
-        return dnnl_cpu_isa_avx512_core_bf16;
-    default:
-        return dnnl_cpu_isa_all;
-    }
-}
-
-enum assay_status native_isa_limit(enum native_isa isa, struct assay_error *err)
-{
-    dnnl_cpu_isa_t wanted = isa == native_isa_best() ? dnnl_cpu_isa_all : library_isa(isa);
-    dnnl_status_t st = dnnl_set_max_cpu_isa(wanted);
-    dnnl_cpu_isa_t got = dnnl_get_effective_cpu_isa();
-    if (wanted == dnnl_cpu_isa_all ? st == dnnl_success || got >= library_isa(isa) : got == wanted)
-        return ASSAY_OK;
-    return assay_error_set(
-        err, ASSAY_UNSUPPORTED,
-        "oneDNN was told another instruction set tier than %s before in this process: run it in one of its own", words[isa]);
 }

@@ -119,7 +119,8 @@ int native_map_input(struct native_map *map, int input)
     if (input >= b->n_inputs || b->node->inputs[input] < 0)
         return -1;
     for (int i = 0; i < map->n_values; i++)
-        if (map->values[i].raw >= 0 && map->operands[map->places[map->values[i].raw].number].input == input)
+        if (map->values[i].raw >= 0 && map->places[map->values[i].raw].what == NATIVE_OPERAND &&
+            map->operands[map->places[map->values[i].raw].number].input == input)
             return i;
     return add_operand(map, input, &b->inputs[input], NULL);
 }
@@ -262,6 +263,29 @@ int native_map_cast(struct native_map *map, int value, enum assay_dtype dtype)
         }
     }
     return add_value(map, dtype, result);
+}
+
+int native_map_quantize(struct native_map *map, int value, enum assay_dtype dtype, float scale, float zero)
+{
+    if (value < 0 || map->values[value].dtype != ASSAY_F32 || (dtype != ASSAY_U8 && dtype != ASSAY_I8))
+        return -1;
+    int place = native_map_own_place(map, value), codes = native_map_add_place(map, NATIVE_REGISTER, -1, NATIVE_B);
+    enum native_vector_op op = dtype == ASSAY_U8 ? NATIVE_V_QUANTIZE_U8 : NATIVE_V_QUANTIZE_I8;
+    native_map_emit(map, &(struct native_vector){.op = op, .y = codes, .x = {place, -1, -1}, .a = scale, .b = zero});
+    int result = add_value(map, dtype, -1);
+    map->values[result].raw = codes;
+    return result;
+}
+
+int native_map_dequantize(struct native_map *map, int value, float scale, float zero)
+{
+    enum assay_dtype dtype = value < 0 ? ASSAY_NO_DTYPE : map->values[value].dtype;
+    if ((dtype != ASSAY_U8 && dtype != ASSAY_I8) || map->values[value].raw < 0)
+        return -1;
+    int y = native_map_add_place(map, NATIVE_REGISTER, -1, NATIVE_F);
+    enum native_vector_op op = dtype == ASSAY_U8 ? NATIVE_V_DEQUANTIZE_U8 : NATIVE_V_DEQUANTIZE_I8;
+    native_map_emit(map, &(struct native_vector){.op = op, .y = y, .x = {map->values[value].raw, -1, -1}, .a = scale, .b = zero});
+    return add_value(map, ASSAY_F32, y);
 }
 
 enum native_vector_op native_map_store(enum assay_dtype dtype)

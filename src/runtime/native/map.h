@@ -30,6 +30,9 @@ int native_map_scalar(struct native_map *map, float value);
 int native_map_apply(struct native_map *map, enum native_vector_op op, float a, float b, int x0, int x1, int x2);
 enum assay_dtype native_map_dtype(const struct native_map *map, int value);
 int native_map_cast(struct native_map *map, int value, enum assay_dtype dtype);
+/* QuantizeLinear to u8 or i8, and DequantizeLinear from them, of one scale and zero point. */
+int native_map_quantize(struct native_map *map, int value, enum assay_dtype dtype, float scale, float zero);
+int native_map_dequantize(struct native_map *map, int value, float scale, float zero);
 /* What an elementwise node of ONNX makes of `values`, those of its inputs; constants[k] may be NULL. */
 int native_map_node(struct native_map *map, const struct assay_node *node, const int *values,
                     const struct assay_tensor *const *constants);

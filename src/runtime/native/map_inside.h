@@ -22,7 +22,7 @@ struct native_map_place {
 
 struct native_map_value {
     enum assay_dtype dtype;
-    int raw;                /* the operand's place, whatever its element type; -1 = none */
+    int raw;                /* where it lies as its element type: an operand's place, or that of codes; -1 = nowhere */
     int as[NATIVE_N_KINDS]; /* places; -1 = not there */
 };
 

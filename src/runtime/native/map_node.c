@@ -157,13 +157,34 @@ static int where(struct native_map *map, const int *values)
                                        0, 0, values[0], values[1], values[2]);
 }
 
+/* QuantizeLinear and DequantizeLinear with known numbers; values[0] is in codes for the latter. */
+static int code(struct native_map *map, const struct assay_node *node, const int *values,
+                const struct assay_tensor *const *constants, bool to_codes)
+{
+    const struct assay_tensor *scale = node->n_inputs > 1 ? constants[1] : NULL;
+    bool has_zero = node->n_inputs > 2 && node->inputs[2] >= 0;
+    const struct assay_tensor *zero = has_zero ? constants[2] : NULL;
+    if (!scale || scale->type.dtype != ASSAY_F32 || assay_tensor_count(scale) != 1 || (has_zero && !zero) ||
+        (zero && assay_tensor_count(zero) != 1) || assay_node_int(node, "block_size", 0) != 0)
+        return -1;
+    float number = (float)assay_tensor_real(scale, 0), middle = zero ? (float)assay_tensor_real(zero, 0) : 0;
+    if (!isfinite(number) || number == 0)
+        return -1;
+    return to_codes ? native_map_quantize(map, values[0], zero ? zero->type.dtype : ASSAY_U8, number, middle)
+                    : native_map_dequantize(map, values[0], number, middle);
+}
+
 bool native_map_is_parameter(const struct assay_node *node, int input, const struct assay_tensor *const *constants)
 {
     if (input == 0)
         return false;
     if (strcmp(node->type, "Pow") == 0)
         return is_easy_exponent(constants[1]);
-    return strcmp(node->type, "Clip") == 0 || strcmp(node->type, "Expand") == 0;
+    static const char *const types[] = {"Clip", "Expand", "QuantizeLinear", "DequantizeLinear"};
+    for (size_t i = 0; i < ASSAY_COUNT(types); i++)
+        if (strcmp(node->type, types[i]) == 0)
+            return true;
+    return false;
 }
 
 int native_map_node(struct native_map *map, const struct assay_node *node, const int *values,
@@ -181,6 +202,8 @@ int native_map_node(struct native_map *map, const struct assay_node *node, const
         return clip(map, node, values, constants);
     if (strcmp(type, "Pow") == 0)
         return power(map, values, constants);
+    if (strcmp(type, "QuantizeLinear") == 0 || strcmp(type, "DequantizeLinear") == 0)
+        return code(map, node, values, constants, *type == 'Q');
     if (strcmp(type, "Where") == 0)
         return where(map, values);
     if (strcmp(type, "Cast") == 0)

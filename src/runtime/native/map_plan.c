@@ -229,10 +229,10 @@ static void join_products(struct native_map *map)
 }
 
 /* Output k is written by the operation that makes it where that can be, else copied or converted at the end. */
-static void end_output(struct native_map *map, int k, int place)
+static void end_output(struct native_map *map, int k, int place, bool is_stored)
 {
     const struct assay_type *type = &map->build->outputs[k];
-    enum native_vector_op store = native_map_store(type->dtype);
+    enum native_vector_op store = is_stored ? NATIVE_V_NONE : native_map_store(type->dtype);
     struct native_map_place *p = &map->places[place];
     enum native_kind kind = p->kind;
     map->out_sizes[k] = (int64_t)assay_dtype_size(type->dtype);
@@ -363,16 +363,20 @@ enum assay_status native_map_finish(struct native_map *map, const int *results, 
     if (st)
         return st;
     int places[NATIVE_MAP_OUTPUTS];
+    bool is_codes[NATIVE_MAP_OUTPUTS];
     map->n_outputs = b->n_outputs;
-    for (int k = 0; k < b->n_outputs; k++)
-        places[k] = native_map_own_place(map, results[k]);
+    for (int k = 0; k < b->n_outputs; k++) {
+        int raw = map->values[results[k]].raw;
+        is_codes[k] = raw >= 0 && map->places[raw].what == NATIVE_REGISTER;
+        places[k] = is_codes[k] ? raw : native_map_own_place(map, results[k]);
+    }
     enum native_layout layout = choose_layout(map);
     set_layouts(map, layout);
     merge(map, layout);
     choose_modes(map);
     mark_scalars(map);
     for (int k = 0; k < b->n_outputs; k++)
-        end_output(map, k, places[k]);
+        end_output(map, k, places[k], is_codes[k]);
     sweep(map);
     join_products(map);
     sweep(map);

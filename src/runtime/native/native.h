@@ -59,7 +59,9 @@ struct native_build {
     enum native_layout *in_layouts, *out_layouts; /* how inputs lie; the maker writes how it wants them and what it makes. A
                                                      constant lies as the graph has it */
     bool *unneeded;                               /* [n_inputs]: the maker has packed it, the kernel will not look */
-    const int *captures;                          /* values that the node's bodies read: plain, after the inputs in args.in */
+    bool *packed;        /* [n_inputs]: set by native_pack_find and native_pack_add: its bytes as the graph
+                            has them may go */
+    const int *captures; /* values that the node's bodies read: plain, after the inputs in args.in */
     int n_captures;
     bool *unmade; /* [n_outputs]: the kernel keeps it in a cache, nobody else reads it */
     int n_threads;
@@ -75,7 +77,8 @@ struct native_maker {
     bool dynamic; /* is also asked where types are not all known: dimensions may be -1, ranks too */
 };
 
-/* Packed weights: made once for a program, whatever shapes it meets. `key` tells everything that their form depends on but the
+/* Packed weights: made once for a program, whatever shapes it meets. An input that is packed and unneeded is not looked at again,
+ * not by the pointer that the maker saw either. `key` tells everything that their form depends on but the
  * input itself. Returns what is there, or NULL; add gives uninitialised bytes (64-byte aligned), or NULL without memory. */
 const void *native_pack_find(struct native_build *build, int input, const char *key);
 void *native_pack_add(struct native_build *build, int input, const char *key, int64_t size_bytes);

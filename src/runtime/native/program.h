@@ -36,6 +36,7 @@ struct native_step {
     struct native_args args;
     int *in_slots, *out_slots; /* -1 = none */
     int n_in, n_out;
+    struct native_note *note; /* of the profile (profile.c); NULL before it is first recorded */
 };
 
 /* A state that a kernel of the specialisation keeps in the program's cache, and by how much a run lengthens it. */
@@ -88,11 +89,13 @@ struct native_program { /* what runtime.h calls a program */
     struct assay_tensor *outputs; /* [n_outputs], borrowing from the current specialisation or owning (states) */
     unsigned char *workspace, *scratch;
     int64_t workspace_bytes, scratch_bytes, packed_bytes;
+    int64_t bodies_packed_bytes, bodies_workspace_bytes; /* of the programs that have this one as their root, now */
+    bool gives_back; /* it has one specialisation, and nobody else needs the graph's constants: they go once packed */
     bool bound, has_run;
     bool stale; /* stale: states have other values, and perhaps shapes, than the specialisation was activated with */
     uint64_t clock;
     int n_runs;
-    int64_t run_start_ns;
+    int64_t run_start_ns, run_size; /* of the profile: size of the inputs, so that costs are found again when they have grown */
     struct assay_op_time *times;
     int n_times, time_room;
 };
@@ -102,6 +105,14 @@ enum assay_status native_specialize(struct native_program *program, struct assay
 void native_special_close(struct native_special *special);
 /* One walk through the steps of the current specialisation. */
 enum assay_status native_run_steps(struct native_program *program, struct assay_error *err);
+/* The profile (profile.c), if the program keeps one. start: a run begins; walk: so does one through the
+ * steps; step: one has run since start_ns; other: what is no op
+ * has, in a program with states. They return the time at which what follows starts. */
+int64_t native_profile_start(struct native_program *program);
+int64_t native_profile_now(void);
+int64_t native_profile_walk(struct native_program *program);
+int64_t native_profile_step(struct native_program *program, struct native_step *step, int64_t start_ns);
+int64_t native_profile_other(struct native_program *program, const char *name, int64_t start_ns);
 /* Frees all that it owns; the pool only of a program that is no body's. */
 void native_program_clear(struct native_program *program);
 

@@ -3,8 +3,8 @@
  * The native runtime: Assay's own, on the CPU, with oneDNN for products and convolutions and vector kernels of ours between them.
  * Here is the life of a program (runtime.h); specialize.c makes the steps that a run walks through.
  */
-#include "base/clock.h"
 #include "graph/pass.h"
+#include "graph/precision.h"
 #include "runtime/bind.h"
 #include "runtime/kernels.h"
 #include "runtime/native/program.h"
@@ -48,8 +48,12 @@ void native_program_clear(struct native_program *p)
         native_cache_release(&p->caches[i]);
     release_tensors(p->inputs, p->graph->n_inputs);
     release_tensors(p->outputs, p->graph->n_outputs);
-    if (!p->root)
+    if (p->root) {
+        p->root->bodies_packed_bytes -= p->packed_bytes;
+        p->root->bodies_workspace_bytes -= p->workspace_bytes + p->scratch_bytes;
+    } else {
         native_pool_close(p->pool);
+    }
     assay_graph_close(p->graph);
     free(p->workspace);
     free(p->scratch);
@@ -64,11 +68,23 @@ static void release(struct assay_program *program)
     free(program);
 }
 
-/* Patterns are found in one precision, so passes come first; elementwise trees wait for compile, which sees their Casts. */
+/* Patterns are found in one precision, so passes come first; elementwise trees wait for compile, which sees their Casts. f16 has
+ * no kernels, so that what stays f32 is the faster. */
 static enum assay_status set_precision(struct assay_graph *graph, enum assay_dtype dtype, struct assay_error *err)
 {
     static const char *const without[] = {"elementwise", NULL};
+    if (dtype != ASSAY_BF16)
+        return assay_graph_set_precision(graph, dtype, err);
     return assay_graph_optimize(graph, &(struct assay_pass_options){.without = without, .precision = dtype}, err);
+}
+
+/* So that one specialisation serves all runs. */
+static bool has_one_shape(const struct assay_graph *graph)
+{
+    bool known = graph->n_states == 0;
+    for (int i = 0; i < graph->n_inputs; i++)
+        known &= assay_type_is_known(&graph->values[graph->inputs[i]].type);
+    return known;
 }
 
 static enum assay_status compile(const struct assay_graph *graph, const struct assay_compile_options *options,
@@ -90,6 +106,7 @@ static enum assay_status compile(const struct assay_graph *graph, const struct a
     p->n_threads = options->n_threads;
     p->isa = isa;
     p->profile = options->profile;
+    p->gives_back = options->gives_weights && has_one_shape(graph);
     p->graph = assay_graph_clone(graph);
     p->caches = assay_arena_array(&p->arena, (size_t)graph->n_states, sizeof *p->caches);
     p->inputs = assay_arena_array(&p->arena, (size_t)graph->n_inputs, sizeof *p->inputs);
@@ -139,32 +156,14 @@ static void run_part(void *context, int part, int thread)
     job->step->kernel.run(args, part, args->scratch ? args->scratch + job->scratch_bytes * thread : NULL);
 }
 
-static void record(struct native_program *program, const struct native_step *step, int64_t start_ns)
-{
-    struct native_program *p = program->root ? program->root : program;
-    if (p->n_times == p->time_room) {
-        p->time_room = p->time_room ? 2 * p->time_room : 256;
-        p->times = assay_realloc(p->times, (size_t)p->time_room * sizeof *p->times);
-    }
-    p->times[p->n_times++] = (struct assay_op_time){
-        .run = p->n_runs,
-        .name = step->node ? step->node->name : step->kernel.name,
-        .type = step->node ? step->node->type : "Reorder",
-        .node = -1,
-        .start_ns = start_ns - p->run_start_ns,
-        .wall_ns = assay_clock_ns() - start_ns,
-    };
-}
-
 enum assay_status native_run_steps(struct native_program *p, struct assay_error *err)
 {
     const struct native_special *s = p->current;
-    p->run_start_ns = p->profile ? assay_clock_ns() : 0;
+    int64_t start_ns = p->profile ? native_profile_walk(p) : 0;
     for (int i = 0; i < s->n_steps; i++) {
-        const struct native_step *step = &s->steps[i];
+        struct native_step *step = &s->steps[i];
         if (step->kernel.is_view)
             continue;
-        int64_t start_ns = p->profile ? assay_clock_ns() : 0;
         if (step->kernel.run) {
             struct job job = {step, s->scratch_bytes};
             native_pool_run(p->pool, step->kernel.n_parts, run_part, &job);
@@ -174,7 +173,7 @@ enum assay_status native_run_steps(struct native_program *p, struct assay_error 
                 return st;
         }
         if (p->profile)
-            record(p, step, start_ns);
+            start_ns = native_profile_step(p, step, start_ns);
     }
     return ASSAY_OK;
 }
@@ -250,16 +249,22 @@ static enum assay_status run(struct assay_program *program, struct assay_error *
 {
     struct native_program *p = &program->native;
     enum assay_status st = ASSAY_OK;
+    int64_t start_ns = p->profile ? native_profile_start(p) : 0;
     if (p->stale || !p->current)
         st = native_specialize(p, err);
     p->stale = false;
     p->has_run = false;
     if (!st)
         st = fill_caches(p, err);
+    if (p->profile)
+        start_ns = native_profile_other(p, "(states brought)", start_ns);
     if (!st)
         st = native_run_steps(p, err);
+    start_ns = p->profile ? native_profile_now() : 0;
     if (!st)
         st = keep_states(p, err);
+    if (p->profile)
+        native_profile_other(p, "(states kept)", start_ns);
     p->has_run = !st;
     p->n_runs++;
     return st;
@@ -292,19 +297,44 @@ static enum assay_status profile(struct assay_program *program, const struct ass
     return ASSAY_OK;
 }
 
+/* Constants that steps read as the graph has them: tables, biases, what no kernel packs. */
+static int64_t count_unpacked(const struct native_special *s)
+{
+    int64_t bytes = 0;
+    bool *counted = assay_alloc((size_t)s->n_slots * sizeof *counted);
+    for (int i = 0; i < s->n_steps; i++)
+        for (int k = 0; k < s->steps[i].n_in; k++) {
+            int slot = s->steps[i].in_slots[k];
+            if (slot < 0 || s->slots[slot].place != NATIVE_CONSTANT || counted[slot])
+                continue;
+            counted[slot] = true;
+            bytes += assay_tensor_bytes(&s->slots[slot].tensor);
+        }
+    free(counted);
+    return bytes;
+}
+
+static int64_t count_workspace(const struct native_program *p)
+{
+    int64_t bytes = p->workspace_bytes + p->scratch_bytes + p->bodies_workspace_bytes;
+    for (int i = 0; i < p->graph->n_states; i++) {
+        const struct native_cache *c = &p->caches[i];
+        bytes += c->bytes ? c->batch * c->heads * c->capacity * c->dim * native_cache_size(c) : 0;
+    }
+    return bytes;
+}
+
 static void memory(struct assay_program *program, struct assay_runtime_memory *m)
 {
     const struct native_program *p = &program->native;
-    m->weights_bytes = p->packed_bytes;
-    m->workspace_bytes = p->workspace_bytes + p->scratch_bytes;
-    for (int i = 0; i < p->graph->n_states; i++) {
-        const struct native_cache *c = &p->caches[i];
-        m->workspace_bytes += c->bytes ? c->batch * c->heads * c->capacity * c->dim * native_cache_size(c) : 0;
-    }
+    m->weights_bytes = p->packed_bytes + p->bodies_packed_bytes + (p->current ? count_unpacked(p->current) : 0);
+    m->workspace_bytes = count_workspace(p);
+    m->peak_bytes = m->weights_bytes + m->workspace_bytes; /* neither shrinks but with a body's program */
 }
 
 const struct assay_runtime assay_runtime_native = {
     .name = "native",
+    .takes_weights = true,
     .list = list,
     .supports = assay_kernels_support,
     .set_precision = set_precision,

@@ -17,7 +17,7 @@
 
 /* Activations begin APART: a kernel that writes one line behind where it reads, as addresses go within a page, waits for its own
  * stores. */
-enum { FOLD_BYTES = 1 << 16, ALIGNMENT = 64, APART = 256, PAGE = 1 << 12, HUGE_PAGE = 1 << 21 };
+enum { FOLD_BYTES = 1 << 16, GIVE_BYTES = 1 << 14, ALIGNMENT = 64, APART = 256, PAGE = 1 << 12, HUGE_PAGE = 1 << 21 };
 
 #define ASSAY_NATIVE_KERNELS(name) extern const struct native_maker native_makers_##name[];
 #include "runtime/native_table.def"
@@ -43,8 +43,10 @@ const void *native_pack_find(struct native_build *build, int input, const char *
     const struct native_program *program = build->program;
     int value = build->node->inputs[input];
     for (int i = 0; is_of_program(build, input) && i < program->n_packs; i++)
-        if (program->packs[i].value == value && strcmp(program->packs[i].key, key) == 0)
+        if (program->packs[i].value == value && strcmp(program->packs[i].key, key) == 0) {
+            build->packed[input] = true;
             return program->packs[i].bytes;
+        }
     return NULL;
 }
 
@@ -68,7 +70,10 @@ void *native_pack_add(struct native_build *build, int input, const char *key, in
     }
     program->packs[program->n_packs++] =
         (struct native_pack){build->node->inputs[input], assay_arena_strdup(&program->arena, key), bytes, size_bytes};
+    build->packed[input] = true;
     program->packed_bytes += size_bytes;
+    if (program->root)
+        program->root->bodies_packed_bytes += size_bytes;
     return bytes;
 }
 
@@ -78,6 +83,7 @@ struct maker {
     struct native_program *program;
     struct native_special *s;
     int *last_node; /* [n_values]: the last node that reads it, FOREVER for graph outputs, -1 if nobody does */
+    int *n_needs;   /* [n_values]: readers that may still want its bytes; NULL: no constant is given back */
 };
 enum { FOREVER = 0x7fffffff };
 
@@ -146,7 +152,8 @@ static int slot_for(struct maker *m, int value, enum native_layout layout)
         return have;
     ASSAY_ASSERT(from >= 0);
     struct assay_type type = s->slots[from].tensor.type;
-    struct native_kernel kernel = native_reorder_kernel(&type, !layout, layout, m->program->n_threads, m->program->isa, &s->arena);
+    struct native_kernel kernel =
+        native_reorder_kernel(&type, !layout, layout, m->program->n_threads, m->program->isa, &s->arena);
     int to = add_slot(m, value, &type, layout, NATIVE_WORKSPACE);
     struct native_step *step = add_step(m, NULL, &kernel, 1, 1);
     step->in_slots[0] = from;
@@ -204,6 +211,7 @@ static bool offer(const struct native_maker *table, struct native_build *build, 
     for (const struct native_maker *k = table; k->type; k++) {
         if ((!known && !k->dynamic) || strcmp(k->type, node->type) != 0 || strcmp(k->domain, node->domain) != 0)
             continue;
+        memset(build->packed, 0, (size_t)node->n_inputs * sizeof *build->packed);
         if (k->make(build, NULL) == ASSAY_OK)
             return true;
         build->special->n_cache_uses = n_cache_uses;
@@ -219,7 +227,7 @@ static void clear_answer(struct maker *m, struct native_build *build)
     for (int k = 0; k < node->n_inputs; k++) {
         int value = node->inputs[k];
         build->in_layouts[k] = value >= 0 && m->s->slot_of[value][NATIVE_NHWC] >= 0 ? NATIVE_NHWC : NATIVE_PLAIN;
-        build->unneeded[k] = false;
+        build->unneeded[k] = build->packed[k] = false;
     }
     for (int k = 0; k < node->n_outputs; k++) {
         build->out_layouts[k] = NATIVE_PLAIN;
@@ -281,6 +289,7 @@ static void prepare_build(struct maker *m, const struct assay_node *node, struct
         .in_layouts = assay_arena_array(arena, (size_t)node->n_inputs, sizeof *build->in_layouts),
         .out_layouts = assay_arena_array(arena, (size_t)node->n_outputs, sizeof *build->out_layouts),
         .unneeded = assay_arena_array(arena, (size_t)node->n_inputs, sizeof *build->unneeded),
+        .packed = assay_arena_array(arena, (size_t)node->n_inputs, sizeof *build->packed),
         .unmade = assay_arena_array(arena, (size_t)node->n_outputs, sizeof *build->unmade),
         .n_threads = m->program->n_threads,
         .isa = m->program->isa,
@@ -305,6 +314,42 @@ static bool may_overwrite(const struct maker *m, const struct native_step *step,
         if (k != input && step->in_slots[k] >= 0 && root_of(s, step->in_slots[k]) == root)
             return false;
     return true;
+}
+
+/* A constant that has been packed for all its readers, and that no other specialisation will ask for, is freed at once, so that
+ * it and its packed form are together in memory for as short as can be. */
+static void give_back(struct maker *m, const struct native_build *build)
+{
+    const struct assay_node *node = build->node;
+    struct assay_graph *graph = m->s->graph, *whole = m->program->graph;
+    for (int k = 0; m->n_needs && k < node->n_inputs; k++) {
+        int v = node->inputs[k];
+        if (v < 0 || v >= whole->n_values || !build->unneeded[k] || !build->packed[k] || --m->n_needs[v] ||
+            graph->values[v].is_inferred)
+            continue;
+        struct assay_tensor *here = &graph->values[v].constant, *there = &whole->values[v].constant;
+        if (!here->data || here->data != there->data || assay_tensor_bytes(here) < GIVE_BYTES)
+            continue;
+        m->s->slots[m->s->slot_of[v][NATIVE_PLAIN]].tensor.data = NULL;
+        assay_tensor_release(here);
+        assay_tensor_release(there);
+    }
+}
+
+static void count_needs(struct maker *m)
+{
+    const struct assay_graph *graph = m->s->graph;
+    m->n_needs = assay_arena_array(&m->s->arena, (size_t)graph->n_values, sizeof *m->n_needs);
+    for (int i = 0; i < graph->n_nodes; i++)
+        for (int k = 0; k < graph->nodes[i]->n_inputs; k++)
+            if (graph->nodes[i]->inputs[k] >= 0)
+                m->n_needs[graph->nodes[i]->inputs[k]]++;
+    for (int i = 0; i < graph->n_outputs; i++)
+        m->n_needs[graph->outputs[i]]++;
+    for (const struct assay_graph *body = graph->first_body; body; body = body->next_body)
+        for (int v = 0; v < body->n_values; v++)
+            if (body->values[v].outer >= 0)
+                m->n_needs[body->values[v].outer]++;
 }
 
 static void add_node(struct maker *m, int index)
@@ -337,6 +382,7 @@ static void add_node(struct maker *m, int index)
                  may_overwrite(m, step, build.kernel.in_place, &build.outputs[0], index))
             make_view(m, slot, step->in_slots[build.kernel.in_place]);
     }
+    give_back(m, &build);
 }
 
 /* ---- memory */
@@ -441,8 +487,10 @@ static enum assay_status bind_graph(struct native_special *s, const struct nativ
 static void make_steps(struct native_special *s, struct native_program *program)
 {
     struct assay_graph *graph = s->graph;
-    struct maker m = {program, s, assay_arena_array(&s->arena, (size_t)graph->n_values, sizeof *m.last_node)};
+    struct maker m = {program, s, assay_arena_array(&s->arena, (size_t)graph->n_values, sizeof *m.last_node), NULL};
     find_last_nodes(&m);
+    if (program->gives_back)
+        count_needs(&m);
     s->slot_of = assay_arena_array(&s->arena, (size_t)graph->n_values, sizeof *s->slot_of);
     for (int v = 0; v < graph->n_values; v++) {
         s->slot_of[v][NATIVE_PLAIN] = s->slot_of[v][NATIVE_NHWC] = -1;
@@ -646,10 +694,13 @@ enum assay_status native_specialize(struct native_program *program, struct assay
             program->specials[program->n_specials++] = s;
     }
     free(dims);
+    int64_t had = program->workspace_bytes + program->scratch_bytes;
     if (!st)
         st = make_room(&program->workspace, &program->workspace_bytes, s->workspace_bytes, "activations", err);
     if (!st)
         st = make_room(&program->scratch, &program->scratch_bytes, s->scratch_bytes * program->n_threads, "scratch", err);
+    if (program->root)
+        program->root->bodies_workspace_bytes += program->workspace_bytes + program->scratch_bytes - had;
     if (!st)
         st = empty_caches(program, s, err);
     if (st)

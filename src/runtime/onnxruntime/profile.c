@@ -34,6 +34,81 @@ static size_t find_runs(const json_t *events, struct model_run *runs)
     return n;
 }
 
+/* ---- what an op cost: types come as [{"float":[1,3,224,224]}, …] */
+
+static int64_t element_bytes(const char *type)
+{
+    static const struct {
+        const char *type;
+        int64_t bytes;
+    } known[] = {{"float", 4},  {"float16", 2}, {"bfloat16", 2}, {"double", 8}, {"int64", 8}, {"uint64", 8}, {"int32", 4},
+                 {"uint32", 4}, {"int16", 2},   {"uint16", 2},   {"int8", 1},   {"uint8", 1}, {"bool", 1}};
+    for (size_t i = 0; i < ASSAY_COUNT(known); i++)
+        if (strcmp(known[i].type, type) == 0)
+            return known[i].bytes;
+    return 0;
+}
+
+/* Elements of one tensor of the list, with the last and the first dimension (1 of a scalar); 0 if it is not there. */
+static double count_elements(const json_t *types, size_t index, double *first, double *last, double *bytes)
+{
+    const char *type;
+    json_t *dims, *dim;
+    double count = 0;
+    *first = *last = 1;
+    *bytes = 0;
+    json_object_foreach(json_array_get(types, index), type, dims)
+    {
+        size_t d;
+        count = 1;
+        json_array_foreach(dims, d, dim)
+        {
+            *last = json_number_value(dim);
+            *first = d ? *first : *last;
+            count *= *last;
+        }
+        *bytes = count * (double)element_bytes(type);
+    }
+    return count;
+}
+
+static bool contains(const char *type, const char *what) { return strstr(type, what) != NULL; }
+
+/* Inputs are read and outputs written, but a table only where it is looked up. Products and convolutions by their shapes, in
+ * whatever form they were fused; of other ops one for each element. */
+static void add_cost(struct assay_op_time *time, const json_t *args)
+{
+    const json_t *in = json_object_get(args, "input_type_shape"), *out = json_object_get(args, "output_type_shape");
+    bool is_lookup = strncmp(time->type, "Gather", 6) == 0;
+    double first, last, bytes, made = count_elements(out, 0, &first, &last, &bytes), weight_first, k, x_first;
+    for (size_t i = is_lookup; i < json_array_size(in); i++) {
+        count_elements(in, i, &first, &last, &bytes);
+        time->bytes += bytes;
+    }
+    for (size_t i = 0; i < json_array_size(out); i++) {
+        count_elements(out, i, &first, &last, &bytes);
+        time->bytes += is_lookup ? 2 * bytes : bytes;
+    }
+    count_elements(in, 0, &x_first, &k, &bytes);
+    bool is_quantized = bytes > 0 && contains(time->type, "QLinear");
+    size_t weight_at = is_quantized ? 3 : 1;
+    double weight = count_elements(in, weight_at, &weight_first, &last, &bytes);
+    bool is_product = contains(time->type, "MatMul") || contains(time->type, "Gemm");
+    if (is_product && weight == 0) { /* of a constant that was packed the trace says nothing */
+        double columns = 1;
+        count_elements(out, 0, &first, &columns, &bytes);
+        time->bytes += made > 0 ? k * columns * bytes / made : 0;
+    }
+    if (contains(time->type, "Conv") && weight_first > 0)
+        time->flops = 2 * made * weight / weight_first;
+    else if (is_product)
+        time->flops = 2 * made * k;
+    else
+        time->flops = made;
+    if (is_quantized || contains(time->type, "Integer"))
+        time->dtype = ASSAY_U8;
+}
+
 /* The graph's node of that name, -1 if the runtime made it up. */
 static int find_node(const struct assay_graph *graph, const char *name)
 {
@@ -66,6 +141,7 @@ static bool read_event(const json_t *event, const struct model_run *runs, size_t
         .start_ns = (int64_t)((ts - runs[run].start_us) * 1000),
         .wall_ns = (int64_t)(dur * 1000),
     };
+    add_cost(time, json_object_get(event, "args"));
     return true;
 }
 

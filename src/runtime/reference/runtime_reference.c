@@ -42,6 +42,7 @@ struct assay_program {
     bool is_bound, profile;
     int n_runs;
     int64_t run_start_ns;
+    struct assay_cost cost; /* of the node that ran last, for the profile */
     struct assay_op_time *times;
     int n_times, time_room;
 };
@@ -166,6 +167,8 @@ static void record(struct assay_program *program, const struct frame *frame, int
         .node = frame->depth == 0 ? index : -1,
         .start_ns = start_ns - program->run_start_ns,
         .wall_ns = assay_clock_ns() - start_ns,
+        .flops = program->cost.flops,
+        .bytes = program->cost.bytes_read + program->cost.bytes_written,
     };
 }
 
@@ -189,6 +192,19 @@ static void settle(struct frame *frame, int index, struct assay_tensor *results)
             if (body->values[v].outer >= 0 && frame->plan->last_use[body->values[v].outer] == index)
                 assay_tensor_release(&frame->values[body->values[v].outer]);
     }
+}
+
+/* At the shapes that it ran with; of a node with bodies none, since its bodies' nodes have theirs. */
+static void find_cost(struct assay_program *program, const struct assay_op_call *call)
+{
+    bool known = true;
+    for (int k = 0; k < call->n_outputs; k++)
+        known &= call->node->outputs[k] < 0 || assay_type_is_known(&call->outputs[k]);
+    for (int k = 0; k < call->node->n_attrs; k++)
+        known &= !call->node->attrs[k].graph;
+    program->cost = (struct assay_cost){0};
+    if (known)
+        assay_op_cost(call->node->op, call, &program->cost);
 }
 
 static enum assay_status run_node(struct assay_program *program, struct frame *frame, int index, struct assay_error *err)
@@ -230,6 +246,8 @@ static enum assay_status run_node(struct assay_program *program, struct frame *f
         types[k] = data[k]->type;
     }
     st = assay_op_run(node->op, &call, err);
+    if (!st && program->profile)
+        find_cost(program, &call);
     if (!st)
         settle(frame, index, results);
 done:

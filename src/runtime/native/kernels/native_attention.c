@@ -14,7 +14,7 @@
 #include <string.h>
 
 /* A block's scores and values lie in the second level's cache. ROWS: a multiple of the product's rows of registers. */
-enum { ROWS = 96, KEYS = 256, GRAIN = 6 };
+enum { ROWS = 96, KEYS = 256, GRAIN = 6, LANES = 16 };
 
 struct attention {
     enum assay_dtype dtype;
@@ -24,6 +24,7 @@ struct attention {
     bool is_causal;
     struct native_cache *keys, *values; /* NULL = no cache */
     const struct native_simd *simd;
+    bool is_low; /* products of bf16: keys and values in pairs, and probabilities rounded */
     int64_t scratch_bytes;
 };
 
@@ -45,6 +46,7 @@ struct job {
 /* This thread's memory. */
 struct room {
     float *q, *scores, *y, *keys, *values, *mask, *max, *sum;
+    uint16_t *low; /* probabilities [rows, KEYS] */
 };
 
 static struct rows rows_of(const struct assay_tensor *tensor, int64_t heads)
@@ -78,12 +80,14 @@ static struct room share_scratch(const struct attention *a, unsigned char *scrat
     r.mask = r.values + values_room(a);
     r.max = r.mask + KEYS;
     r.sum = r.max + a->block_rows;
+    r.low = (uint16_t *)(void *)(r.sum + a->block_rows);
     return r;
 }
 
 static int64_t scratch_of(const struct attention *a)
 {
     int64_t floats = a->block_rows * (a->dim + KEYS + a->value_dim + 2) + KEYS * (a->dim + 1) + values_room(a);
+    floats += a->is_low ? a->block_rows * KEYS / 2 : 0;
     return (floats * 4 + 63) / 64 * 64;
 }
 
@@ -165,15 +169,62 @@ static void mask_row(const struct job *j, float *scores, int64_t batch, int64_t 
         scores[i] = -INFINITY;
 }
 
+/* Of the columns of a panel, those that n keys from p on need, in whole vectors. */
+static int64_t width_of(int64_t n, int64_t p)
+{
+    return n - p < NATIVE_PANEL ? (n - p + LANES - 1) / LANES * LANES : NATIVE_PANEL;
+}
+
+static void multiply_keys(const struct job *j, int64_t batch, int64_t kv_head, int64_t rows, int64_t first, int64_t n,
+                          struct room *room)
+{
+    const struct attention *a = j->a;
+    const float *keys = load_keys(j, batch, kv_head, first, n, room);
+    for (int64_t p = 0; p < n; p += NATIVE_PANEL)
+        a->simd->gemm(room->scores + p, KEYS, room->q, a->dim, keys + p * a->dim, NATIVE_PANEL, rows, width_of(n, p), a->dim,
+                      false);
+}
+
+static void multiply_values(const struct job *j, int64_t batch, int64_t kv_head, int64_t rows, int64_t first, int64_t n,
+                            struct room *room)
+{
+    const struct attention *a = j->a;
+    int64_t stride;
+    const float *values = load_values(j, batch, kv_head, first, n, room, &stride);
+    a->simd->gemm(room->y, a->value_dim, room->scores, KEYS, values, stride, rows, a->value_dim, n, true);
+}
+
+/* In bf16 a pair of numbers of a key is a word, so that panels of pairs are keys transposed word by word. */
+static void multiply_keys_low(const struct job *j, int64_t batch, int64_t kv_head, int64_t rows, int64_t first, int64_t n,
+                              struct room *room)
+{
+    const struct attention *a = j->a;
+    uint32_t *panel = (uint32_t *)(void *)room->keys;
+    for (int64_t p = 0; p < n; p += NATIVE_PANEL) {
+        int64_t count = n - p < NATIVE_PANEL ? n - p : NATIVE_PANEL;
+        a->simd->transpose(panel, row_at(j, &j->k, batch, kv_head, first + p), count, a->dim / 2, NATIVE_PANEL, j->k.row / 2, 4);
+        a->simd->gemm_bf16(room->scores + p, KEYS, (const uint16_t *)(const void *)room->q, a->dim, panel, NATIVE_PANEL, rows,
+                           width_of(n, p), a->dim, false);
+    }
+}
+
+static void multiply_values_low(const struct job *j, int64_t batch, int64_t kv_head, int64_t rows, int64_t first, int64_t n,
+                                struct room *room)
+{
+    const struct attention *a = j->a;
+    uint32_t *pairs = (uint32_t *)(void *)room->values;
+    for (int64_t i = 0; i < n; i += 2)
+        a->simd->pair(pairs + i / 2 * a->value_dim, row_at(j, &j->v, batch, kv_head, first + i),
+                      i + 1 < n ? row_at(j, &j->v, batch, kv_head, first + i + 1) : NULL, a->value_dim);
+    a->simd->gemm_bf16(room->y, a->value_dim, room->low, KEYS, pairs, a->value_dim, rows, a->value_dim, (n + 1) / 2 * 2, true);
+}
+
 static void meet_keys(const struct job *j, int64_t batch, int64_t kv_head, int64_t begin, int64_t rows, int64_t first, int64_t n,
                       struct room *room)
 {
     const struct attention *a = j->a;
-    int64_t per_group = a->heads / a->kv_heads, stride;
-    const float *keys = load_keys(j, batch, kv_head, first, n, room);
-    for (int64_t p = 0; p < n; p += NATIVE_PANEL)
-        a->simd->gemm(room->scores + p, KEYS, room->q, a->dim, keys + p * a->dim, NATIVE_PANEL, rows, NATIVE_PANEL, a->dim,
-                      false);
+    int64_t per_group = a->heads / a->kv_heads;
+    (a->is_low ? multiply_keys_low : multiply_keys)(j, batch, kv_head, rows, first, n, room);
     for (int64_t r = 0; r < rows; r++) {
         int64_t query = (begin + r) % a->queries, head = kv_head * per_group + (begin + r) / a->queries;
         float *scores = room->scores + r * KEYS;
@@ -182,12 +233,15 @@ static void meet_keys(const struct job *j, int64_t batch, int64_t kv_head, int64
         int64_t seen = query + j->past + 1 - first;
         for (int64_t i = seen < 0 ? 0 : seen; a->is_causal && i < n; i++)
             scores[i] = -INFINITY;
-        float factor = a->simd->softmax_part(scores, n, &room->max[r], &room->sum[r]);
+        uint16_t *low = room->low + r * KEYS;
+        float factor = a->is_low ? a->simd->softmax_part_bf16(low, scores, n, &room->max[r], &room->sum[r])
+                                 : a->simd->softmax_part(scores, n, &room->max[r], &room->sum[r]);
+        if (a->is_low && n % 2)
+            low[n] = 0;
         if (factor != 1)
             a->simd->linear(room->y + r * a->value_dim, room->y + r * a->value_dim, a->value_dim, factor, 0);
     }
-    const float *values = load_values(j, batch, kv_head, first, n, room, &stride);
-    a->simd->gemm(room->y, a->value_dim, room->scores, KEYS, values, stride, rows, a->value_dim, n, true);
+    (a->is_low ? multiply_values_low : multiply_values)(j, batch, kv_head, rows, first, n, room);
 }
 
 /* ---- a block of queries */
@@ -213,8 +267,10 @@ static void load_queries(const struct job *j, int64_t batch, int64_t kv_head, in
     int64_t per_group = a->heads / a->kv_heads;
     for (int64_t r = 0; r < rows; r++) {
         const void *q = row_at(j, &j->q, batch, kv_head * per_group + (begin + r) / a->queries, (begin + r) % a->queries);
-        float *to = room->q + r * a->dim;
+        float *to = a->is_low ? room->scores : room->q + r * a->dim;
         a->simd->linear(to, as_f32(a, q, a->dim, to), a->dim, a->scale, 0);
+        if (a->is_low)
+            a->simd->to_bf16((uint16_t *)(void *)room->q + r * a->dim, to, a->dim);
         room->max[r] = -INFINITY;
         room->sum[r] = 0;
     }
@@ -383,6 +439,8 @@ static enum assay_status make(struct native_build *b, struct assay_error *err)
     if (!find_caches(b, a))
         return assay_error_set(err, ASSAY_UNSUPPORTED, "its past is no state that only it reads");
     divide(a, b->n_threads);
+    a->is_low = a->dtype == ASSAY_BF16 && b->isa >= NATIVE_ISA_AVX512_BF16 && !a->keys && a->dim % 2 == 0 && a->dim <= KEYS &&
+                a->value_dim % LANES == 0;
     a->scratch_bytes = scratch_of(a);
     for (int k = 0; k < b->n_inputs; k++)
         b->in_layouts[k] = NATIVE_PLAIN;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Attention of the native runtime against the reference kernel, which sums in double. */
-#include "graph/testing.h"
-#include "runtime/registry.h"
+#include "runtime/native/testing.h"
 
 enum { MAX_INPUTS = 6 };
 
@@ -66,7 +65,8 @@ static void open_side(struct side *side, const char *platform, const struct form
     side->graph = make_graph(f);
     CHECK_OK(assay_graph_sort(side->graph, &err), err);
     CHECK_OK(assay_graph_infer(side->graph, &err), err);
-    struct assay_compile_options options = {.platform = &found, .n_threads = n_threads, .isa = "", .optimization = 3};
+    struct assay_compile_options options = {
+        .platform = &found, .n_threads = n_threads, .isa = testing_isa(platform), .optimization = 3};
     CHECK_OK(side->runtime->compile(side->graph, &options, &side->program, &err), err);
     assay_arena_release(&arena);
 }
@@ -176,6 +176,10 @@ ASSAY_TEST(bfloat16)
 {
     check_form((struct form){1, 4, 2, 70, 70, 16, 16, .is_cached = true, .dtype = ASSAY_BF16});
     check_form((struct form){1, 2, 2, 90, 90, 32, 8, .is_causal = true, .mask = ASSAY_BF16, .dtype = ASSAY_BF16});
+    check_form((struct form){2, 3, 3, 130, 261, 64, 64, .dtype = ASSAY_BF16});
+    check_form((struct form){1, 4, 2, 97, 1, 20, 48, .is_4d = true, .dtype = ASSAY_BF16});
+    check_form((struct form){2, 4, 2, 9, 270, 16, 16, .mask = ASSAY_F32, .dtype = ASSAY_BF16});
+    check_form((struct form){1, 2, 2, 300, 300, 32, 32, .is_causal = true, .mask = ASSAY_BOOL, .dtype = ASSAY_BF16});
 }
 
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(queries_and_keys_of_any_number), ASSAY_TEST_ENTRY(masks_and_causal_queries),

@@ -90,7 +90,9 @@ static enum assay_status make_pool(struct native_build *b, struct assay_error *e
     struct assay_op_call call = {.node = b->node, .opset = b->graph->opset, .n_inputs = b->n_inputs};
     *pool = (struct pool){.max = strcmp(b->node->type, "MaxPool") == 0,
                           .count_padding = assay_node_int(b->node, "count_include_pad", 0) != 0};
-    if (!native_points_init(&pool->points, b, &b->inputs[0]) || assay_type_count(&b->outputs[0]) < 1)
+    bool is_taken = native_points_init(&pool->points, b, &b->inputs[0]) ||
+                    (pool->max && native_points_init_codes(&pool->points, b, &b->inputs[0]));
+    if (!is_taken || assay_type_count(&b->outputs[0]) < 1)
         return assay_error_set(err, ASSAY_UNSUPPORTED, "its type is not taken");
     if (b->n_outputs > 1 && b->node->outputs[1] >= 0)
         return assay_error_set(err, ASSAY_UNSUPPORTED, "indices are not made");

@@ -211,7 +211,70 @@ ASSAY_TEST(a_range_found_in_the_run_gives_the_same_codes)
     testing_equals_reference(graph, 0);
 }
 
-ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(sums_of_integers_are_exact), ASSAY_TEST_ENTRY(products_are_quantized_as_the_reference_does),
+/* What lies between convolutions: all of it on codes, so that nothing is rounded in another way than the reference does. */
+ASSAY_TEST(values_stay_codes_between_ops)
+{
+    for (int is_signed = 0; is_signed < 2; is_signed++) {
+        enum assay_dtype dtype = is_signed ? ASSAY_I8 : ASSAY_U8;
+        struct assay_graph *graph = assay_graph_open("codes");
+        int scale = number(graph, ASSAY_F32, 0.02), other = number(graph, ASSAY_F32, 0.013);
+        int zero = number(graph, dtype, is_signed ? -3 : 121), other_zero = number(graph, dtype, is_signed ? 11 : 90);
+        int codes = quantized_input(graph, 4, (const int64_t[]){2, 19, 9, 7}, scale, zero);
+        int x = testing_node(graph, "DequantizeLinear", NUMBERS(codes, scale, zero), "x");
+        int max = testing_node(graph, "MaxPool", NUMBERS(x), "max");
+        assay_node_set_ints(graph, testing_last(graph), "kernel_shape", (const int64_t[]){3, 3}, 2);
+        assay_node_set_ints(graph, testing_last(graph), "pads", (const int64_t[]){1, 1, 1, 1}, 4);
+        max = testing_node(graph, "QuantizeLinear", NUMBERS(max, scale, zero), "max_codes");
+        max = testing_node(graph, "DequantizeLinear", NUMBERS(max, scale, zero), "max_numbers");
+        int sum = testing_node(graph, "Relu", NUMBERS(testing_node(graph, "Add", NUMBERS(x, max), "sum")), "relu");
+        sum = testing_node(graph, "QuantizeLinear", NUMBERS(sum, other, other_zero), "sum_codes");
+        output_of(graph, sum);
+        sum = testing_node(graph, "DequantizeLinear", NUMBERS(sum, other, other_zero), "sum_numbers");
+        int both = testing_node(graph, "Concat", NUMBERS(sum, max), "both");
+        assay_node_set_int(graph, testing_last(graph), "axis", 1);
+        output_of(graph, testing_node(graph, "QuantizeLinear", NUMBERS(both, other, other_zero), "both_codes"));
+        testing_equals_reference(graph, 0);
+    }
+}
+
+/* Windows of each kind of group, with zero points that the library's convolutions do not take. */
+ASSAY_TEST(convolutions_of_integers_are_exact)
+{
+    static const int64_t groups[] = {1, 2, 6};
+    for (int i = 0; i < 6; i++) {
+        struct assay_graph *graph = assay_graph_open("windows");
+        enum assay_dtype x_type = i % 2 ? ASSAY_I8 : ASSAY_U8, w_type = i / 2 % 2 ? ASSAY_U8 : ASSAY_I8;
+        int scale = number(graph, ASSAY_F32, 0.02), zero = number(graph, x_type, i % 2 ? 7 : 140);
+        int x = quantized_input(graph, 4, (const int64_t[]){2, 6, 9, 7}, scale, zero);
+        int w = constant_codes(graph, w_type, 4, (const int64_t[]){6, 6 / groups[i / 2], 3, 2}),
+            w_zero = number(graph, w_type, 3);
+        int integers = testing_node(graph, "ConvInteger", NUMBERS(x, w, zero, w_zero), "sums");
+        for (int both = 0; both < 2; both++) {
+            struct assay_node *node = testing_last(graph);
+            assay_node_set_int(graph, node, "group", groups[i / 2]);
+            assay_node_set_ints(graph, node, "pads", (const int64_t[]){1, 0, 2, 1}, 4);
+            assay_node_set_ints(graph, node, "strides", (const int64_t[]){2, 1}, 2);
+            assay_node_set_ints(graph, node, "dilations", (const int64_t[]){1, 2}, 2);
+            if (both)
+                break;
+            int in[] = {x,
+                        scale,
+                        zero,
+                        w,
+                        number(graph, ASSAY_F32, 0.01),
+                        w_zero,
+                        number(graph, ASSAY_F32, 1.7),
+                        zero,
+                        numbers(graph, ASSAY_I32, 6, -900, 150)};
+            output_of(graph, integers);
+            output_of(graph, testing_node(graph, "QLinearConv", 9, in, "codes"));
+        }
+        testing_equals_reference(graph, 0);
+    }
+}
+
+ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(convolutions_of_integers_are_exact), ASSAY_TEST_ENTRY(values_stay_codes_between_ops),
+                ASSAY_TEST_ENTRY(sums_of_integers_are_exact), ASSAY_TEST_ENTRY(products_are_quantized_as_the_reference_does),
                 ASSAY_TEST_ENTRY(products_between_codes_become_products_of_integers),
                 ASSAY_TEST_ENTRY(convolutions_between_codes), ASSAY_TEST_ENTRY(codes_are_made_and_read_as_the_reference_does),
                 ASSAY_TEST_ENTRY(a_range_found_in_the_run_gives_the_same_codes))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Softmax and LogSoftmax: of rows where the axis is the last (bf16 too), else of columns, many at once. */
+/* Softmax and LogSoftmax: of rows where the axis is the last, else of columns, many at once. f32 and bf16. */
 #include "runtime/native/native.h"
 #include "runtime/native/simd/simd.h"
 
@@ -61,6 +61,40 @@ static void run_columns_of(const struct softmax *s, float *y, const float *x, in
     }
 }
 
+/* The same of bf16, a row widened at a time; powers are made twice, so that each result is rounded once. */
+static void run_low_columns_of(const struct softmax *s, uint16_t *y, const uint16_t *x, int64_t width, float *most, float *sum,
+                               float *row)
+{
+    enum { ROW, MOST, SUM };
+    static const struct native_vector add[] = {{.op = NATIVE_V_SUB, .y = ROW, .x = {ROW, MOST}},
+                                               {.op = NATIVE_V_EXP, .y = ROW, .x = {ROW}},
+                                               {.op = NATIVE_V_ADD, .y = SUM, .x = {SUM, ROW}}};
+    static const struct native_vector divide[] = {{.op = NATIVE_V_SUB, .y = ROW, .x = {ROW, MOST}},
+                                                  {.op = NATIVE_V_EXP, .y = ROW, .x = {ROW}},
+                                                  {.op = NATIVE_V_DIV, .y = ROW, .x = {ROW, SUM}}};
+    static const struct native_vector logarithm[] = {{.op = NATIVE_V_LOG, .y = SUM, .x = {SUM}},
+                                                     {.op = NATIVE_V_ADD, .y = SUM, .x = {SUM, MOST}}};
+    static const struct native_vector subtract[] = {{.op = NATIVE_V_SUB, .y = ROW, .x = {ROW, SUM}}};
+    char *at[] = {(char *)row, (char *)most, (char *)sum};
+    s->simd->from_bf16(most, x, width);
+    memset(sum, 0, (size_t)width * sizeof *sum);
+    for (int64_t i = 1; i < s->n; i++) {
+        s->simd->from_bf16(row, x + i * s->inner, width);
+        s->simd->reduce_into(most, row, width, NATIVE_MAX);
+    }
+    for (int64_t i = 0; i < s->n; i++) {
+        s->simd->from_bf16(row, x + i * s->inner, width);
+        s->simd->vector(add, 3, at, width);
+    }
+    if (s->is_log)
+        s->simd->vector(logarithm, 2, at, width);
+    for (int64_t i = 0; i < s->n; i++) {
+        s->simd->from_bf16(row, x + i * s->inner, width);
+        s->simd->vector(s->is_log ? subtract : divide, s->is_log ? 1 : 3, at, width);
+        s->simd->to_bf16(y + i * s->inner, row, width);
+    }
+}
+
 static void run_columns(const struct native_args *args, int part, unsigned char *scratch)
 {
     const struct softmax *s = args->kernel->data;
@@ -70,7 +104,11 @@ static void run_columns(const struct native_args *args, int part, unsigned char 
     for (int64_t i = begin; i < end; i++) {
         int64_t column = i % pieces * COLUMNS, at = i / pieces * s->n * s->inner + column;
         int64_t width = s->inner - column < COLUMNS ? s->inner - column : COLUMNS;
-        run_columns_of(s, (float *)args->out[0]->data + at, (const float *)args->in[0]->data + at, width, most, sum);
+        if (s->dtype == ASSAY_F32)
+            run_columns_of(s, (float *)args->out[0]->data + at, (const float *)args->in[0]->data + at, width, most, sum);
+        else
+            run_low_columns_of(s, (uint16_t *)args->out[0]->data + at, (const uint16_t *)args->in[0]->data + at, width, most, sum,
+                               sum + COLUMNS);
     }
 }
 
@@ -91,15 +129,13 @@ static enum assay_status make(struct native_build *b, struct assay_error *err)
     for (int d = 0; d < x->rank; d++)
         *(d < axis ? &s->outer : &s->inner) *= d == axis ? 1 : x->dims[d];
     bool rows = s->inner == 1;
-    if (!rows && x->dtype != ASSAY_F32)
-        return assay_error_set(err, ASSAY_UNSUPPORTED, "columns of bf16 are not taken");
     b->in_layouts[0] = NATIVE_PLAIN;
     int64_t pieces = rows ? s->outer : s->outer * ((s->inner + COLUMNS - 1) / COLUMNS);
     int parts = native_parts(4 * assay_type_bytes(x), b->n_threads);
     b->kernel.n_parts = parts < pieces ? parts : (int)pieces;
     b->kernel.name = s->is_log ? "vector LogSoftmax" : "vector Softmax";
     b->kernel.run = rows ? run_rows : run_columns;
-    b->kernel.scratch_bytes = rows ? s->n * (int64_t)sizeof(float) : 2 * COLUMNS * (int64_t)sizeof(float);
+    b->kernel.scratch_bytes = rows ? s->n * (int64_t)sizeof(float) : 3 * COLUMNS * (int64_t)sizeof(float);
     b->kernel.in_place = 0;
     b->kernel.data = s;
     return ASSAY_OK;

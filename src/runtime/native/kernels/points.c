@@ -15,6 +15,14 @@ bool native_points_init(struct native_points *p, const struct native_build *buil
     return true;
 }
 
+bool native_points_init_codes(struct native_points *p, const struct native_build *build, const struct assay_type *type)
+{
+    if ((type->dtype != ASSAY_U8 && type->dtype != ASSAY_I8) || type->rank < 3 || type->rank > 5 || assay_type_count(type) < 1)
+        return false;
+    *p = (struct native_points){.simd = native_simd_of(build->isa), .codes = type->dtype, .size = 1, .channels = type->dims[1]};
+    return true;
+}
+
 int64_t native_points_scratch(const struct native_points *p) { return (p->channels * (int64_t)sizeof(float) + 63) / 64 * 64; }
 
 void native_points_store(const struct native_points *p, void *y, const float *made, int64_t n)
@@ -27,7 +35,11 @@ void native_points_store(const struct native_points *p, void *y, const float *ma
 
 void native_points_max(const struct native_points *p, void *y, const void *const *x, int n_taps, float *made)
 {
-    if (p->bf16) {
+    if (p->codes == ASSAY_U8) {
+        p->simd->max_codes_u8(y, (const uint8_t *const *)x, n_taps, p->channels);
+    } else if (p->codes == ASSAY_I8) {
+        p->simd->max_codes_i8(y, (const int8_t *const *)x, n_taps, p->channels);
+    } else if (p->bf16) {
         p->simd->max_taps_bf16(made, (const uint16_t *const *)x, n_taps, p->channels);
         p->simd->to_bf16(y, made, p->channels);
     } else {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the kernels on values that lie channels last, but products, share: vector loops that read f32 or bf16, and make f32. */
+/* What the kernels on values that lie channels last, but products, share: vector loops that read f32 or bf16, and make f32; and
+ * the greatest of codes of 8 bits. */
 #ifndef ASSAY_RUNTIME_NATIVE_KERNELS_POINTS_H
 #define ASSAY_RUNTIME_NATIVE_KERNELS_POINTS_H
 
@@ -9,12 +10,15 @@
 struct native_points {
     const struct native_simd *simd;
     bool bf16;
-    int64_t size; /* of an element */
+    enum assay_dtype codes; /* u8, i8; ASSAY_NO_DTYPE = none */
+    int64_t size;           /* of an element */
     int64_t channels;
 };
 
 /* False if the type is neither f32 nor bf16 of rank 3 to 5 with elements. */
 bool native_points_init(struct native_points *points, const struct native_build *build, const struct assay_type *type);
+/* The same of u8 and i8, for native_points_max only. */
+bool native_points_init_codes(struct native_points *points, const struct native_build *build, const struct assay_type *type);
 /* Bytes for a point in f32: what `made` below wants. */
 int64_t native_points_scratch(const struct native_points *points);
 

@@ -2,7 +2,11 @@
 /* Which table of vector loops a tier gets (simd.h). */
 #include "runtime/native/simd/simd.h"
 
+#if defined(__aarch64__)
+extern const struct native_simd native_simd_neon;
+#else
 extern const struct native_simd native_simd_portable;
+#endif
 #if defined(__x86_64__)
 extern const struct native_simd native_simd_sse41, native_simd_avx2, native_simd_avx512;
 #endif
@@ -25,5 +29,9 @@ const struct native_simd *native_simd_of(enum native_isa isa)
         return &native_simd_sse41;
 #endif
     (void)isa;
+#if defined(__aarch64__)
+    return &native_simd_neon;
+#else
     return &native_simd_portable;
+#endif
 }

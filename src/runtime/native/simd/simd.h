@@ -62,11 +62,18 @@ enum native_reduction { NATIVE_SUM, NATIVE_SUM_SQUARES, NATIVE_SUM_ABS, NATIVE_M
     /* c [m, n] = a [m, k] · b: of b's rows two and two lie in turn, [k / 2, ldb, 2]; k is even, n a multiple of 64 */          \
     X(void, gemm_pairs,                                                                                                          \
       (float *c, int64_t ldc, const float *a, int64_t lda, const uint16_t *b, int64_t ldb, int64_t m, int64_t n, int64_t k))     \
+    /* c [m, n] (+)= a [m, k] · b, whose rows lie in pairs, [k / 2, ldb]; k is even, n a multiple of 16. From avx512_bf16 on:    \
+     * the table of avx512 has that instruction */                                                                               \
+    X(void, gemm_bf16,                                                                                                           \
+      (float *c, int64_t ldc, const uint16_t *a, int64_t lda, const uint32_t *b, int64_t ldb, int64_t m, int64_t n, int64_t k,   \
+       bool add))                                                                                                                \
+    X(void, pair, (uint32_t * y, const uint16_t *first, const uint16_t *second, int64_t n)) /* second NULL: zeros */             \
     X(void, mask_add, (float *y, const float *mask, int64_t n))                                                                  \
     X(void, mask_keep, (float *y, const unsigned char *keep, int64_t n)) /* where 0: -infinity */                                \
     /* x becomes e^(x - max), where max, begun with -infinity, and sum, begun with 0, go on from part to part of a row. Returns  \
      * by what sums of earlier parts are to be multiplied */                                                                     \
     X(float, softmax_part, (float *x, int64_t n, float *max, float *sum))                                                        \
+    X(float, softmax_part_bf16, (uint16_t * y, const float *x, int64_t n, float *max, float *sum)) /* y: rounded */              \
     /* (a, b) become (a cos - b sin, a sin + b cos), b being half a row after a */                                               \
     X(void, rotate_halves, (float *y, const float *x, const float *cosine, const float *sine, int64_t half))                     \
     /* QuantizeLinear and DequantizeLinear of one scale and zero point */                                                        \
@@ -78,8 +85,16 @@ enum native_reduction { NATIVE_SUM, NATIVE_SUM_SQUARES, NATIVE_SUM_ABS, NATIVE_M
     X(void, requantize_u8, (uint8_t * y, const int32_t *x, const float *factor, const int32_t *add, int32_t zero, int64_t n))    \
     X(void, requantize_i8, (int8_t * y, const int32_t *x, const float *factor, const int32_t *add, int32_t zero, int64_t n))     \
     X(void, scale_sums, (float *y, const int32_t *x, const float *factor, const int32_t *add, int64_t n))                        \
+    X(void, max_codes_u8, (uint8_t * y, const uint8_t *const *x, int n_taps, int64_t n))                                         \
+    X(void, max_codes_i8, (int8_t * y, const int8_t *const *x, int n_taps, int64_t n))                                           \
+    X(void, add_codes_u8, (int32_t * y, const uint8_t *x, int64_t n_points, int64_t stride, int64_t n)) /* y + a sum */          \
+    X(void, add_codes_i8, (int32_t * y, const int8_t *x, int64_t n_points, int64_t stride, int64_t n))                           \
     X(void, widen_u8, (int16_t * y, const uint8_t *x, int64_t n))                                                                \
     X(void, widen_i8, (int16_t * y, const int8_t *x, int64_t n))                                                                 \
+    /* x less zero; y + x w */                                                                                                   \
+    X(void, widen_less_u8, (int16_t * y, const uint8_t *x, int32_t zero, int64_t n))                                             \
+    X(void, widen_less_i8, (int16_t * y, const int8_t *x, int32_t zero, int64_t n))                                              \
+    X(void, muladd_i16, (int32_t * y, const int16_t *x, const int16_t *w, int64_t n))                                            \
     /* c[j] = a [k] · row j of b [n, k] */                                                                                      \
     X(void, dot_i16, (int32_t * c, const int16_t *a, const int16_t *b, int64_t n, int64_t k))
 

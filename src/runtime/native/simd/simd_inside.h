@@ -135,4 +135,14 @@ static inline uint16_t simd_bf16_of(float x)
     return (uint16_t)(x != x ? (bits >> 16 | 0x40u) : rounded);
 }
 
+#define SIMD_NEAREST 12582912.0f /* 1.5 · 2^23: what is added to it is rounded to an integer, ties to even, in the low bits */
+
+/* The limits hold for the number before rounding as well as after, being integers less an integer; NaN becomes the lower. */
+static inline int32_t simd_code(float v, float low, float high)
+{
+    v = v > low ? v : low;
+    v = v < high ? v : high;
+    return (int32_t)simd_to_bits(v + SIMD_NEAREST) - 0x4b400000;
+}
+
 #endif

@@ -208,6 +208,8 @@ static void run_integer(const struct native_vector *op, char *const *at, int64_t
 
 static void convert(const struct native_vector *op, char *const *at, int64_t n)
 {
+    float a = op->a, b = op->b;
+    int32_t zero = (int32_t)b;
     switch (op->op) {
         UNARY_SERIAL(F_TO_I, float, int64_t, integer_of(x))
         UNARY(F_TO_B, float, uint8_t, x != 0)
@@ -226,11 +228,15 @@ static void convert(const struct native_vector *op, char *const *at, int64_t n)
         UNARY(F_OF_I32, int32_t, float, x)
         UNARY(F_OF_I8, int8_t, float, x)
         UNARY(F_OF_U8, uint8_t, float, x)
+        UNARY(DEQUANTIZE_I8, int8_t, float, ((float)x - b) * a)
+        UNARY(DEQUANTIZE_U8, uint8_t, float, ((float)x - b) * a)
         UNARY(STORE_BF16, float, uint16_t, simd_bf16_of(x))
         UNARY(STORE_F16, float, uint16_t, assay_f32_to_f16(x))
         UNARY(STORE_I32, int64_t, uint32_t, x)
         UNARY(STORE_I16, int64_t, uint16_t, x)
         UNARY(STORE_I8, int64_t, uint8_t, x)
+        UNARY(QUANTIZE_I8, float, int8_t, simd_code(x / a, -128 - b, 127 - b) + zero)
+        UNARY(QUANTIZE_U8, float, uint8_t, simd_code(x / a, 0 - b, 255 - b) + zero)
     default:
         break;
     }

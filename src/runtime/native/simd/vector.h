@@ -99,12 +99,16 @@ enum native_kind { NATIVE_F, NATIVE_I, NATIVE_B, NATIVE_N_KINDS };
     X(F_OF_I32, 1, NATIVE_I, NATIVE_F)                                                                                           \
     X(F_OF_I8, 1, NATIVE_I, NATIVE_F)                                                                                            \
     X(F_OF_U8, 1, NATIVE_I, NATIVE_F)                                                                                            \
+    X(DEQUANTIZE_I8, 1, NATIVE_I, NATIVE_F) /* (x - b) a */                                                                      \
+    X(DEQUANTIZE_U8, 1, NATIVE_I, NATIVE_F)                                                                                      \
     /* Stores: so has the result. */                                                                                             \
     X(STORE_BF16, 1, NATIVE_F, NATIVE_F)                                                                                         \
     X(STORE_F16, 1, NATIVE_F, NATIVE_F)                                                                                          \
     X(STORE_I32, 1, NATIVE_I, NATIVE_I)                                                                                          \
     X(STORE_I16, 1, NATIVE_I, NATIVE_I)                                                                                          \
-    X(STORE_I8, 1, NATIVE_I, NATIVE_I)
+    X(STORE_I8, 1, NATIVE_I, NATIVE_I)                                                                                           \
+    X(QUANTIZE_I8, 1, NATIVE_F, NATIVE_B) /* x / a, rounded to nearest even, plus b, saturated */                                \
+    X(QUANTIZE_U8, 1, NATIVE_F, NATIVE_B)
 
 enum native_vector_op {
 #define X(name, n_args, from, to) NATIVE_V_##name,

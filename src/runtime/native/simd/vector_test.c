@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Vector operations and row functions against libm in double, on every tier of instructions that this CPU has. */
-#include "runtime/native/simd/simd.h"
+#include "runtime/native/simd/testing.h"
 
 #include "base/rng.h"
 #include "base/test.h"
@@ -10,17 +10,6 @@
 #include <stdint.h>
 
 enum { N = 4099 /* a prime: every loop has a rest */ };
-
-/* The tiers with vector loops of their own. */
-static int find_tiers(enum native_isa tiers[4])
-{
-    static const enum native_isa all[] = {NATIVE_ISA_PORTABLE, NATIVE_ISA_SSE41, NATIVE_ISA_AVX2, NATIVE_ISA_AVX512};
-    int n = 0;
-    for (int i = 0; i < 4; i++)
-        if (all[i] <= native_isa_best())
-            tiers[n++] = all[i];
-    return n;
-}
 
 static void fill(float *x, double low, double high)
 {
@@ -92,8 +81,8 @@ static const struct {
 ASSAY_TEST(functions_are_those_of_libm_within_units_in_the_last_place_on_every_tier)
 {
     static float x[N], y[N];
-    enum native_isa tiers[4];
-    int n_tiers = find_tiers(tiers), n_wrong = 0;
+    enum native_isa tiers[NATIVE_N_ISAS];
+    int n_tiers = testing_tiers(tiers), n_wrong = 0;
     for (int t = 0; t < n_tiers; t++)
         for (size_t f = 0; f < sizeof functions / sizeof *functions; f++) {
             struct native_vector op = {.op = functions[f].op, .y = 1, .x = {0, -1, -1}, .a = 1.5f, .b = 2.5f};
@@ -131,8 +120,8 @@ ASSAY_TEST(infinities_go_to_limits_and_nan_stays_nan)
         {NATIVE_V_SQRT, NAN, INFINITY},   {NATIVE_V_LOG, NAN, INFINITY},
         {NATIVE_V_RECIPROCAL, 0, 0},
     };
-    enum native_isa tiers[4];
-    int n_tiers = find_tiers(tiers);
+    enum native_isa tiers[NATIVE_N_ISAS];
+    int n_tiers = testing_tiers(tiers);
     for (int t = 0; t < n_tiers; t++)
         for (size_t f = 0; f < sizeof limits / sizeof *limits; f++) {
             float x[24], y[24];
@@ -153,8 +142,8 @@ ASSAY_TEST(small_floats_convert_like_the_scalar_functions)
 {
     static uint16_t all[65536], back[65536];
     static float x[65536];
-    enum native_isa tiers[4];
-    int n_tiers = find_tiers(tiers);
+    enum native_isa tiers[NATIVE_N_ISAS];
+    int n_tiers = testing_tiers(tiers);
     for (int i = 0; i < 65536; i++)
         all[i] = (uint16_t)i;
     for (int t = 0; t < n_tiers; t++)
@@ -175,8 +164,8 @@ ASSAY_TEST(floats_become_integers_as_cast_says)
 {
     const float x[] = {1.9f, -1.9f, 3e38f, -3e38f, NAN, 0, -0.5f, 0x1.fffffep62f};
     const int64_t wanted[] = {1, -1, INT64_MAX, INT64_MIN, 0, 0, 0, 9223371487098961920};
-    enum native_isa tiers[4];
-    int n_tiers = find_tiers(tiers);
+    enum native_isa tiers[NATIVE_N_ISAS];
+    int n_tiers = testing_tiers(tiers);
     for (int t = 0; t < n_tiers; t++) {
         int64_t y[8];
         char *at[] = {(char *)x, (char *)y};
@@ -200,8 +189,8 @@ ASSAY_TEST(normalised_rows_are_those_of_two_passes_in_double)
 {
     static float x[N], scale[N], bias[N], y[N];
     static const int lengths[] = {1, 3, 16, 64, 768, N};
-    enum native_isa tiers[4];
-    int n_tiers = find_tiers(tiers);
+    enum native_isa tiers[NATIVE_N_ISAS];
+    int n_tiers = testing_tiers(tiers);
     randomize(scale, N, 1, 0.2);
     randomize(bias, N, 0, 0.5);
     for (int t = 0; t < n_tiers; t++)
@@ -232,8 +221,8 @@ ASSAY_TEST(softmax_of_masked_rows_adds_up_to_one)
 {
     static float x[N], y[N], logs[N];
     static const int lengths[] = {1, 2, 17, 128, N};
-    enum native_isa tiers[4];
-    int n_tiers = find_tiers(tiers);
+    enum native_isa tiers[NATIVE_N_ISAS];
+    int n_tiers = testing_tiers(tiers);
     for (int t = 0; t < n_tiers; t++)
         for (int l = 0; l < 5; l++)
             for (int mask = 0; mask < 3; mask++) {
@@ -259,8 +248,8 @@ ASSAY_TEST(softmax_of_masked_rows_adds_up_to_one)
 ASSAY_TEST(reductions_are_those_of_double_and_keep_nan)
 {
     static float x[100003];
-    enum native_isa tiers[4];
-    int n_tiers = find_tiers(tiers), n = 100003;
+    enum native_isa tiers[NATIVE_N_ISAS];
+    int n_tiers = testing_tiers(tiers), n = 100003;
     randomize(x, n, 1, 1);
     double sum = 0, squares = 0, absolute = 0, most = -INFINITY, least = INFINITY;
     int64_t at = 0;
@@ -292,8 +281,8 @@ ASSAY_TEST(a_transpose_turns_every_element_whatever_its_size)
 {
     static const int shapes[][2] = {{1, 1}, {8, 8}, {16, 24}, {5, 7}, {33, 9}, {64, 50}};
     static unsigned char x[64 * 64 * 8], y[64 * 64 * 8];
-    enum native_isa tiers[4];
-    int n_tiers = find_tiers(tiers);
+    enum native_isa tiers[NATIVE_N_ISAS];
+    int n_tiers = testing_tiers(tiers);
     for (int i = 0; i < (int)sizeof x; i++)
         x[i] = (unsigned char)(i * 37 + i / 256);
     for (int t = 0; t < n_tiers; t++)
