@@ -218,3 +218,106 @@ enum assay_status assay_convolve(const struct assay_convolution *c, struct assay
     free(columns);
     return st;
 }
+
+/* ---- the gradient with respect to the weights */
+
+static void add_sums(double *to, const double *from, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        to[i] += from[i];
+}
+
+/* One output channel's row of the gradient without columns, from one image: a dot product a tap and row. */
+#define WEIGHTS_DIRECT(name, type)                                                                                               \
+    static void name(const struct assay_convolution *c, const type *x, const type *dy, double *sums)                             \
+    {                                                                                                                            \
+        const struct assay_window *w = &c->window;                                                                               \
+        const int64_t *in = w->input, *out = w->output, *kernel = w->kernel;                                                     \
+        int64_t volume = assay_window_volume(kernel);                                                                            \
+        for (int64_t k = 0; k < c->n_in * volume; k++) {                                                                         \
+            int64_t channel = k / volume, kd = k % volume / (kernel[1] * kernel[2]), kh = k / kernel[2] % kernel[1];             \
+            int64_t from, until, stride = w->stride[2], kw = k % kernel[2];                                                      \
+            int64_t offset = kw * w->dilation[2] - w->pad_begin[2];                                                              \
+            assay_window_reach(w, 2, kw, &from, &until);                                                                         \
+            double sum = 0;                                                                                                      \
+            for (int64_t r = 0; r < out[0] * out[1]; r++) {                                                                      \
+                int64_t d = assay_window_position(w, 0, r / out[1], kd), h = assay_window_position(w, 1, r % out[1], kh);        \
+                if (d < 0 || d >= in[0] || h < 0 || h >= in[1])                                                                  \
+                    continue;                                                                                                    \
+                const type *row = x + ((channel * in[0] + d) * in[1] + h) * in[2], *g = dy + r * out[2];                         \
+                for (int64_t o = from; o < until; o++)                                                                           \
+                    sum += (double)g[o] * (double)row[o * stride + offset];                                                      \
+            }                                                                                                                    \
+            sums[k] += sum;                                                                                                      \
+        }                                                                                                                        \
+    }
+WEIGHTS_DIRECT(weights_direct_f32, float)
+WEIGHTS_DIRECT(weights_direct_f64, double)
+
+static void weights_direct(const struct assay_convolution *c, struct sizes s, double *sums)
+{
+    for (int64_t i = 0; i < c->batch * c->groups * c->n_out; i++) {
+        int64_t channel = i % (c->groups * c->n_out), group = i / c->n_out;
+        if (c->x_type == ASSAY_F32)
+            weights_direct_f32(c, (const float *)c->x + group * s.x, (const float *)c->y + i * s.y, sums + channel * s.w);
+        else
+            weights_direct_f64(c, (const double *)c->x + group * s.x, (const double *)c->y + i * s.y, sums + channel * s.w);
+    }
+}
+
+/* The product of y's gradient and the columns, a tile of outputs at a time. part: [n_out, n_in · kernel]. */
+static enum assay_status weights_by_columns(const struct assay_convolution *c, struct sizes s, int64_t tile, void *columns,
+                                            double *part, double *sums, struct assay_error *err)
+{
+    size_t size = assay_dtype_size(c->x_type);
+    struct assay_gemm g = {.m = c->n_out, .n = s.w, .a_type = c->x_type, .b_type = c->x_type, .alpha = 1};
+    g.c = part;
+    g.c_row_stride = s.w;
+    g.c_is_f64 = true;
+    for (int64_t i = 0; i < c->batch * c->groups; i++) {
+        const char *x = (const char *)c->x + (size_t)(i * s.x) * size;
+        for (int64_t first = 0; first < s.y; first += tile) {
+            g.k = min_i64(tile, s.y - first);
+            g.a = (struct assay_matrix){(const char *)c->y + (size_t)(i * c->n_out * s.y + first) * size, s.y, 1};
+            g.b = (struct assay_matrix){x, 1, s.y};
+            if (columns) {
+                gather(c, columns, x, first, g.k);
+                g.b = (struct assay_matrix){columns, 1, g.k};
+            }
+            enum assay_status st = assay_gemm_run(&g, err);
+            if (st)
+                return st;
+            add_sums(sums + i % c->groups * c->n_out * s.w, part, c->n_out * s.w);
+        }
+    }
+    return ASSAY_OK;
+}
+
+enum assay_status assay_convolve_weights(const struct assay_convolution *c, void *w, struct assay_error *err)
+{
+    struct sizes s = sizes_of(c);
+    int64_t count = c->groups * c->n_out * s.w;
+    if (count == 0)
+        return ASSAY_OK;
+    bool direct = c->n_out <= FEW_CHANNELS, has_columns = !direct && !is_pointwise(&c->window);
+    int64_t tile = has_columns ? min_i64(s.y, TILE_ELEMENTS / s.w > TILE_LEAST ? TILE_ELEMENTS / s.w : TILE_LEAST) : s.y;
+    double *sums = calloc((size_t)count, sizeof *sums);
+    double *part = direct ? NULL : malloc((size_t)(c->n_out * s.w) * sizeof *part);
+    void *columns = has_columns ? malloc((size_t)(s.w * tile) * assay_dtype_size(c->x_type) + 1) : NULL;
+    enum assay_status st = ASSAY_OK;
+    if (!sums || (!direct && !part) || (has_columns && !columns))
+        st = assay_error_set(err, ASSAY_NO_MEMORY, "no memory for the sums of a convolution's weights");
+    else if (direct)
+        weights_direct(c, s, sums);
+    else if (s.y > 0)
+        st = weights_by_columns(c, s, tile, columns, part, sums, err);
+    for (int64_t i = 0; i < count && !st; i++)
+        if (c->x_type == ASSAY_F32)
+            ((float *)w)[i] = (float)sums[i];
+        else
+            ((double *)w)[i] = sums[i];
+    free(sums);
+    free(part);
+    free(columns);
+    return st;
+}

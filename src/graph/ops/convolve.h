@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The convolution that Conv, ConvInteger and QLinearConv share: patches of the input as columns of a matrix, a tile of them at a
- * time, multiplied with the weights (gemm.h); without columns where the kernel is one point, or a group makes few channels. */
+/* The convolution that Conv, ConvInteger and QLinearConv share, and its gradients: patches of the input as columns of a matrix, a
+ * tile of them at a time, multiplied with the weights (gemm.h); without columns where the kernel is one point, or a group makes
+ * few channels. */
 #ifndef ASSAY_GRAPH_OPS_CONVOLVE_H
 #define ASSAY_GRAPH_OPS_CONVOLVE_H
 
@@ -22,5 +23,14 @@ struct assay_convolution {
 
 /* `y` must have elements. */
 enum assay_status assay_convolve(const struct assay_convolution *convolution, struct assay_error *err);
+
+/* The gradients, f32 and f64 only. Sums are in double, rounded once. */
+
+/* With respect to x, given y's in `y`: writes x [batch, groups · n_in, input], which must have elements. A bias is of the
+ * result's channels, [groups · n_in]: this is ConvTranspose. `x` of the struct does not count. */
+enum assay_status assay_convolve_transposed(const struct assay_convolution *convolution, void *x, struct assay_error *err);
+/* With respect to w, given x and y's in `y`: writes w [groups · n_out, n_in, kernel]. `w` and `bias` of the struct do not
+ * count. */
+enum assay_status assay_convolve_weights(const struct assay_convolution *convolution, void *w, struct assay_error *err);
 
 #endif

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "graph/gradient_testing.h"
 #include "graph/ops/fixture.h"
 
 /* A convolution of two dimensions. */
@@ -190,7 +191,125 @@ ASSAY_TEST(the_batch_may_be_unknown)
     fixture_release(&f);
 }
 
+/* Any dimensions, groups, kernels, strides, dilations, padding. */
+ASSAY_TEST(convolutions_have_gradients)
+{
+    static const char *const auto_pads[] = {"NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"};
+    for (uint64_t seed = 0; seed < 40; seed++) {
+        struct probe p;
+        char x_dims[64], w_dims[64], bias_dims[32];
+        int64_t strides[3], dilations[3], pads[6], n[3], k[3];
+        probe_init(&p, seed);
+        int n_dims = 1 + (int)(seed % 3), groups = 1 + (int)assay_rng_below(&p.rng, 3), at = 0, w_at = 0;
+        int in = seed % 4 == 1 ? 1 : 2, out = seed % 4 == 2 ? 1 : 1 + (int)assay_rng_below(&p.rng, 5);
+        const char *auto_pad = auto_pads[seed < 24 ? 0 : seed % 4];
+        at = snprintf(x_dims, sizeof x_dims, "2,%d", in * groups);
+        w_at = snprintf(w_dims, sizeof w_dims, "%d,%d", out * groups, in);
+        for (int d = 0; d < n_dims; d++) {
+            n[d] = 3 + (int64_t)assay_rng_below(&p.rng, 5);
+            k[d] = 1 + (int64_t)assay_rng_below(&p.rng, 3);
+            strides[d] = 1 + (int64_t)assay_rng_below(&p.rng, 3);
+            dilations[d] = *auto_pad == 'N' && n[d] > 4 ? 1 + (int64_t)assay_rng_below(&p.rng, 2) : 1;
+            pads[d] = (int64_t)assay_rng_below(&p.rng, 3);
+            pads[n_dims + d] = (int64_t)assay_rng_below(&p.rng, 3);
+            at += snprintf(x_dims + at, sizeof x_dims - (size_t)at, ",%d", (int)n[d]);
+            w_at += snprintf(w_dims + w_at, sizeof w_dims - (size_t)w_at, ",%d", (int)k[d]);
+        }
+        snprintf(bias_dims, sizeof bias_dims, "%d", out * groups);
+        int x = probe_input(&p, x_dims, -1, 1), w = probe_input(&p, w_dims, -1, 1), bias = probe_input(&p, bias_dims, -1, 1);
+        int y = e_op(&p.e, "Conv", E_VALUES(x, w, bias));
+        e_set_int(&p.e, "group", groups);
+        e_set_ints(&p.e, "strides", (size_t)n_dims, strides);
+        if (*auto_pad == 'N') {
+            e_set_ints(&p.e, "pads", 2 * (size_t)n_dims, pads);
+            e_set_ints(&p.e, "dilations", (size_t)n_dims, dilations);
+        } else {
+            e_set_text(&p.e, "auto_pad", auto_pad);
+        }
+        probe_output(&p, y);
+        probe_check(&p);
+        probe_release(&p);
+    }
+}
+
+/* Tiles of columns, many channels: against the sums in f64, from f32 that hold the numbers exactly. */
+ASSAY_TEST(gradients_in_f32_are_those_in_f64)
+{
+    for (size_t i = 0; i < ASSAY_COUNT(shapes); i++) {
+        const struct shape *s = &shapes[i];
+        struct assay_tensor results[2][2] = {0};
+        for (int wide = 0; wide < 2; wide++) {
+            enum assay_dtype dtype = wide ? ASSAY_F64 : ASSAY_F32;
+            struct fixture f;
+            int64_t n_x = s->batch * s->groups * s->in * s->size[0] * s->size[1], out[2];
+            int64_t n_w = s->groups * s->out * s->in * s->kernel[0] * s->kernel[1];
+            char x_dims[64], w_dims[64], y_dims[64];
+            for (int d = 0; d < 2; d++)
+                out[d] = (s->size[d] + s->pads[d] + s->pads[2 + d] - (s->kernel[d] - 1) * s->dilation[d] - 1) / s->stride[d] + 1;
+            int64_t n_y = s->batch * s->groups * s->out * out[0] * out[1];
+            int64_t x_shape[] = {s->batch, s->groups * s->in, s->size[0], s->size[1]};
+            snprintf(x_dims, sizeof x_dims, "%d,%d,%d,%d", (int)x_shape[0], (int)x_shape[1], (int)x_shape[2], (int)x_shape[3]);
+            snprintf(w_dims, sizeof w_dims, "%d,%d,%d,%d", (int)(s->groups * s->out), (int)s->in, (int)s->kernel[0],
+                     (int)s->kernel[1]);
+            snprintf(y_dims, sizeof y_dims, "%d,%d,%d,%d", (int)s->batch, (int)(s->groups * s->out), (int)out[0], (int)out[1]);
+            double *x = values(n_x, 1, 0), *w = values(n_w, 5, 0), *dy = values(n_y, 9, 0);
+            for (int k = 0; k < 2; k++) {
+                fixture_init(&f, k ? "ConvGradientWeight" : "ConvGradientInput");
+                f.node.domain = "assay";
+                attributes(&f, s);
+                fixture_ints(&f, k ? "kernel_shape" : "input_shape", k ? (int64_t *)s->kernel : x_shape, k ? 2 : 4);
+                fixture_input(&f, dtype, k ? x_dims : y_dims, k ? x : dy);
+                fixture_input(&f, dtype, k ? y_dims : w_dims, k ? dy : w);
+                CHECK_OK(fixture_run(&f), f.err);
+                assay_tensor_share(&results[wide][k], &f.results[0]);
+                fixture_release(&f);
+            }
+            free(x);
+            free(w);
+            free(dy);
+        }
+        for (int k = 0; k < 2; k++) {
+            for (int64_t j = 0; j < assay_tensor_count(&results[1][k]); j++)
+                CHECK_NEAR(assay_tensor_real(&results[0][k], j), assay_tensor_real(&results[1][k], j), 0);
+            assay_tensor_release(&results[0][k]);
+            assay_tensor_release(&results[1][k]);
+        }
+    }
+}
+
+ASSAY_TEST(a_gradient_that_does_not_fit_its_convolution_is_refused)
+{
+    static double zeros[64];
+    int64_t shape[] = {1, 1, 4}, kernel[] = {2}, wrong_rank[] = {1, 4}, huge[] = {1, 1, -4};
+    const struct {
+        const char *type, *a, *b, *attribute;
+        int64_t *ints;
+        size_t n;
+        const char *part;
+    } cases[] = {
+        {"ConvGradientInput", "1,1,2", "1,1,2", "input_shape", shape, 3, "2 points where the window has 3"},
+        {"ConvGradientInput", "1,1,3", "1,2,2", "input_shape", shape, 3, "do not go together"},
+        {"ConvGradientInput", "1,1,3", "1,1,2", "input_shape", wrong_rank, 2, "3 to 5 dimensions"},
+        {"ConvGradientInput", "1,1,3", "1,1,2", "input_shape", huge, 3, "is -4"},
+        {"ConvGradientInput", "2,1,3", "1,1,2", "input_shape", shape, 3, "batch"},
+        {"ConvGradientWeight", "1,1,4", "1,1,4", "kernel_shape", kernel, 1, "4 points where the window has 3"},
+        {"ConvGradientWeight", "1,1,4", "1,1,3", "strides", kernel, 1, "kernel_shape"},
+    };
+    for (size_t i = 0; i < ASSAY_COUNT(cases); i++) {
+        struct fixture f;
+        fixture_init(&f, cases[i].type);
+        f.node.domain = "assay";
+        fixture_ints(&f, cases[i].attribute, cases[i].ints, cases[i].n);
+        fixture_input(&f, ASSAY_F32, cases[i].a, zeros);
+        fixture_input(&f, ASSAY_F32, cases[i].b, zeros);
+        CHECK_FAILS(fixture_run(&f), ASSAY_INVALID, f, cases[i].part);
+        fixture_release(&f);
+    }
+}
+
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(every_path_gives_the_sums_of_the_definition),
                 ASSAY_TEST_ENTRY(integer_padding_is_the_zero_point), ASSAY_TEST_ENTRY(one_and_three_dimensions_work),
                 ASSAY_TEST_ENTRY(qlinear_conv_scales_each_channel), ASSAY_TEST_ENTRY(channels_and_groups_must_agree),
-                ASSAY_TEST_ENTRY(a_kernel_larger_than_the_input_is_refused), ASSAY_TEST_ENTRY(the_batch_may_be_unknown))
+                ASSAY_TEST_ENTRY(a_kernel_larger_than_the_input_is_refused), ASSAY_TEST_ENTRY(the_batch_may_be_unknown),
+                ASSAY_TEST_ENTRY(convolutions_have_gradients), ASSAY_TEST_ENTRY(gradients_in_f32_are_those_in_f64),
+                ASSAY_TEST_ENTRY(a_gradient_that_does_not_fit_its_convolution_is_refused))

@@ -1,29 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * ConvTranspose, of one to three dimensions: the gradient of Conv with respect to its input, used as a layer. Each input point
- * adds its products with the weights to the outputs that a convolution would have read it from: one matrix product makes these
- * for a tile of input points, and they are added up in double.
- */
-#include "graph/ops/gemm.h"
-#include "graph/ops/window.h"
+/* ConvTranspose, of one to three dimensions: the gradient of Conv with respect to its input, used as a layer. The work is
+ * convolve.h's; here are the rules. */
+#include "graph/gradient.h"
+#include "graph/known.h"
+#include "graph/ops/convolve.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
-
-enum {
-    SUM_ELEMENTS = 1 << 22, /* outputs that are summed at a time, at least one channel: 32 MiB */
-    TILE_ELEMENTS = 1 << 18,
-    TILE_LEAST = 64
-};
 
 /* Below, a window is that of the convolution whose gradient this is: its `input` is our output, and the other way round. */
 struct transposed {
     struct assay_window window;
     int64_t groups, n_in, n_out; /* channels of one group */
 };
-
-static int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t max_i64(int64_t a, int64_t b) { return a > b ? a : b; }
 
 /* One dimension's output size, and the padding where output_shape or auto_pad decide it. `wanted` is -1 if output_shape is not
  * given. */
@@ -137,75 +125,9 @@ static enum assay_status infer_conv_transpose(struct assay_op_call *call, struct
     return st ? st : assay_rule_merge_dim(&n_out, call->inputs[2].dims[0], "the number of output channels", err);
 }
 
-/* Adds one channel's products [kernel, n], of input points first … first + n, to its sums [output]. */
-static void scatter(const struct assay_window *w, const double *products, int64_t first, int64_t n, double *sums)
-{
-    const int64_t *in = w->output, *out = w->input, *kernel = w->kernel;
-    for (int64_t tap = 0; tap < assay_window_volume(kernel); tap++, products += n) {
-        int64_t from, until, stride = w->stride[2], kw = tap % kernel[2];
-        assay_window_reach(w, 2, kw, &from, &until);
-        int64_t offset = kw * w->dilation[2] - w->pad_begin[2];
-        for (int64_t i = 0, run; i < n; i += run) {
-            int64_t at = (first + i) % in[2], row = (first + i) / in[2];
-            int64_t d = assay_window_position(w, 0, row / in[1], tap / kernel[2] / kernel[1]);
-            int64_t h = assay_window_position(w, 1, row % in[1], tap / kernel[2] % kernel[1]);
-            run = min_i64(in[2] - at, n - i);
-            if (d < 0 || d >= out[0] || h < 0 || h >= out[1])
-                continue;
-            double *to = sums + (d * out[1] + h) * out[2];
-            const double *product = products + i - at;
-            for (int64_t k = max_i64(from, at); k < min_i64(until, at + run); k++)
-                to[k * stride + offset] += product[k];
-        }
-    }
-}
-
-/* Rounds one channel's sums, with its bias, into the output. */
-static void finish(const double *sums, int64_t n, const struct assay_tensor *bias, int64_t channel, struct assay_tensor *y,
-                   int64_t at)
-{
-    if (y->type.dtype == ASSAY_F32) {
-        double add = bias ? (double)((const float *)bias->data)[channel] : 0;
-        float *to = (float *)y->data + at;
-        for (int64_t i = 0; i < n; i++)
-            to[i] = (float)(sums[i] + add);
-    } else {
-        double add = bias ? ((const double *)bias->data)[channel] : 0;
-        double *to = (double *)y->data + at;
-        for (int64_t i = 0; i < n; i++)
-            to[i] = sums[i] + add;
-    }
-}
-
-/* Output channels m … m + n_m of group `group` (counted over all images) into sums [n_m, output]. */
-static enum assay_status sum_channels(const struct assay_op_call *call, const struct transposed *t, int64_t group, int64_t m,
-                                      int64_t n_m, int64_t tile, double *products, double *sums, struct assay_error *err)
-{
-    const struct assay_tensor *x = call->data[0], *weights = call->data[1];
-    size_t size = assay_dtype_size(x->type.dtype);
-    int64_t volume = assay_window_volume(t->window.kernel), n_points = assay_window_volume(t->window.output);
-    int64_t n_outputs = assay_window_volume(t->window.input), columns = t->n_out * volume;
-    struct assay_gemm g = {.m = n_m * volume, .k = t->n_in, .a_type = x->type.dtype, .b_type = x->type.dtype, .alpha = 1};
-    int64_t w_at = group % t->groups * t->n_in * columns + m * volume;
-    g.a = (struct assay_matrix){(const char *)weights->data + (size_t)w_at * size, 1, columns};
-    g.c = products;
-    g.c_is_f64 = true;
-    memset(sums, 0, (size_t)(n_m * n_outputs) * sizeof *sums);
-    for (int64_t first = 0; first < n_points; first += tile) {
-        g.n = min_i64(tile, n_points - first);
-        g.c_row_stride = g.n;
-        g.b = (struct assay_matrix){(const char *)x->data + (size_t)(group * t->n_in * n_points + first) * size, n_points, 1};
-        enum assay_status st = assay_gemm_run(&g, err);
-        if (st)
-            return st;
-        for (int64_t i = 0; i < n_m; i++)
-            scatter(&t->window, products + i * volume * g.n, first, g.n, sums + i * n_outputs);
-    }
-    return ASSAY_OK;
-}
-
 static enum assay_status run_conv_transpose(struct assay_op_call *call, struct assay_error *err)
 {
+    const struct assay_tensor *bias = assay_rule_data(call, 2);
     struct assay_tensor *y = &call->results[0];
     struct transposed t;
     if (assay_tensor_count(y) == 0)
@@ -213,34 +135,14 @@ static enum assay_status run_conv_transpose(struct assay_op_call *call, struct a
     enum assay_status st = measure(call, &t, err);
     if (st)
         return st;
-    int64_t volume = t.n_in > 0 ? assay_window_volume(t.window.kernel) : 0;
-    int64_t n_points = assay_window_volume(t.window.output), n_outputs = assay_window_volume(t.window.input);
-    int64_t chunk = min_i64(t.n_out, max_i64(1, SUM_ELEMENTS / n_outputs));
-    int64_t tile = volume > 0 ? max_i64(TILE_LEAST, TILE_ELEMENTS / (chunk * volume)) : 0;
-    tile = min_i64(tile, n_points);
-    double *sums = calloc((size_t)(chunk * n_outputs), sizeof *sums);
-    double *products = malloc((size_t)(chunk * volume * tile) * sizeof *products + 1);
-    if (!sums || !products) {
-        st = assay_error_set(err, ASSAY_NO_MEMORY, "no memory for the sums of a convolution (%lld bytes)",
-                             (long long)(chunk * n_outputs + chunk * volume * tile) * (long long)sizeof *sums);
-        goto done;
-    }
-    for (int64_t group = 0; group < y->type.dims[0] * t.groups; group++) {
-        for (int64_t m = 0; m < t.n_out; m += chunk) {
-            int64_t n_m = min_i64(chunk, t.n_out - m);
-            if (volume > 0)
-                st = sum_channels(call, &t, group, m, n_m, tile, products, sums, err);
-            if (st)
-                goto done;
-            for (int64_t i = 0; i < n_m; i++)
-                finish(sums + i * n_outputs, n_outputs, assay_rule_data(call, 2), group % t.groups * t.n_out + m + i, y,
-                       (group * t.n_out + m + i) * n_outputs);
-        }
-    }
-done:
-    free(sums);
-    free(products);
-    return st;
+    struct assay_convolution c = {.window = t.window, .batch = y->type.dims[0], .groups = t.groups};
+    c.n_in = t.n_out;
+    c.n_out = t.n_in;
+    c.x_type = c.w_type = y->type.dtype;
+    c.y = call->data[0]->data;
+    c.w = call->data[1]->data;
+    c.bias = bias ? bias->data : NULL;
+    return assay_convolve_transposed(&c, y->data, err);
 }
 
 /* A multiply-add for each input point and weight of its channel, and the bias. */
@@ -255,7 +157,40 @@ static void cost_conv_transpose(const struct assay_op_call *call, struct assay_c
         cost->flops += (double)assay_type_count(&call->outputs[0]);
 }
 
+/* The result of a Conv over the output's gradient is as long as x, or longer where output_padding reaches a whole stride. */
+static void gradient_conv_transpose(struct assay_gradient *g)
+{
+    struct assay_arena scratch;
+    struct assay_op_call call;
+    struct transposed t;
+    struct assay_error err;
+    struct assay_type x = *g_type(g, 0);
+    int dy = g->out[0];
+    assay_arena_init(&scratch);
+    assay_graph_known_call(&call, g->e->graph, g->node, &scratch);
+    if (measure(&call, &t, &err)) {
+        e_fail(g->e, err.status, "%s", err.message);
+    } else {
+        if (g_wants(g, 0)) {
+            int dx = e_op(g->e, "Conv", E_VALUES(dy, g_input(g, 1)));
+            assay_window_set(g->e, &t.window, t.groups);
+            for (int d = 2; d < x.rank; d++)
+                if (!g->e->status && e_type(g->e, dx)->dims[d] != x.dims[d])
+                    dx = e_slice(g->e, dx, d, 0, x.dims[d]);
+            g->in[0] = dx;
+        }
+        if (g_wants(g, 1)) {
+            g->in[1] = e_own(g->e, "ConvGradientWeight", E_VALUES(dy, g_input(g, 0)));
+            assay_window_set(g->e, &t.window, t.groups);
+        }
+        if (g_wants(g, 2))
+            g->in[2] = assay_sum_channels(g->e, dy);
+    }
+    assay_arena_release(&scratch);
+}
+
 const struct assay_op assay_ops_conv_transpose[] = {
-    {"ConvTranspose", "", 2, 3, ASSAY_OP_VIA_F32, infer_conv_transpose, run_conv_transpose, cost_conv_transpose},
+    {"ConvTranspose", "", 2, 3, ASSAY_OP_VIA_F32, infer_conv_transpose, run_conv_transpose, cost_conv_transpose,
+     gradient_conv_transpose},
     {0},
 };

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "graph/gradient_testing.h"
 #include "graph/ops/fixture.h"
 
 ASSAY_TEST(each_input_stamps_the_kernel)
@@ -103,6 +104,32 @@ ASSAY_TEST(an_output_beyond_reach_is_refused)
     fixture_release(&f);
 }
 
+ASSAY_TEST(transposed_convolutions_have_gradients)
+{
+    for (uint64_t seed = 0; seed < 18; seed++) {
+        struct probe p;
+        probe_init(&p, seed);
+        int groups = 1 + (int)(seed & 1), two = seed % 3 != 0;
+        size_t n = two ? 2 : 1;
+        int x = probe_input(&p, two ? "2,4,3,4" : "2,4,5", -1, 1);
+        int w = probe_input(&p, two ? "4,3,2,3" : "4,3,3", -1, 1), bias = probe_input(&p, groups == 2 ? "6" : "3", -1, 1);
+        int64_t stride = 1 + (int64_t)(seed % 3), dilation = 1 + (int64_t)(seed / 3 % 2);
+        int y = e_op(&p.e, "ConvTranspose", E_VALUES(x, w, bias));
+        e_set_int(&p.e, "group", groups);
+        e_set_ints(&p.e, "strides", n, (int64_t[]){stride, 2});
+        e_set_ints(&p.e, "dilations", n, (int64_t[]){dilation, 1});
+        if (seed % 4 == 1)
+            e_set_ints(&p.e, "pads", 2 * n, (int64_t[]){1, 0, 0, 1});
+        if (seed % 4 == 2)
+            e_set_text(&p.e, "auto_pad", dilation == 1 && stride == 1 ? "SAME_LOWER" : "VALID");
+        if (seed % 4 == 3)
+            e_set_ints(&p.e, "output_padding", n, (int64_t[]){1, 1});
+        probe_output(&p, y);
+        probe_check(&p);
+        probe_release(&p);
+    }
+}
+
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(each_input_stamps_the_kernel), ASSAY_TEST_ENTRY(it_is_the_transpose_of_conv),
                 ASSAY_TEST_ENTRY(output_shape_takes_its_padding_from_the_beginning),
-                ASSAY_TEST_ENTRY(an_output_beyond_reach_is_refused))
+                ASSAY_TEST_ENTRY(an_output_beyond_reach_is_refused), ASSAY_TEST_ENTRY(transposed_convolutions_have_gradients))

@@ -150,3 +150,26 @@ void assay_window_taps(const struct assay_window *w, int d, int64_t at, int64_t 
     *to = clamp(ceil_div(w->input[d] - start, w->dilation[d]), 0, w->kernel[d]);
     *from = clamp(ceil_div(-start, w->dilation[d]), 0, *to);
 }
+
+void assay_window_set(struct assay_emit *e, const struct assay_window *w, int64_t group)
+{
+    int first = ASSAY_WINDOW_DIMS - w->n_dims;
+    size_t n = (size_t)w->n_dims;
+    int64_t pads[2 * ASSAY_WINDOW_DIMS];
+    memcpy(pads, w->pad_begin + first, n * sizeof *pads);
+    memcpy(pads + n, w->pad_end + first, n * sizeof *pads);
+    e_set_ints(e, "kernel_shape", n, w->kernel + first);
+    e_set_ints(e, "strides", n, w->stride + first);
+    e_set_ints(e, "dilations", n, w->dilation + first);
+    e_set_ints(e, "pads", 2 * n, pads);
+    e_set_int(e, "group", group);
+}
+
+int assay_sum_channels(struct assay_emit *e, int x)
+{
+    int rank = e_type(e, x)->rank;
+    int64_t axes[ASSAY_MAX_RANK] = {0};
+    for (int d = 2; d < rank; d++)
+        axes[d - 1] = d;
+    return rank < 2 ? e_reduce(e, "ReduceSum", x, true, 1, axes) : e_reduce(e, "ReduceSum", x, false, (size_t)rank - 1, axes);
+}

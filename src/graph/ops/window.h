@@ -4,6 +4,7 @@
 #ifndef ASSAY_GRAPH_OPS_WINDOW_H
 #define ASSAY_GRAPH_OPS_WINDOW_H
 
+#include "graph/emit.h"
 #include "graph/ops/util.h"
 
 enum { ASSAY_WINDOW_DIMS = 3 };
@@ -29,6 +30,11 @@ enum assay_status assay_window_slide(struct assay_window *window, const struct a
                                      struct assay_error *err);
 /* Appends output's dimensions to the type. */
 void assay_window_append(const struct assay_window *window, struct assay_type *type);
+
+/* Sets the last node's kernel_shape, strides, dilations, pads (those that auto_pad stands for) and group. */
+void assay_window_set(struct assay_emit *e, const struct assay_window *window, int64_t group);
+/* The sum of x [batch, channel, …] over all but the channels: a bias's gradient. */
+int assay_sum_channels(struct assay_emit *e, int x);
 
 /* The product of three dimensions. Wraps: where a tensor has no elements, its other dimensions may be anything. */
 static inline int64_t assay_window_volume(const int64_t dims[ASSAY_WINDOW_DIMS])
