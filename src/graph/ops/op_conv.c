@@ -140,12 +140,14 @@ static void gradient_conv(struct assay_gradient *g)
         if (g_wants(g, 0)) {
             struct assay_type x = *g_type(g, 0);
             g->in[0] = e_own(g->e, "ConvGradientInput", E_VALUES(dy, g_input(g, 1)));
-            assay_window_set(g->e, &window, assay_node_int(g->node, "group", 1));
+            assay_window_set(g->e, &window);
+            e_set_int(g->e, "group", assay_node_int(g->node, "group", 1));
             e_set_ints(g->e, "input_shape", (size_t)x.rank, x.dims);
         }
         if (g_wants(g, 1)) {
             g->in[1] = e_own(g->e, "ConvGradientWeight", E_VALUES(g_input(g, 0), dy));
-            assay_window_set(g->e, &window, assay_node_int(g->node, "group", 1));
+            assay_window_set(g->e, &window);
+            e_set_int(g->e, "group", assay_node_int(g->node, "group", 1));
         }
         if (g_wants(g, 2))
             g->in[2] = assay_sum_channels(g->e, dy);

@@ -173,7 +173,8 @@ static void gradient_conv_transpose(struct assay_gradient *g)
     } else {
         if (g_wants(g, 0)) {
             int dx = e_op(g->e, "Conv", E_VALUES(dy, g_input(g, 1)));
-            assay_window_set(g->e, &t.window, t.groups);
+            assay_window_set(g->e, &t.window);
+            e_set_int(g->e, "group", t.groups);
             for (int d = 2; d < x.rank; d++)
                 if (!g->e->status && e_type(g->e, dx)->dims[d] != x.dims[d])
                     dx = e_slice(g->e, dx, d, 0, x.dims[d]);
@@ -181,7 +182,8 @@ static void gradient_conv_transpose(struct assay_gradient *g)
         }
         if (g_wants(g, 1)) {
             g->in[1] = e_own(g->e, "ConvGradientWeight", E_VALUES(dy, g_input(g, 0)));
-            assay_window_set(g->e, &t.window, t.groups);
+            assay_window_set(g->e, &t.window);
+            e_set_int(g->e, "group", t.groups);
         }
         if (g_wants(g, 2))
             g->in[2] = assay_sum_channels(g->e, dy);

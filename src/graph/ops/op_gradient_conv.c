@@ -152,7 +152,8 @@ static void expand_input(struct assay_emit *e, const struct assay_node *node, in
         rest[d] = w->input[d] + w->pad_begin[d] + w->pad_end[d] -
                   ((w->output[d] - 1) * w->stride[d] + (w->kernel[d] - 1) * w->dilation[d] + 1);
     outputs[0] = e_op(e, "ConvTranspose", E_VALUES(node->inputs[0], node->inputs[1]));
-    assay_window_set(e, w, c.groups);
+    assay_window_set(e, w);
+    e_set_int(e, "group", c.groups);
     e_set_ints(e, "output_padding", (size_t)w->n_dims, rest + first);
 }
 
@@ -232,7 +233,8 @@ static void expand_weight(struct assay_emit *e, const struct assay_node *node, i
     x = e_reshape(e, e_transpose(e, x, (size_t)rank + 1, order), (size_t)rank, merged);
     int dy = e_transpose(e, node->inputs[1], (size_t)rank, exchange);
     int dw = e_op(e, "Conv", E_VALUES(x, dy));
-    assay_window_set(e, w, c.groups);
+    assay_window_set(e, w);
+    e_set_int(e, "group", c.groups);
     e_set_ints(e, "kernel_shape", n, w->output + first);
     e_set_ints(e, "strides", n, w->dilation + first);
     e_set_ints(e, "dilations", n, w->stride + first);

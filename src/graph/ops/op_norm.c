@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Normalizations with learned scales: BatchNormalization, InstanceNormalization, GroupNormalization, LayerNormalization,
  * RMSNormalization. Means and variances are of two passes in double. LRN and others without parameters are in op_lrn.c. */
+#include "graph/gradient.h"
 #include "graph/ops/util.h"
 
 #include <inttypes.h>
@@ -357,11 +358,151 @@ static enum assay_status run_layer(struct assay_op_call *call, struct assay_erro
     return st;
 }
 
+/* ---- gradients */
+
+/* Other outputs than the first are for the running statistics and for the backward pass itself. */
+static bool only_first(struct assay_gradient *g)
+{
+    for (int i = 1; i < g->node->n_outputs; i++)
+        if (g->out[i] >= 0)
+            return e_fail(g->e, ASSAY_UNSUPPORTED, "a loss that depends on output %d has no gradient", i) >= 0;
+    return true;
+}
+
+/* An op of our own with outputs dx, dscale and dbias (n_outputs 2: without), those that are wanted; the epsilon is the node's. */
+static void emit_gradient(struct assay_gradient *g, const char *type, int n_inputs, const int *inputs, int n_outputs)
+{
+    int outputs[3];
+    for (int i = 0; i < n_outputs; i++)
+        outputs[i] = g_wants(g, i) ? 0 : -1;
+    e_many(g->e, type, "assay", n_inputs, inputs, n_outputs, outputs);
+    for (int i = 0; i < n_outputs && i < g->node->n_inputs; i++)
+        g->in[i] = outputs[i];
+}
+
+static bool wants_any(const struct assay_gradient *g, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (g_wants(g, i))
+            return true;
+    return false;
+}
+
+static void set_epsilon(struct assay_gradient *g)
+{
+    e_set_float(g->e, "epsilon", (double)assay_node_float(g->node, "epsilon", 1e-5F));
+}
+
+/* A parameter as [1, channel, 1 …], of x's dtype. */
+static int by_channel(struct assay_gradient *g, int i)
+{
+    struct assay_type x = *g_type(g, 0);
+    int64_t dims[ASSAY_MAX_RANK];
+    for (int d = 0; d < x.rank; d++)
+        dims[d] = d == 1 ? x.dims[1] : 1;
+    return e_cast(g->e, e_reshape(g->e, g_input(g, i), (size_t)x.rank, dims), x.dtype);
+}
+
+/* Sums over all but the channels, as the gradient of a parameter. */
+static void set_sum(struct assay_gradient *g, int i, int x)
+{
+    struct assay_type type = *g_type(g, 0);
+    int64_t axes[ASSAY_MAX_RANK] = {0};
+    if (!g_wants(g, i))
+        return;
+    for (int d = 2; d < type.rank; d++)
+        axes[d - 1] = d;
+    size_t n = type.rank > 1 ? (size_t)type.rank - 1 : 1;
+    int sum = e_reshape_like(g->e, e_reduce(g->e, "ReduceSum", x, type.rank == 1, n, axes), g_input(g, i));
+    g->in[i] = e_cast(g->e, sum, g_type(g, i)->dtype);
+}
+
+/* With the running statistics it is a scale and a shift of each channel: y = (x - mean) · scale / deviation + bias. */
+static void gradient_batch_affine(struct assay_gradient *g)
+{
+    struct assay_emit *e = g->e;
+    int dy = g->out[0], variance = by_channel(g, 1 + VARIANCE);
+    int epsilon = e_number(e, (double)assay_node_float(g->node, "epsilon", 1e-5F), variance);
+    int inverse = e_unary(e, "Reciprocal", e_unary(e, "Sqrt", e_add(e, variance, epsilon)));
+    int factor = e_mul(e, by_channel(g, 1 + SCALE), inverse);
+    g_set(g, 0, e_mul(e, dy, factor));
+    set_sum(g, 1 + BIAS, dy);
+    if (g_wants(g, 1 + MEAN))
+        set_sum(g, 1 + MEAN, e_unary(e, "Neg", e_mul(e, dy, factor)));
+    if (!g_wants(g, 1 + SCALE) && !g_wants(g, 1 + VARIANCE))
+        return;
+    int h = e_mul(e, dy, e_mul(e, e_sub(e, g_input(g, 0), by_channel(g, 1 + MEAN)), inverse));
+    set_sum(g, 1 + SCALE, h);
+    if (g_wants(g, 1 + VARIANCE))
+        set_sum(g, 1 + VARIANCE, e_scale(e, e_mul(e, h, e_mul(e, factor, inverse)), -0.5));
+}
+
+static void gradient_batch(struct assay_gradient *g)
+{
+    if (!only_first(g))
+        return;
+    if (!assay_node_int(g->node, "training_mode", 0)) {
+        gradient_batch_affine(g);
+    } else if (g_type(g, 0)->rank < 2) {
+        e_fail(g->e, ASSAY_UNSUPPORTED, "the gradient of a batch without channels is not supported");
+    } else if (wants_any(g, 3)) {
+        emit_gradient(g, "BatchNormalizationGradient", E_VALUES(g->out[0], g_input(g, 0), g_input(g, 1)), 3);
+        set_epsilon(g);
+    }
+}
+
+static void gradient_group(struct assay_gradient *g)
+{
+    struct assay_emit *e = g->e;
+    bool is_group = strcmp(g->node->type, "GroupNormalization") == 0;
+    int64_t n_channels = g_type(g, 0)->dims[1], n_groups = is_group ? assay_node_int(g->node, "num_groups", 0) : n_channels;
+    int64_t n_scales = assay_type_count(g_type(g, 1));
+    int scale = g_input(g, 1);
+    if (!wants_any(g, 3))
+        return;
+    if (n_scales != n_channels) { /* one a group, before opset 21 */
+        scale = e_expand(e, e_reshape(e, scale, E_INTS(n_groups, 1)), e_ints(e, E_INTS(n_groups, n_channels / n_groups)));
+        scale = e_reshape(e, scale, E_INTS(n_channels));
+    }
+    emit_gradient(g, "GroupNormalizationGradient", E_VALUES(g->out[0], g_input(g, 0), scale), 3);
+    set_epsilon(g);
+    e_set_int(e, "num_groups", n_groups);
+    for (int i = 1; i <= 2 && n_scales != n_channels; i++)
+        if (g->in[i] >= 0)
+            g->in[i] =
+                e_reduce(e, "ReduceSum", e_reshape(e, g->in[i], E_INTS(n_groups, n_channels / n_groups)), false, E_INTS(1));
+}
+
+/* A bias of another shape than the scale's is summed by itself. */
+static void gradient_layer(struct assay_gradient *g)
+{
+    bool rms = strcmp(g->node->type, "RMSNormalization") == 0;
+    int64_t axis = assay_node_int(g->node, "axis", -1);
+    if (!only_first(g))
+        return;
+    if (rms && wants_any(g, 2)) {
+        emit_gradient(g, "RMSNormalizationGradient", E_VALUES(g->out[0], g_input(g, 0), g_input(g, 1)), 2);
+        set_epsilon(g);
+        e_set_int(g->e, "axis", axis);
+    }
+    if (rms || !wants_any(g, 3))
+        return;
+    bool alone = g_wants(g, 2) && !assay_type_equal(g_type(g, 1), g_type(g, 2));
+    if (wants_any(g, 2) || !alone) {
+        int mean = g_need_output(g, 1), inverse = g_need_output(g, 2);
+        emit_gradient(g, "LayerNormalizationGradient", E_VALUES(g->out[0], g_input(g, 0), g_input(g, 1), mean, inverse),
+                      alone ? 2 : 3);
+        e_set_int(g->e, "axis", axis);
+    }
+    if (alone)
+        g->in[2] = e_cast(g->e, g_sum_to(g->e, g->out[0], g_input(g, 2)), g_type(g, 2)->dtype);
+}
+
 const struct assay_op assay_ops_norm[] = {
-    {"BatchNormalization", "", 5, 5, ASSAY_OP_VIA_F32, infer_batch, run_batch, cost_batch},
-    {"InstanceNormalization", "", 3, 3, ASSAY_OP_VIA_F32, infer_instance, run_instance, cost_with_moments},
-    {"GroupNormalization", "", 3, 3, ASSAY_OP_VIA_F32, infer_group, run_group, cost_with_moments},
-    {"LayerNormalization", "", 2, 3, ASSAY_OP_VIA_F32, infer_layer, run_layer, cost_with_moments},
-    {"RMSNormalization", "", 2, 2, ASSAY_OP_VIA_F32, infer_layer, run_layer, cost_with_moments},
+    {"BatchNormalization", "", 5, 5, ASSAY_OP_VIA_F32, infer_batch, run_batch, cost_batch, gradient_batch},
+    {"InstanceNormalization", "", 3, 3, ASSAY_OP_VIA_F32, infer_instance, run_instance, cost_with_moments, gradient_group},
+    {"GroupNormalization", "", 3, 3, ASSAY_OP_VIA_F32, infer_group, run_group, cost_with_moments, gradient_group},
+    {"LayerNormalization", "", 2, 3, ASSAY_OP_VIA_F32, infer_layer, run_layer, cost_with_moments, gradient_layer},
+    {"RMSNormalization", "", 2, 2, ASSAY_OP_VIA_F32, infer_layer, run_layer, cost_with_moments, gradient_layer},
     {0},
 };

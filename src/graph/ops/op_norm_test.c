@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "graph/gradient_testing.h"
 #include "graph/ops/fixture.h"
 
 /* f32 results of sums in double: one rounding, of numbers up to a few units. */
@@ -131,10 +132,140 @@ ASSAY_TEST(parameters_of_another_length_are_refused)
     fixture_release(&f);
 }
 
+ASSAY_TEST(batch_normalization_has_gradients_in_both_modes)
+{
+    for (uint64_t seed = 0; seed < 12; seed++) {
+        struct probe p;
+        probe_init(&p, seed);
+        int training = seed & 1;
+        static const char *const shapes[] = {"4,3,2,3", "6,3", "3,3,5"};
+        int x = probe_input(&p, shapes[seed % 3], -2, 2), scale = probe_input(&p, "3", -1, 2), bias = probe_input(&p, "3", -1, 1);
+        int mean = probe_input(&p, "3", -1, 1), variance = probe_input(&p, "3", 0.5, 2), outputs[] = {0, 0, 0};
+        int y = e_many(&p.e, "BatchNormalization", "", E_VALUES(x, scale, bias, mean, variance), training ? 3 : 1, outputs);
+        e_set_int(&p.e, "training_mode", training);
+        e_set_float(&p.e, "epsilon", 1e-3);
+        probe_output(&p, y);
+        probe_check(&p);
+        probe_release(&p);
+    }
+}
+
+/* Mean and deviation pass to the backward pass in f32, which is what limits it here. */
+ASSAY_TEST(layer_and_rms_normalization_have_gradients)
+{
+    static const char *const scales[] = {"4", "3,4", "1,4", "2,3,4"};
+    for (uint64_t seed = 0; seed < 24; seed++) {
+        struct probe p;
+        probe_init(&p, seed);
+        int rms = seed & 1, which = (int)(seed / 2 % 4),
+            axis = which == 0 || which == 2 ? 2 - (int)(seed / 8 % 2)
+                   : which == 1             ? 1
+                                            : 0;
+        int x = probe_input(&p, "2,3,4", -2, 2), scale = probe_input(&p, scales[which], -1, 2);
+        int bias = rms ? -1 : probe_input(&p, seed % 3 ? scales[which] : "4", -1, 1);
+        int y = e_op(&p.e, rms ? "RMSNormalization" : "LayerNormalization", E_VALUES(x, scale, bias));
+        e_set_int(&p.e, "axis", axis);
+        p.tolerance = rms ? 1e-6 : 5e-6;
+        probe_output(&p, y);
+        probe_check(&p);
+        probe_release(&p);
+    }
+}
+
+ASSAY_TEST(group_and_instance_normalization_have_gradients)
+{
+    for (uint64_t seed = 0; seed < 12; seed++) {
+        struct probe p;
+        probe_init(&p, seed);
+        bool by_group = seed % 3 == 1; /* as before opset 21 */
+        const char *n = by_group ? "2" : "4";
+        if (by_group)
+            p.graph->opset = 18;
+        int x = probe_input(&p, seed & 1 ? "2,4,3" : "2,4,2,3", -2, 2), scale = probe_input(&p, n, -1, 2);
+        int bias = probe_input(&p, n, -1, 1);
+        int y = e_op(&p.e, seed % 3 ? "GroupNormalization" : "InstanceNormalization", E_VALUES(x, scale, bias));
+        if (seed % 3)
+            e_set_int(&p.e, "num_groups", seed % 3 == 2 && seed & 2 ? 1 : 2);
+        probe_output(&p, y);
+        probe_check(&p);
+        probe_release(&p);
+    }
+}
+
+/* One channel of 1, 2, 6 with dy = 1, 0, 0: by hand from the formula, epsilon 0. */
+ASSAY_TEST(gradients_of_normalizations_have_their_known_values_in_every_float)
+{
+    static const enum assay_dtype dtypes[] = {ASSAY_F32, ASSAY_F64, ASSAY_BF16};
+    double inverse = 1 / sqrt(14.0 / 3), h[] = {-2 * inverse, -inverse, 3 * inverse}, dx[3];
+    for (int k = 0; k < 3; k++)
+        dx[k] = 2 * inverse * ((k == 0) - 1.0 / 3 - h[k] * h[0] / 3);
+    for (size_t k = 0; k < ASSAY_COUNT(dtypes); k++) {
+        struct fixture f;
+        double tolerance = dtypes[k] == ASSAY_BF16 ? 0.02 : 1e-6;
+        fixture_init(&f, "BatchNormalizationGradient");
+        f.node.domain = "assay";
+        f.node.n_outputs = 3;
+        fixture_float(&f, "epsilon", 0);
+        fixture_input(&f, dtypes[k], "3,1", VALUES(1, 0, 0));
+        fixture_input(&f, dtypes[k], "3,1", VALUES(1, 2, 6));
+        fixture_input(&f, ASSAY_F32, "1", VALUES(2));
+        CHECK_OK(fixture_run(&f), f.err);
+        CHECK_RESULT(&f, 0, dtypes[k], "3,1", tolerance, dx[0], dx[1], dx[2]);
+        CHECK_RESULT(&f, 1, ASSAY_F32, "1", tolerance, h[0]);
+        CHECK_RESULT(&f, 2, ASSAY_F32, "1", tolerance, 1);
+        fixture_release(&f);
+        fixture_init(&f, "LayerNormalizationGradient");
+        f.node.domain = "assay";
+        f.node.n_outputs = 3;
+        fixture_input(&f, dtypes[k], "1,3", VALUES(1, 0, 0));
+        fixture_input(&f, dtypes[k], "1,3", VALUES(1, 2, 6));
+        fixture_input(&f, dtypes[k], "3", VALUES(2, 2, 2));
+        fixture_input(&f, ASSAY_F32, "1,1", VALUES(3));
+        fixture_input(&f, ASSAY_F32, "1,1", VALUES(inverse));
+        CHECK_OK(fixture_run(&f), f.err);
+        CHECK_RESULT(&f, 0, dtypes[k], "1,3", tolerance, dx[0], dx[1], dx[2]);
+        CHECK_RESULT(&f, 1, dtypes[k], "3", tolerance, h[0], 0, 0);
+        CHECK_RESULT(&f, 2, dtypes[k], "3", tolerance, 1, 0, 0);
+        fixture_release(&f);
+    }
+}
+
+ASSAY_TEST(a_normalization_gradient_that_does_not_fit_is_refused)
+{
+    static const double ones[] = {1, 1, 1, 1, 1, 1, 1, 1};
+    static const struct {
+        const char *type, *dy, *x, *scale, *mean, *part;
+    } cases[] = {
+        {"BatchNormalizationGradient", "2,2", "2,3", "3", NULL, "dimension of dy and x"},
+        {"BatchNormalizationGradient", "2,3", "2,3", "2", NULL, "number of channels"},
+        {"GroupNormalizationGradient", "2,3", "2,3", "3", NULL, "num_groups"},
+        {"LayerNormalizationGradient", "2,3", "2,3", "2", "2", "does not repeat"},
+        {"LayerNormalizationGradient", "2,3", "2,3", "3", "3", "each of 2 rows"},
+        {"RMSNormalizationGradient", "6", "2,3", "3", NULL, "rank"},
+    };
+    for (size_t i = 0; i < ASSAY_COUNT(cases); i++) {
+        struct fixture f;
+        fixture_init(&f, cases[i].type);
+        f.node.domain = "assay";
+        fixture_input(&f, ASSAY_F32, cases[i].dy, ones);
+        fixture_input(&f, ASSAY_F32, cases[i].x, ones);
+        fixture_input(&f, ASSAY_F32, cases[i].scale, ones);
+        for (int k = 0; k < 2 && cases[i].mean; k++)
+            fixture_input(&f, ASSAY_F32, cases[i].mean, ones);
+        CHECK_FAILS(fixture_run(&f), ASSAY_INVALID, f, cases[i].part);
+        fixture_release(&f);
+    }
+}
+
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(batch_normalization_uses_the_given_moments),
                 ASSAY_TEST_ENTRY(in_training_it_uses_the_batchs_and_updates_the_running_ones),
                 ASSAY_TEST_ENTRY(instances_are_normalized_one_by_one),
                 ASSAY_TEST_ENTRY(groups_share_moments_and_channels_have_scales),
                 ASSAY_TEST_ENTRY(layer_normalization_gives_mean_and_deviation),
                 ASSAY_TEST_ENTRY(a_large_mean_does_not_swallow_the_variance), ASSAY_TEST_ENTRY(root_mean_square_does_not_center),
-                ASSAY_TEST_ENTRY(half_precision_keeps_f32_statistics), ASSAY_TEST_ENTRY(parameters_of_another_length_are_refused))
+                ASSAY_TEST_ENTRY(half_precision_keeps_f32_statistics), ASSAY_TEST_ENTRY(parameters_of_another_length_are_refused),
+                ASSAY_TEST_ENTRY(batch_normalization_has_gradients_in_both_modes),
+                ASSAY_TEST_ENTRY(layer_and_rms_normalization_have_gradients),
+                ASSAY_TEST_ENTRY(group_and_instance_normalization_have_gradients),
+                ASSAY_TEST_ENTRY(gradients_of_normalizations_have_their_known_values_in_every_float),
+                ASSAY_TEST_ENTRY(a_normalization_gradient_that_does_not_fit_is_refused))

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Pools over sliding windows of one to three dimensions (MaxPool, AveragePool, LpPool) and over everything (Global…Pool). Padding
  * never counts as a value. Max in the input's own type, the others in double. */
+#include "graph/gradient.h"
+#include "graph/known.h"
 #include "graph/ops/window.h"
 
 #include <math.h>
@@ -256,12 +258,77 @@ static void cost_pool(const struct assay_op_call *call, struct assay_cost *cost)
     cost->flops = (double)assay_type_count(&call->outputs[0]) * (double)kernel[0] * (double)kernel[1] * (double)kernel[2];
 }
 
+/* ---- gradients */
+
+/* Where the maxima are, in row-major order, whatever order the node's own indices have. */
+static int indices_of_maxima(struct assay_gradient *g)
+{
+    if (!assay_node_int(g->node, "storage_order", 0))
+        return g_need_output(g, 1);
+    int outputs[] = {-1, 0};
+    int indices = e_many(g->e, "MaxPool", "", E_VALUES(g_input(g, 0)), 2, outputs);
+    e_set_like(g->e, g->node);
+    e_set_int(g->e, "storage_order", 0);
+    return indices;
+}
+
+static void gradient_max(struct assay_gradient *g)
+{
+    struct assay_type x = *g_type(g, 0);
+    g->in[0] = e_own(g->e, "MaxPoolGradient", E_VALUES(g->out[0], indices_of_maxima(g)));
+    e_set_ints(g->e, "input_shape", (size_t)x.rank, x.dims);
+}
+
+static void gradient_average(struct assay_gradient *g)
+{
+    struct assay_arena scratch;
+    struct assay_op_call call;
+    struct pool pool;
+    struct assay_error err;
+    struct assay_type x = *g_type(g, 0);
+    const char *auto_pad = assay_node_string(g->node, "auto_pad", "NOTSET");
+    assay_arena_init(&scratch);
+    assay_graph_known_call(&call, g->e->graph, g->node, &scratch);
+    if (make_pool(&call, &pool, &err)) {
+        e_fail(g->e, err.status, "%s", err.message);
+    } else {
+        g->in[0] = e_own(g->e, "AveragePoolGradient", E_VALUES(g->out[0]));
+        assay_window_set(g->e, &pool.window);
+        e_set_int(g->e, "count_include_pad", pool.count_padding);
+        e_set_int(g->e, "ceil_mode", strncmp(auto_pad, "SAME", 4) != 0 && assay_node_int(g->node, "ceil_mode", 0) != 0);
+        e_set_ints(g->e, "input_shape", (size_t)x.rank, x.dims);
+    }
+    assay_arena_release(&scratch);
+}
+
+static void gradient_global_average(struct assay_gradient *g)
+{
+    struct assay_type x = *g_type(g, 0);
+    int64_t n = assay_dims_product(&x, 2, x.rank);
+    g->in[0] = e_expand_like(g->e, e_scale(g->e, g->out[0], 1 / (double)n), g_input(g, 0));
+}
+
+/* To the first of the largest, as MaxPool has it. */
+static void gradient_global_max(struct assay_gradient *g)
+{
+    struct assay_emit *e = g->e;
+    struct assay_type x = *g_type(g, 0);
+    int64_t n = assay_dims_product(&x, 2, x.rank);
+    int rows = e_reshape(e, g_input(g, 0), E_INTS(x.dims[0], x.dims[1], n));
+    int largest = e_op(e, "ArgMax", E_VALUES(rows));
+    e_set_int(e, "axis", 2);
+    int dy = e_reshape(e, g->out[0], E_INTS(x.dims[0], x.dims[1], 1));
+    int dx = e_op(e, "ScatterElements", E_VALUES(e_full(e, 0, rows), largest, dy));
+    e_set_int(e, "axis", 2);
+    g->in[0] = e_reshape_like(e, dx, g_input(g, 0));
+}
+
 const struct assay_op assay_ops_pool[] = {
-    {"MaxPool", "", 1, 1, ASSAY_OP_VIA_F32, infer_pool, run_pool, cost_pool},
-    {"AveragePool", "", 1, 1, ASSAY_OP_VIA_F32, infer_pool, run_pool, cost_pool},
+    {"MaxPool", "", 1, 1, ASSAY_OP_VIA_F32, infer_pool, run_pool, cost_pool, gradient_max},
+    {"AveragePool", "", 1, 1, ASSAY_OP_VIA_F32, infer_pool, run_pool, cost_pool, gradient_average},
     {"LpPool", "", 1, 1, ASSAY_OP_VIA_F32, infer_pool, run_pool, cost_pool},
-    {"GlobalMaxPool", "", 1, 1, ASSAY_OP_VIA_F32, infer_pool, run_pool, cost_pool},
-    {"GlobalAveragePool", "", 1, 1, ASSAY_OP_VIA_F32, infer_pool, run_pool, cost_pool},
+    {"GlobalMaxPool", "", 1, 1, ASSAY_OP_VIA_F32, infer_pool, run_pool, cost_pool, gradient_global_max},
+    {"GlobalAveragePool", "", 1, 1, ASSAY_OP_VIA_F32, infer_pool, run_pool, cost_pool, gradient_global_average},
     {"GlobalLpPool", "", 1, 1, ASSAY_OP_VIA_F32, infer_pool, run_pool, cost_pool},
     {0},
 };

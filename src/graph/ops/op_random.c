@@ -7,6 +7,7 @@
  * numbers, so these outputs are not comparable; Dropout's are, unless it is in training mode.
  */
 #include "base/rng.h"
+#include "graph/gradient.h"
 #include "graph/ops/util.h"
 
 #include <math.h>
@@ -263,10 +264,20 @@ static enum assay_status run_dropout(struct assay_op_call *call, struct assay_er
     return ASSAY_OK;
 }
 
+/* Out of training it passes x on. In training its mask is lost to the backward pass: the domain's own Dropout has one. */
+static void gradient_dropout(struct assay_gradient *g)
+{
+    const struct assay_tensor *mode = g_constant(g, 2);
+    if (g_input(g, 2) >= 0 && (!mode || assay_tensor_int(mode, 0)))
+        e_fail(g->e, ASSAY_UNSUPPORTED, "Dropout in training mode draws its mask anew and has no gradient");
+    else
+        g->in[0] = g->out[0];
+}
+
 const struct assay_op assay_ops_random[] = {
     {"Bernoulli", "", 1, 1, ASSAY_OP_RANDOM | ASSAY_OP_VIA_F32, infer_bernoulli, run_bernoulli, assay_cost_per_output},
     {"Dropout", "", 1, 3, ASSAY_OP_RANDOM_IN_TRAINING | ASSAY_OP_VIEW | ASSAY_OP_VIA_F32, infer_dropout, run_dropout,
-     assay_cost_per_output},
+     assay_cost_per_output, gradient_dropout},
     {"Multinomial", "", 1, 1, ASSAY_OP_RANDOM | ASSAY_OP_VIA_F32, infer_multinomial, run_multinomial, assay_cost_per_input},
     {"RandomNormal", "", 0, 0, ASSAY_OP_RANDOM, infer_random, run_normal, assay_cost_per_output},
     {"RandomNormalLike", "", 1, 1, ASSAY_OP_RANDOM, infer_random_like, run_normal, assay_cost_per_output},

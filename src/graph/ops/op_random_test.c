@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "graph/gradient_testing.h"
 #include "graph/ops/fixture.h"
 
 enum { N = 40000 };
@@ -207,10 +208,31 @@ ASSAY_TEST(a_wrong_shape_is_invalid)
     fixture_release(&f);
 }
 
+ASSAY_TEST(dropout_has_a_gradient_out_of_training_only)
+{
+    for (int training = 0; training < 2; training++) {
+        struct probe p;
+        probe_init(&p, 1);
+        int x = probe_input(&p, "2,3", -1, 1), ratio = probe_constant(&p, ASSAY_F64, "", VALUES(0.5)), gradient;
+        int mode = probe_constant(&p, ASSAY_BOOL, "", VALUES(training));
+        int y = e_op(&p.e, "Dropout", E_VALUES(x, ratio, mode));
+        probe_output(&p, y);
+        if (training) {
+            CHECK_OK(assay_emit_finish(&p.e), p.err);
+            CHECK_INT(assay_graph_differentiate(p.graph, p.losses[0], -1, 1, &x, &gradient, &p.err), ASSAY_UNSUPPORTED);
+            CHECK_CONTAINS(p.err.message, "draws its mask anew");
+        } else {
+            probe_check(&p);
+        }
+        probe_release(&p);
+    }
+}
+
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(normal_and_uniform_have_their_moments), ASSAY_TEST_ENTRY(a_seed_repeats_and_another_differs),
                 ASSAY_TEST_ENTRY(like_takes_shape_and_dtype_of_its_input),
                 ASSAY_TEST_ENTRY(bernoulli_draws_ones_with_the_given_probability),
                 ASSAY_TEST_ENTRY(multinomial_draws_classes_by_their_log_probabilities),
                 ASSAY_TEST_ENTRY(dropout_does_nothing_unless_training),
                 ASSAY_TEST_ENTRY(dropout_in_training_keeps_the_expected_sum), ASSAY_TEST_ENTRY(dropout_of_everything_is_invalid),
-                ASSAY_TEST_ENTRY(dropout_counts_as_random_only_where_it_may_train), ASSAY_TEST_ENTRY(a_wrong_shape_is_invalid))
+                ASSAY_TEST_ENTRY(dropout_counts_as_random_only_where_it_may_train), ASSAY_TEST_ENTRY(a_wrong_shape_is_invalid),
+                ASSAY_TEST_ENTRY(dropout_has_a_gradient_out_of_training_only))

@@ -151,7 +151,7 @@ void assay_window_taps(const struct assay_window *w, int d, int64_t at, int64_t 
     *from = clamp(ceil_div(-start, w->dilation[d]), 0, *to);
 }
 
-void assay_window_set(struct assay_emit *e, const struct assay_window *w, int64_t group)
+void assay_window_set(struct assay_emit *e, const struct assay_window *w)
 {
     int first = ASSAY_WINDOW_DIMS - w->n_dims;
     size_t n = (size_t)w->n_dims;
@@ -162,7 +162,6 @@ void assay_window_set(struct assay_emit *e, const struct assay_window *w, int64_
     e_set_ints(e, "strides", n, w->stride + first);
     e_set_ints(e, "dilations", n, w->dilation + first);
     e_set_ints(e, "pads", 2 * n, pads);
-    e_set_int(e, "group", group);
 }
 
 int assay_sum_channels(struct assay_emit *e, int x)

@@ -31,8 +31,8 @@ enum assay_status assay_window_slide(struct assay_window *window, const struct a
 /* Appends output's dimensions to the type. */
 void assay_window_append(const struct assay_window *window, struct assay_type *type);
 
-/* Sets the last node's kernel_shape, strides, dilations, pads (those that auto_pad stands for) and group. */
-void assay_window_set(struct assay_emit *e, const struct assay_window *window, int64_t group);
+/* Sets the last node's kernel_shape, strides, dilations and pads (those that auto_pad stands for). */
+void assay_window_set(struct assay_emit *e, const struct assay_window *window);
 /* The sum of x [batch, channel, …] over all but the channels: a bias's gradient. */
 int assay_sum_channels(struct assay_emit *e, int x);
 
