@@ -144,6 +144,13 @@ static void check_outputs(struct assay_builder *b)
     }
 }
 
+static void check_loss(struct assay_builder *b)
+{
+    int loss = b->options->training ? assay_graph_find(b->emit.graph, "loss") : 0;
+    if (loss < 0 || (b->options->training && !b->emit.graph->values[loss].is_output))
+        b_fail(b, ASSAY_UNSUPPORTED, "this architecture has no loss, so it cannot be trained");
+}
+
 /* Texts have USUAL_TOKENS where nobody says how many. How many a decoder with a cache takes at once, and after how many, is the
  * asker's to say. */
 static void hint_lengths(struct assay_builder *b)
@@ -172,6 +179,7 @@ enum assay_status assay_builder_finish(struct assay_builder *b, struct assay_gra
     check_inputs(b);
     check_outputs(b);
     check_surplus(b);
+    check_loss(b);
     if (b->emit.status)
         return b->emit.status;
     assay_graph_sweep(b->emit.graph);
@@ -613,17 +621,13 @@ int b_buffer(struct assay_builder *b, const char *name, size_t rank, const int64
     return parameter(b, name, rank, dims, false);
 }
 
-/* ---- training */
-
-bool b_training(const struct assay_builder *b) { return b->options->training; }
+/* ---- training: what needs the builder's insides; the rest is in builder_training.c */
 
 void b_freeze(struct assay_builder *b, const char *pattern)
 {
-    const char **patterns = assay_arena_array(&b->arena, b->n_frozen + 1, sizeof *patterns);
-    for (size_t i = 0; i < b->n_frozen; i++)
-        patterns[i] = b->frozen[i];
-    patterns[b->n_frozen++] = full_name(b, pattern, &b->arena);
-    b->frozen = patterns;
+    const char *full = assay_arena_strdup(&b->arena, full_name(b, pattern, &b->arena));
+    b->frozen = assay_arena_grow(&b->arena, b->frozen, b->n_frozen, b->n_frozen + 1, sizeof *b->frozen);
+    b->frozen[b->n_frozen++] = full;
 }
 
 void b_update(struct assay_builder *b, int buffer, int next)
@@ -633,30 +637,4 @@ void b_update(struct assay_builder *b, int buffer, int next)
     const char *name = b->emit.graph->values[buffer].name, *output = assay_arena_printf(&b->arena, "next.%s", name);
     add_output(b, next, output);
     assay_graph_add_metadata(b->emit.graph, assay_arena_printf(&b->arena, "%s%s", ASSAY_TRAINING_UPDATE, output), name);
-}
-
-void b_loss(struct assay_builder *b, int loss) { b_output(b, loss, "loss"); }
-
-int b_stop_gradient(struct assay_builder *b, int x) { return e_own(&b->emit, "StopGradient", B_VALUES(x)); }
-
-int b_dropout(struct assay_builder *b, int x, double p)
-{
-    if (!b->options->training || b->options->no_dropout || p <= 0)
-        return x;
-    int seed = assay_graph_find(b->emit.graph, "dropout_seed");
-    if (seed < 0)
-        seed = b_input(b, "dropout_seed", ASSAY_I64, "");
-    int y = e_own(&b->emit, "Dropout", B_VALUES(x, seed));
-    b_set_float(b, "ratio", p);
-    b_set_int(b, "stream", b->n_dropouts++);
-    return y;
-}
-
-int b_cross_entropy(struct assay_builder *b, int scores, int labels, int64_t ignored)
-{
-    int64_t n_classes = b_dim(b, scores, -1);
-    int y = b_op(b, "SoftmaxCrossEntropyLoss",
-                 B_VALUES(b_reshape(b, scores, B_LIST(-1, n_classes)), b_reshape(b, labels, B_LIST(-1))));
-    b_set_int(b, "ignore_index", ignored);
-    return y;
 }

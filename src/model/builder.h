@@ -161,6 +161,8 @@ int b_layer_norm(struct assay_builder *b, int x, const char *name, int64_t dim, 
 int b_rms_norm(struct assay_builder *b, int x, const char *name, int64_t dim, double eps);
 int b_group_norm(struct assay_builder *b, int x, const char *name, int64_t groups, int64_t channels, double eps);
 int b_batch_norm(struct assay_builder *b, int x, const char *name, int64_t channels, double eps);
+/* Its running statistics take `momentum` of a batch, PyTorch's word; b_batch_norm 0.1. */
+int b_batch_norm_by(struct assay_builder *b, int x, const char *name, int64_t channels, double eps, double momentum);
 /* Transformers' ACT2FN words; an unknown one fails with its name. */
 int b_activation(struct assay_builder *b, int x, const char *word);
 
@@ -174,20 +176,42 @@ int b_conv(struct assay_builder *b, int x, const char *name, const struct b_conv
 int b_conv2d(struct assay_builder *b, int x, const char *name, int64_t in, int64_t out, int64_t kernel, int64_t stride,
              int64_t pad, bool bias);
 
-/* ---- training: see options.training; without it b_dropout and b_update do nothing
+/* ---- training: see options.training; without it b_dropout, b_stop_gradient and b_update do nothing
  *
- * A family to be trained calls b_dropout where its module drops, and makes its loss of inputs that it asks for (b_input), named
- * as in PyTorch's call: "labels". */
+ * A family to be trained calls b_dropout where its module drops, and, if b_training, makes its loss of labels that it asks for,
+ * named as in PyTorch's call: "labels". Labels of -100 do not count. */
+enum { B_IGNORED_LABEL = -100 };
 bool b_training(const struct assay_builder *b);
 /* x, of which each element is zeroed with probability p and the others grow by 1/(1-p). Which ones depends on the input
  * "dropout_seed" (int64, a scalar) and on how many b_dropout came before. */
 int b_dropout(struct assay_builder *b, int x, double p);
 int b_stop_gradient(struct assay_builder *b, int x);
-/* Mean cross-entropy of scores [.., classes] and int64 labels [..], of which those that are `ignored` do not count. */
-int b_cross_entropy(struct assay_builder *b, int scores, int labels, int64_t ignored);
+/* The rows of a table that were looked up for ids; of the row `padding` (-1 = none) nothing is learned by that. */
+int b_stop_padding(struct assay_builder *b, int rows, int ids, int64_t padding);
 /* The next value of a buffer: an output, and a line in the metadata that tells so. */
 void b_update(struct assay_builder *b, int buffer, int next);
-void b_loss(struct assay_builder *b, int loss); /* the output "loss", f32 of rank 0 */
+/* The output "loss", f32 of one element. */
+void b_loss(struct assay_builder *b, int loss);
+/* An int64 input of labels, 0 to n_classes - 1 where it is made up. */
+int b_labels(struct assay_builder *b, const char *name, const char *dims, int64_t n_classes);
+/* Mean cross-entropy of scores [.., classes] and int64 labels [..], of which those that are `ignored` do not count. */
+int b_cross_entropy(struct assay_builder *b, int scores, int labels, int64_t ignored);
+/* The same where scores at one place are of the label at the next: [batch, length, classes], [batch, length]. */
+int b_next_token_loss(struct assay_builder *b, int scores, int labels);
+/* Mean cross-entropy of square scores whose diagonal is right, from rows to columns and back. */
+int b_contrastive_loss(struct assay_builder *b, int scores);
+/* What the decoder reads of int64 labels [batch, length]: `start`, then all but the last, `padding` where one is ignored. */
+int b_shift_right(struct assay_builder *b, int labels, int64_t start, int64_t padding);
+int b_mean_all(struct assay_builder *b, int x); /* over all elements, a scalar */
+
+/* Heads' losses with their labels, "labels" but for questions; nothing without b_training. dims: of the labels ("batch"). */
+void b_classes_loss(struct assay_builder *b, int scores, const char *dims);
+/* What "problem_type" says: one class of scores [batch, classes], several, or numbers (the one class's). Without it, what the
+ * classes tell, and the flag "float_labels": labels are several classes' then. */
+void b_problem_loss(struct assay_builder *b, struct assay_config *c, int scores);
+/* Scores [batch, length] of an answer's start and end; inputs start_positions, end_positions [batch], those beyond the text not
+ * counting. */
+void b_answer_loss(struct assay_builder *b, int start, int end);
 
 /* ---- attention */
 struct b_attention {
@@ -198,6 +222,7 @@ struct b_attention {
     double scale;                      /* of q·k; 0 = 1/sqrt(head_dim), 1 = none */
     int keep;                          /* bool: where false, scores become the lowest f32, before `mask`; -1 = none */
     int mask;                          /* added to the scores, broadcast to [batch, heads, query, key]; -1 = none */
+    double dropout;                    /* of the probabilities, in training */
     bool cached;                       /* k and v come behind those of earlier runs: b_cache of `layer` */
     int64_t layer;
     int probabilities, key, value; /* results: [batch, heads, query, key]; [batch, kv_heads, length, head_dim], past too */

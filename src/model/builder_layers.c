@@ -41,11 +41,7 @@ int b_embedding(struct assay_builder *b, int ids, const char *name, int64_t n, i
 
 int b_embedding_padded(struct assay_builder *b, int ids, const char *name, int64_t n, int64_t dim, int64_t padding)
 {
-    int y = b_embedding(b, ids, name, n, dim);
-    if (!b_training(b) || padding < 0)
-        return y;
-    int is_padding = b_unsqueeze(b, b_op(b, "Equal", B_VALUES(ids, b_int(b, padding))), B_LIST(-1));
-    return b_where(b, is_padding, b_stop_gradient(b, y), y);
+    return b_stop_padding(b, b_embedding(b, ids, name, n, dim), ids, padding);
 }
 
 /* ---- norms */
@@ -103,15 +99,15 @@ int b_group_norm(struct assay_builder *b, int x, const char *name, int64_t group
 
 /* ONNX's running variance is that of the n elements of a channel, PyTorch's that of the population they are drawn from:
  * n / (n - 1) times what is new in it. */
-static int unbiased(struct assay_builder *b, int x, int64_t channels, int variance, int next)
+static int unbiased(struct assay_builder *b, int x, int64_t channels, int variance, int next, double momentum)
 {
     int n = b_scale(b, b_cast(b, b_unary(b, "Size", x), ASSAY_F32), 1.0 / (double)channels);
     int factor = b_div(b, n, b_sub(b, n, b_scalar(b, 1)));
-    int kept = b_scale(b, variance, 0.9);
+    int kept = b_scale(b, variance, 1 - momentum);
     return b_add(b, kept, b_mul(b, b_sub(b, next, kept), factor));
 }
 
-int b_batch_norm(struct assay_builder *b, int x, const char *name, int64_t channels, double eps)
+int b_batch_norm_by(struct assay_builder *b, int x, const char *name, int64_t channels, double eps, double momentum)
 {
     b_enter(b, "%s", name);
     int weight = b_param(b, "weight", B_LIST(channels)), bias = b_param(b, "bias", B_LIST(channels));
@@ -121,12 +117,17 @@ int b_batch_norm(struct assay_builder *b, int x, const char *name, int64_t chann
     b_set_float(b, "epsilon", eps);
     if (b_training(b)) {
         b_set_int(b, "training_mode", 1);
-        b_set_float(b, "momentum", 0.9);
+        b_set_float(b, "momentum", 1 - momentum);
         b_update(b, mean, outputs[1]);
-        b_update(b, variance, unbiased(b, x, channels, variance, outputs[2]));
+        b_update(b, variance, unbiased(b, x, channels, variance, outputs[2], momentum));
     }
     b_leave(b);
     return outputs[0];
+}
+
+int b_batch_norm(struct assay_builder *b, int x, const char *name, int64_t channels, double eps)
+{
+    return b_batch_norm_by(b, x, name, channels, eps, 0.1);
 }
 
 /* ---- activations */
@@ -267,7 +268,7 @@ static int grouped(struct assay_builder *b, struct b_attention *a)
     if (a->mask >= 0)
         scores = b_add(b, scores, b_rank(b, a->mask) == 4 ? b_unsqueeze(b, a->mask, B_LIST(1)) : a->mask);
     int probabilities = b_softmax(b, scores, -1);
-    int context = b_matmul(b, probabilities, v); /* [batch, group, head, query, dim] */
+    int context = b_matmul(b, b_dropout(b, probabilities, a->dropout), v); /* [batch, group, head, query, dim] */
     int shape = b_concat(b, 0,
                          B_VALUES(b_size(b, probabilities, 0), b_ints(b, B_LIST(a->heads)), b_size(b, probabilities, 3),
                                   b_size(b, probabilities, 4)));
@@ -300,7 +301,7 @@ int b_attention(struct assay_builder *b, struct b_attention *a)
     if (a->mask >= 0)
         scores = b_add(b, scores, a->mask);
     a->probabilities = b_softmax(b, scores, -1);
-    int context = b_matmul(b, a->probabilities, a->value);
+    int context = b_matmul(b, b_dropout(b, a->probabilities, a->dropout), a->value);
     return b_reshape(b, b_transpose(b, context, B_LIST(0, 2, 1, 3)), B_LIST(0, 0, a->heads * d));
 }
 

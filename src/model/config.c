@@ -341,6 +341,19 @@ int64_t c_labels(struct assay_config *config, int64_t otherwise) { return labels
 
 int64_t c_labels_or_none(struct assay_config *config, int64_t otherwise) { return labels(config, otherwise, 0); }
 
+double c_dropout(struct assay_config *config, const char *name, double otherwise)
+{
+    const json_t *value = c_json(config, name);
+    return !value ? otherwise : json_is_number(value) ? json_number_value(value) : NAN;
+}
+
+int64_t c_padding_row(struct assay_config *config, int64_t otherwise, int64_t n)
+{
+    bool is_named = config->object && json_object_get(config->object, "pad_token_id");
+    int64_t row = c_int(config, "pad_token_id", is_named ? -1 - n : otherwise >= 0 ? otherwise : -1 - n);
+    return row >= 0 ? row : row >= -n ? row + n : -1;
+}
+
 /* ---- requirements */
 
 void c_require_bool(struct assay_config *config, const char *name, bool value)

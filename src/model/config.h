@@ -72,6 +72,12 @@ int64_t c_labels(struct assay_config *config, int64_t otherwise);
 /* The same of models that leave the head out where there are no classes: 0 then. */
 int64_t c_labels_or_none(struct assay_config *config, int64_t otherwise);
 
+/* A share of what training zeroes; NaN where it is no number, which b_dropout names. */
+double c_dropout(struct assay_config *config, const char *name, double otherwise);
+/* The row of an embedding of n that "pad_token_id" names, counted from the end where it is negative; -1 = none: null, or missing
+ * with `otherwise` -1. */
+int64_t c_padding_row(struct assay_config *config, int64_t otherwise, int64_t n);
+
 /* The only value that Assay builds; another is ASSAY_UNSUPPORTED and named. A missing field is fine. */
 void c_require_bool(struct assay_config *config, const char *name, bool value);
 void c_require_text(struct assay_config *config, const char *name, const char *value);

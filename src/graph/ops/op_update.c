@@ -33,7 +33,7 @@ static enum assay_status infer_update(struct assay_op_call *call, struct assay_e
     for (int i = M; i <= CORRECTION2 && needs_all && !st; i++)
         if (!assay_rule_has_input(call, i))
             st = assay_error_set(err, ASSAY_INVALID, "its input %d is not given", i);
-    for (int i = 0; i < call->n_inputs && !st; i++) {
+    for (int i = G; i < call->n_inputs && !st; i++) {
         const struct assay_type *x = &call->inputs[P], *other = &call->inputs[i];
         if (!assay_rule_has_input(call, i) || !assay_type_is_known(x) || !assay_type_is_known(other))
             continue;

@@ -11,8 +11,8 @@
 
 /* What both models are, whatever their configs and modules call it. */
 struct encoder {
-    int64_t hidden, heads, layers, inner, vocabulary, positions, types;
-    double eps;
+    int64_t hidden, heads, layers, inner, vocabulary, positions, types, padding; /* padding: row of the token, -1 = none */
+    double eps, dropout, attention_dropout;
     const char *activation;
     /* modules */
     const char *layer, *query, *key, *value, *output, *output_norm, *up, *down, *norm;
@@ -68,7 +68,9 @@ static int embed(struct assay_builder *b, const struct encoder *e, const struct 
 {
     b_enter(b, "embeddings");
     int words = b_param(b, "word_embeddings.weight", B_LIST(e->vocabulary, e->hidden));
-    int x = g->embeddings >= 0 ? g->embeddings : b_gather(b, words, 0, g->ids), positions = g->positions;
+    int x = g->embeddings, positions = g->positions;
+    if (x < 0)
+        x = b_stop_padding(b, b_gather(b, words, 0, g->ids), g->ids, e->padding);
     if (e->types) {
         int table = b_param(b, "token_type_embeddings.weight", B_LIST(e->types, e->hidden));
         /* Without types all tokens are of type 0. */
@@ -79,7 +81,7 @@ static int embed(struct assay_builder *b, const struct encoder *e, const struct 
     int table = b_param(b, "position_embeddings.weight", B_LIST(e->positions, e->hidden));
     if (!e->relative.of_query)
         x = b_add(b, x, b_gather(b, table, 0, positions));
-    x = b_layer_norm(b, x, "LayerNorm", e->hidden, e->eps);
+    x = b_dropout(b, b_layer_norm(b, x, "LayerNorm", e->hidden, e->eps), e->dropout);
     b_leave(b);
     return x;
 }
@@ -94,10 +96,11 @@ static int look_back(struct assay_builder *b, const struct encoder *e, const str
     struct b_attention a = {.heads = e->heads, .head_dim = h / e->heads, B_ATTENTION_NONE};
     b_enter(b, "crossattention");
     a.mask = c->memory_mask;
+    a.dropout = e->attention_dropout;
     a.q = b_linear(b, x, "self.query", h, h, true);
     a.k = b_linear(b, g->memory, "self.key", h, h, true);
     a.v = b_linear(b, g->memory, "self.value", h, h, true);
-    int y = b_linear(b, b_attention(b, &a), "output.dense", h, h, true);
+    int y = b_dropout(b, b_linear(b, b_attention(b, &a), "output.dense", h, h, true), e->dropout);
     x = b_layer_norm(b, b_add(b, y, x), "output.LayerNorm", h, e->eps);
     b_leave(b);
     b_output_optional(b, a.probabilities, "cross_attentions.%d", i);
@@ -112,6 +115,7 @@ static int layer(struct assay_builder *b, const struct encoder *e, const struct 
     b_enter(b, "%s.%d", e->layer, i);
     struct b_attention a = {.heads = e->heads, .head_dim = h / e->heads, B_ATTENTION_NONE};
     a.mask = c->mask;
+    a.dropout = e->attention_dropout;
     a.q = b_linear(b, x, e->query, h, h, true);
     a.k = b_linear(b, x, e->key, h, h, true);
     a.v = b_linear(b, x, e->value, h, h, true);
@@ -122,6 +126,7 @@ static int layer(struct assay_builder *b, const struct encoder *e, const struct 
         a.mask = a.mask >= 0 ? b_add(b, scores, a.mask) : scores;
     }
     int y = b_linear(b, b_attention(b, &a), e->output, h, h, true);
+    y = e->is_distil ? y : b_dropout(b, y, e->dropout);
     x = b_layer_norm(b, b_add(b, y, x), e->output_norm, h, e->eps);
     b_output_optional(b, a.probabilities, "attentions.%d", i);
     if (e->is_decoder) {
@@ -133,7 +138,7 @@ static int layer(struct assay_builder *b, const struct encoder *e, const struct 
     else if (e->has_cross_attention)
         b_ignore(b, assay_arena_printf(&b->arena, "%s.crossattention.*", b->scope));
     y = b_activation(b, b_linear(b, x, e->up, h, e->inner, true), e->activation);
-    y = b_linear(b, y, e->down, e->inner, h, true);
+    y = b_dropout(b, b_linear(b, y, e->down, e->inner, h, true), e->dropout);
     x = b_layer_norm(b, b_add(b, y, x), e->norm, h, e->eps);
     b_leave(b);
     b_output_optional(b, x, "hidden_states.%d", i + 1);
@@ -173,23 +178,51 @@ static int pool(struct assay_builder *b, const struct encoder *e, const char *sc
 
 /* ---- heads */
 
-static void classify(struct assay_builder *b, int x, const char *name, int64_t hidden, int64_t labels)
+/* Classes of each token. */
+static void classify_tokens(struct assay_builder *b, int x, int64_t hidden, int64_t labels)
 {
-    b_output(b, b_linear(b, x, name, hidden, labels, true), "logits");
+    x = b_linear(b, x, "classifier", hidden, labels, true);
+    b_output(b, x, "logits");
+    b_classes_loss(b, x, "batch sequence");
+}
+
+static void classify(struct assay_builder *b, struct assay_config *c, int x, int64_t hidden, int64_t labels)
+{
+    x = b_linear(b, x, "classifier", hidden, labels, true);
+    b_output(b, x, "logits");
+    b_problem_loss(b, c, x);
+}
+
+/* Of tokens that were masked, or of the next ones. */
+static void speak(struct assay_builder *b, int scores, bool next)
+{
+    b_output(b, scores, "logits");
+    if (!b_training(b))
+        return;
+    int labels = b_labels(b, "labels", "batch sequence", b_dim(b, scores, -1));
+    b_loss(b, next ? b_next_token_loss(b, scores, labels) : b_cross_entropy(b, scores, labels, B_IGNORED_LABEL));
 }
 
 /* One score for each choice. */
 static void choose(struct assay_builder *b, const struct given *g, int x, int64_t hidden)
 {
     int shape = b_concat(b, 0, B_VALUES(b_ints(b, B_LIST(-1)), g->n_choices));
-    b_output(b, b_reshape_to(b, b_linear(b, x, "classifier", hidden, 1, true), shape), "logits");
+    int scores = b_reshape_to(b, b_linear(b, x, "classifier", hidden, 1, true), shape);
+    b_output(b, scores, "logits");
+    if (!b_training(b))
+        return;
+    int labels = b_labels(b, "labels", "batch", 2);
+    b_loss(b, b_op(b, "SoftmaxCrossEntropyLoss", B_VALUES(scores, labels)));
+    b_set_int(b, "ignore_index", B_IGNORED_LABEL);
 }
 
 static void answer(struct assay_builder *b, int x, int64_t hidden)
 {
-    int both = b_linear(b, x, "qa_outputs", hidden, 2, true);
-    b_output(b, b_take(b, both, -1, 0), "start_logits");
-    b_output(b, b_take(b, both, -1, 1), "end_logits");
+    int both = b_linear(b, x, "qa_outputs", hidden, 2, true), start = b_take(b, both, -1, 0);
+    b_output(b, start, "start_logits");
+    int end = b_take(b, both, -1, 1);
+    b_output(b, end, "end_logits");
+    b_answer_loss(b, start, end);
 }
 
 /* BERT's transform and the decoder, whose bias stands beside it. */
@@ -210,6 +243,21 @@ static int next_sentence(struct assay_builder *b, const struct encoder *e, int x
 }
 
 static bool is(const struct assay_architecture *a, const char *name) { return strcmp(a->name, name) == 0; }
+
+/* Tokens that were masked, and whether the second sentence follows the first. */
+static void pretrain(struct assay_builder *b, const struct encoder *e, int x)
+{
+    int words = bert_vocabulary(b, e, x);
+    b_output(b, words, "prediction_logits");
+    int follows = next_sentence(b, e, x);
+    b_output(b, follows, "seq_relationship_logits");
+    if (!b_training(b))
+        return;
+    int labels = b_labels(b, "labels", "batch sequence", e->vocabulary);
+    int of_words = b_cross_entropy(b, words, labels, B_IGNORED_LABEL);
+    int of_next = b_cross_entropy(b, follows, b_labels(b, "next_sentence_label", "batch", 2), B_IGNORED_LABEL);
+    b_loss(b, b_add(b, of_words, of_next));
+}
 
 static void read_decoder(struct encoder *e, struct assay_config *c)
 {
@@ -239,6 +287,8 @@ static void build_bert(struct assay_builder *b, struct assay_config *c, const st
         .types = c_size(c, "type_vocab_size", 2),
         .eps = c_real(c, "layer_norm_eps", 1e-12),
         .activation = c_text(c, "hidden_act", "gelu"),
+        .dropout = c_dropout(c, "hidden_dropout_prob", 0.1),
+        .attention_dropout = c_dropout(c, "attention_probs_dropout_prob", 0.1),
         .layer = "encoder.layer",
         .query = "attention.self.query",
         .key = "attention.self.key",
@@ -252,6 +302,8 @@ static void build_bert(struct assay_builder *b, struct assay_config *c, const st
     struct given g = {.has_choices = is(a, "BertForMultipleChoice")};
     bool tied = c_bool(c, "tie_word_embeddings", true), alone = is(a, "BertModel");
     int64_t labels = c_labels(c, 2);
+    double head_dropout = c_dropout(c, "classifier_dropout", e.dropout);
+    e.padding = c_padding_row(c, 0, e.vocabulary);
     read_decoder(&e, c);
     e.relative.positions = e.positions;
     relative_read(&e.relative, c);
@@ -275,23 +327,24 @@ static void build_bert(struct assay_builder *b, struct assay_config *c, const st
         if (b_has(b, "pooler.dense.weight", true))
             b_output(b, pool(b, &e, "", x), "pooler_output");
     } else if (is(a, "BertForPreTraining")) {
-        b_output(b, bert_vocabulary(b, &e, x), "prediction_logits");
-        b_output(b, next_sentence(b, &e, x), "seq_relationship_logits");
+        pretrain(b, &e, x);
     } else if (is(a, "BertForMaskedLM") || is(a, "BertLMHeadModel")) {
         /* Transformers loads these heads from checkpoints of pre-training, too. */
         b_ignore(b, "cls.seq_relationship.*");
         b_ignore(b, "bert.pooler.*");
-        b_output(b, bert_vocabulary(b, &e, x), "logits");
+        speak(b, bert_vocabulary(b, &e, x), is(a, "BertLMHeadModel"));
     } else if (is(a, "BertForNextSentencePrediction")) {
         b_ignore(b, "cls.predictions.*");
-        b_output(b, next_sentence(b, &e, x), "logits");
+        x = next_sentence(b, &e, x);
+        b_output(b, x, "logits");
+        b_classes_loss(b, x, "batch");
     } else if (is(a, "BertForSequenceClassification")) {
-        classify(b, pool(b, &e, "bert", x), "classifier", e.hidden, labels);
+        classify(b, c, b_dropout(b, pool(b, &e, "bert", x), head_dropout), e.hidden, labels);
     } else if (is(a, "BertForMultipleChoice")) {
-        choose(b, &g, pool(b, &e, "bert", x), e.hidden);
+        choose(b, &g, b_dropout(b, pool(b, &e, "bert", x), head_dropout), e.hidden);
     } else if (is(a, "BertForTokenClassification")) {
         b_ignore(b, "bert.pooler.*");
-        classify(b, x, "classifier", e.hidden, labels);
+        classify_tokens(b, b_dropout(b, x, head_dropout), e.hidden, labels);
     } else {
         b_ignore(b, "bert.pooler.*");
         answer(b, x, e.hidden);
@@ -309,6 +362,8 @@ static void build_distilbert(struct assay_builder *b, struct assay_config *c, co
         .positions = c_size(c, "max_position_embeddings", 512),
         .eps = 1e-12,
         .activation = c_text(c, "activation", "gelu"),
+        .dropout = c_dropout(c, "dropout", 0.1),
+        .attention_dropout = c_dropout(c, "attention_dropout", 0.1),
         .layer = "transformer.layer",
         .query = "attention.q_lin",
         .key = "attention.k_lin",
@@ -323,6 +378,8 @@ static void build_distilbert(struct assay_builder *b, struct assay_config *c, co
     struct given g = {.has_choices = is(a, "DistilBertForMultipleChoice")};
     bool tied = c_bool(c, "tie_word_embeddings", true), alone = is(a, "DistilBertModel");
     int64_t labels = c_labels(c, 2);
+    double sequence_dropout = c_dropout(c, "seq_classif_dropout", 0.2), answer_dropout = c_dropout(c, "qa_dropout", 0.1);
+    e.padding = c_padding_row(c, 0, e.vocabulary);
     if (is(a, "DistilBertForQuestionAnswering"))
         require_two(c, labels);
     /* How positions were initialised: the checkpoint holds them in either case. "tie_weights_" is of old configs, unread. */
@@ -341,17 +398,18 @@ static void build_distilbert(struct assay_builder *b, struct assay_config *c, co
     } else if (is(a, "DistilBertForMaskedLM")) {
         x = b_activation(b, b_linear(b, x, "vocab_transform", e.hidden, e.hidden, true), e.activation);
         x = b_layer_norm(b, x, "vocab_layer_norm", e.hidden, 1e-12);
-        b_output(b, b_linear(b, x, "vocab_projector", e.hidden, e.vocabulary, true), "logits");
+        speak(b, b_linear(b, x, "vocab_projector", e.hidden, e.vocabulary, true), false);
     } else if (is(a, "DistilBertForSequenceClassification") || g.has_choices) {
         x = b_unary(b, "Relu", b_linear(b, b_take(b, x, 1, 0), "pre_classifier", e.hidden, e.hidden, true));
+        x = b_dropout(b, x, sequence_dropout);
         if (g.has_choices)
             choose(b, &g, x, e.hidden);
         else
-            classify(b, x, "classifier", e.hidden, labels);
+            classify(b, c, x, e.hidden, labels);
     } else if (is(a, "DistilBertForTokenClassification")) {
-        classify(b, x, "classifier", e.hidden, labels);
+        classify_tokens(b, b_dropout(b, x, e.dropout), e.hidden, labels);
     } else {
-        answer(b, x, e.hidden);
+        answer(b, b_dropout(b, x, answer_dropout), e.hidden);
     }
 }
 

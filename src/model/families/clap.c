@@ -14,7 +14,7 @@ enum { MAX_STAGES = 8, MAX_WINDOW = 32, MAX_MASK = 1 << 24 };
 
 struct text {
     int64_t hidden, heads, layers, inner, vocabulary, positions, types, padding;
-    double eps;
+    double eps, dropout, attention_dropout;
     const char *activation;
     struct relative relative;
 };
@@ -26,7 +26,7 @@ struct audio {
     int64_t patch[2], stride[2], pad[2], grid[2];
     int64_t last_bins;                     /* rows of the last stage that are of the same time */
     int64_t first, channels, fusion_inner; /* hidden size of the first stage; of the input */
-    double mlp_ratio, eps;
+    double mlp_ratio, eps, dropout, attention_dropout;
     const char *activation;
     bool has_fusion, has_patch_norm, qkv_bias;
 };
@@ -53,6 +53,8 @@ static void read_text(struct assay_config *c, struct text *t)
     t->types = c_size(c, "type_vocab_size", 1);
     t->padding = c_int(c, "pad_token_id", 1);
     t->eps = c_real(c, "layer_norm_eps", 1e-12);
+    t->dropout = c_dropout(c, "hidden_dropout_prob", 0.1);
+    t->attention_dropout = c_dropout(c, "attention_probs_dropout_prob", 0.1);
     t->activation = c_text(c, "hidden_act", "gelu");
     t->relative.positions = t->positions;
     relative_read(&t->relative, c);
@@ -138,6 +140,8 @@ static void read_audio(struct assay_config *c, struct audio *a)
     a->channels = c_size(c, "patch_embed_input_channels", 1);
     a->mlp_ratio = c_real(c, "mlp_ratio", 4);
     a->eps = c_real(c, "layer_norm_eps", 1e-5);
+    a->dropout = c_dropout(c, "hidden_dropout_prob", 0.1);
+    a->attention_dropout = c_dropout(c, "attention_probs_dropout_prob", 0);
     a->activation = c_text(c, "hidden_act", "gelu");
     a->has_patch_norm = c_bool(c, "enable_patch_layer_norm", true);
     a->qkv_bias = c_bool(c, "qkv_bias", true);
@@ -200,6 +204,7 @@ static int text_layer(struct assay_builder *b, const struct text *t, const struc
     b_enter(b, "encoder.layer.%d", (int)i);
     struct b_attention a = {.heads = t->heads, .head_dim = h / t->heads, B_ATTENTION_NONE};
     a.mask = v->mask;
+    a.dropout = t->attention_dropout;
     a.q = b_linear(b, x, "attention.self.query", h, h, true);
     a.k = b_linear(b, x, "attention.self.key", h, h, true);
     a.v = b_linear(b, x, "attention.self.value", h, h, true);
@@ -209,10 +214,10 @@ static int text_layer(struct assay_builder *b, const struct text *t, const struc
         b_leave(b);
         a.mask = a.mask >= 0 ? b_add(b, scores, a.mask) : scores;
     }
-    int y = b_linear(b, b_attention(b, &a), "attention.output.dense", h, h, true);
+    int y = b_dropout(b, b_linear(b, b_attention(b, &a), "attention.output.dense", h, h, true), t->dropout);
     x = b_layer_norm(b, b_add(b, y, x), "attention.output.LayerNorm", h, t->eps);
     y = b_activation(b, b_linear(b, x, "intermediate.dense", h, t->inner, true), t->activation);
-    y = b_linear(b, y, "output.dense", t->inner, h, true);
+    y = b_dropout(b, b_linear(b, y, "output.dense", t->inner, h, true), t->dropout);
     x = b_layer_norm(b, b_add(b, y, x), "output.LayerNorm", h, t->eps);
     b_leave(b);
     b_output_optional(b, a.probabilities, "%sattentions.%d", v->prefix, (int)i);
@@ -237,14 +242,17 @@ static struct text_inputs text_inputs(struct assay_builder *b, const char *dims,
 static int embed_text(struct assay_builder *b, const struct text *t, const struct text_inputs *in)
 {
     b_enter(b, "embeddings");
-    int x = b_embedding(b, in->ids, "word_embeddings", t->vocabulary, t->hidden);
+    int64_t padding = t->padding < 0 ? t->padding + t->vocabulary : t->padding;
+    int x = b_embedding_padded(b, in->ids, "word_embeddings", t->vocabulary, t->hidden, padding);
     int types = b_param(b, "token_type_embeddings.weight", B_LIST(t->types, t->hidden));
     x = b_add(b, x, in->types >= 0 ? b_gather(b, types, 0, in->types) : b_take(b, types, 0, 0));
     int places = b_param(b, "position_embeddings.weight", B_LIST(t->positions, t->hidden));
     b->text_positions = t->positions - t->padding - 1; /* positions count from behind the padding token's number */
-    if (!t->relative.of_query)
-        x = b_add(b, x, b_gather(b, places, 0, in->positions >= 0 ? in->positions : positions_of(b, t, in->ids)));
-    x = b_layer_norm(b, x, "LayerNorm", t->hidden, t->eps);
+    if (!t->relative.of_query) {
+        int at = in->positions >= 0 ? in->positions : positions_of(b, t, in->ids);
+        x = b_add(b, x, b_stop_padding(b, b_gather(b, places, 0, at), at, t->padding));
+    }
+    x = b_dropout(b, b_layer_norm(b, x, "LayerNorm", t->hidden, t->eps), t->dropout);
     b_leave(b);
     return x;
 }
@@ -442,9 +450,11 @@ static int window_attention(struct assay_builder *b, const struct audio *a, cons
         scores = b_reshape(b, scores, B_LIST(-1, s->heads, places, places));
     }
     *probabilities = b_softmax(b, scores, -1);
-    int y = b_transpose(b, b_matmul(b, *probabilities, v), B_LIST(0, 2, 1, 3));
+    int y = b_matmul(b, b_dropout(b, *probabilities, a->attention_dropout), v);
+    y = b_transpose(b, y, B_LIST(0, 2, 1, 3));
     b_leave(b);
-    return b_linear(b, b_reshape(b, y, B_LIST(0, 0, d)), "attention.output.dense", d, d, true);
+    y = b_linear(b, b_reshape(b, y, B_LIST(0, 0, d)), "attention.output.dense", d, d, true);
+    return b_dropout(b, y, a->attention_dropout); /* not that of hidden states */
 }
 
 /* The first n rows (axis 1) or columns (axis 2) go to the end. */
@@ -476,7 +486,8 @@ static int swin_layer(struct assay_builder *b, const struct audio *a, const stru
         y = b_slice(b, b_slice(b, y, 1, 0, s->height), 2, 0, s->width);
     x = b_add(b, x, b_reshape(b, y, B_LIST(0, s->height * s->width, d)));
     y = b_linear(b, b_layer_norm(b, x, "layernorm_after", d, a->eps), "intermediate.dense", d, inner, true);
-    return b_add(b, x, b_linear(b, b_activation(b, y, a->activation), "output.dense", inner, d, true));
+    y = b_linear(b, b_activation(b, y, a->activation), "output.dense", inner, d, true);
+    return b_add(b, x, b_dropout(b, y, a->dropout));
 }
 
 /* Four neighbours become one, of twice the size. */
@@ -636,6 +647,15 @@ static int compare(struct assay_builder *b, int x, int y, const char *scale)
     return b_mul(b, products, b_unary(b, "Exp", b_param(b, scale, 0, NULL)));
 }
 
+/* From texts to sounds by one scale; the other way Transformers takes the sounds' scores transposed, so texts again. */
+static int loss_of(struct assay_builder *b, int per_text, int per_audio)
+{
+    int places = b_range(b, b_int(b, 0), b_size_scalar(b, per_text, 0));
+    int of_texts = b_op(b, "SoftmaxCrossEntropyLoss", B_VALUES(per_text, places));
+    int of_sounds = b_op(b, "SoftmaxCrossEntropyLoss", B_VALUES(b_transpose(b, per_audio, B_LIST(1, 0)), places));
+    return b_scale(b, b_add(b, of_texts, of_sounds), 0.5);
+}
+
 static void build_both(struct assay_builder *b, struct assay_config *c)
 {
     struct text t = {0};
@@ -666,8 +686,12 @@ static void build_both(struct assay_builder *b, struct assay_config *c)
     b_output_optional(b, state, "text_model_output.last_hidden_state");
     b_output_optional(b, text, "text_model_output.pooler_output");
     text = b_l2_normalize(b, project(b, &p, "text_projection", text, t.hidden));
-    b_output(b, compare(b, audio, text, "logit_scale_a"), "logits_per_audio");
-    b_output(b, compare(b, text, audio, "logit_scale_t"), "logits_per_text");
+    int per_audio = compare(b, audio, text, "logit_scale_a");
+    b_output(b, per_audio, "logits_per_audio");
+    int per_text = compare(b, text, audio, "logit_scale_t");
+    b_output(b, per_text, "logits_per_text");
+    if (b_training(b))
+        b_loss(b, loss_of(b, per_text, per_audio));
     b_output(b, text, "text_embeds");
     b_output(b, audio, "audio_embeds");
 }

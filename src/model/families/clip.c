@@ -59,6 +59,8 @@ static void build_both(struct assay_builder *b, struct assay_config *c)
     int per_text = b_mul(b, b_matmul(b, words, b_transpose(b, image, B_LIST(1, 0))), scale);
     b_output(b, b_transpose(b, per_text, B_LIST(1, 0)), "logits_per_image");
     b_output(b, per_text, "logits_per_text");
+    if (b_training(b))
+        b_loss(b, b_contrastive_loss(b, per_text));
     b_output(b, words, "text_embeds");
     b_output(b, image, "image_embeds");
     optional_outputs(b, &of_text, "text_model_output.");
@@ -119,7 +121,9 @@ static void build_classifier(struct assay_builder *b, struct assay_config *c)
         return;
     struct clip_output out = vision(b, &t, "");
     int mean = b_reduce(b, "ReduceMean", b_slice(b, out.hidden, 1, 1, INT64_MAX), false, B_LIST(1));
-    b_output(b, labels ? b_linear(b, mean, "classifier", t.hidden, labels, true) : mean, "logits");
+    int scores = labels ? b_linear(b, mean, "classifier", t.hidden, labels, true) : mean;
+    b_output(b, scores, "logits");
+    b_problem_loss(b, c, scores);
 }
 
 static void build(struct assay_builder *b, struct assay_config *config, const struct assay_architecture *architecture)

@@ -6,6 +6,11 @@
 
 int64_t causal_pad_token(struct assay_config *c) { return c_int(c, "pad_token_id", -1); }
 
+double causal_head_dropout(struct assay_config *c)
+{
+    return c_dropout(c, "classifier_dropout", c_dropout(c, "hidden_dropout", 0.1));
+}
+
 /* Transformers takes the place before the first padding token, and the last one where there is none: argmax finds 0 then, and
  * what is before it, -1, is the last. */
 int causal_last(struct assay_builder *b, int scores, int ids, int64_t pad_token)
@@ -20,6 +25,20 @@ int causal_last(struct assay_builder *b, int scores, int ids, int64_t pad_token)
     int picked = b_op(b, "GatherND", B_VALUES(scores, index));
     b_set_int(b, "batch_dims", 1);
     return picked;
+}
+
+void causal_classify(struct assay_builder *b, struct assay_config *c, int scores, int ids, int64_t pad_token)
+{
+    scores = causal_last(b, scores, ids, pad_token);
+    b_output(b, scores, "logits");
+    b_problem_loss(b, c, scores);
+}
+
+void causal_speak(struct assay_builder *b, int scores)
+{
+    b_output(b, scores, "logits");
+    if (b_training(b))
+        b_loss(b, b_next_token_loss(b, scores, b_labels(b, "labels", "batch sequence", b_dim(b, scores, -1))));
 }
 
 static bool ends_with(const char *text, const char *end)
@@ -41,9 +60,11 @@ void causal_inputs(struct assay_builder *b, bool single, int *ids, int *attentio
 
 void causal_answer(struct assay_builder *b, int x, int64_t hidden)
 {
-    int both = b_linear(b, x, "qa_outputs", hidden, 2, true);
-    b_output(b, b_take(b, both, -1, 0), "start_logits");
-    b_output(b, b_take(b, both, -1, 1), "end_logits");
+    int both = b_linear(b, x, "qa_outputs", hidden, 2, true), start = b_take(b, both, -1, 0);
+    b_output(b, start, "start_logits");
+    int end = b_take(b, both, -1, 1);
+    b_output(b, end, "end_logits");
+    b_answer_loss(b, start, end);
 }
 
 void causal_build(struct assay_builder *b, struct assay_config *c, const struct decoder *d, const char *architecture)
@@ -52,6 +73,7 @@ void causal_build(struct assay_builder *b, struct assay_config *c, const struct 
          token = ends_with(architecture, "ForTokenClassification"), answers = ends_with(architecture, "ForQuestionAnswering");
     bool alone = ends_with(architecture, "Model"), single = sequence && !c_has(c, "pad_token_id");
     int64_t labels = sequence || token ? c_labels(c, 2) : 0, pad_token = sequence ? causal_pad_token(c) : -1;
+    double head_dropout = causal_head_dropout(c);
     if (assay_config_status(c))
         return;
     decoder_tie(b, d, "");
@@ -65,12 +87,14 @@ void causal_build(struct assay_builder *b, struct assay_config *c, const struct 
     if (alone) {
         b_output(b, x, "last_hidden_state");
     } else if (sequence) {
-        b_output(b, causal_last(b, b_linear(b, x, "score", d->hidden, labels, false), ids, pad_token), "logits");
+        causal_classify(b, c, b_linear(b, x, "score", d->hidden, labels, false), ids, pad_token);
     } else if (token) {
-        b_output(b, b_linear(b, x, "score", d->hidden, labels, true), "logits");
+        x = b_linear(b, b_dropout(b, x, head_dropout), "score", d->hidden, labels, true);
+        b_output(b, x, "logits");
+        b_classes_loss(b, x, "batch sequence");
     } else if (answers) {
         causal_answer(b, x, d->hidden);
     } else {
-        b_output(b, decoder_head(b, d, x, ""), "logits");
+        causal_speak(b, decoder_head(b, d, x, ""));
     }
 }

@@ -10,6 +10,7 @@ static void read_common(struct clip_tower *t, struct assay_config *c, bool visio
         .layers = c_count(c, "num_hidden_layers", 12),
         .heads = c_size(c, "num_attention_heads", vision ? 12 : 8),
         .eps = c_real(c, "layer_norm_eps", 1e-5),
+        .dropout = c_dropout(c, "attention_dropout", 0),
         .activation = c_text(c, "hidden_act", "quick_gelu"),
     };
     c_ignore(c, "tie_word_embeddings", NULL);
@@ -47,7 +48,7 @@ void clip_read_vision(struct clip_tower *t, struct assay_config *c)
 static int layer(struct assay_builder *b, const struct clip_tower *t, int x, int keep, int mask, const char *prefix, int64_t i)
 {
     int64_t h = t->hidden;
-    struct b_attention a = {.heads = t->heads, .head_dim = h / t->heads, .keep = keep, .mask = mask};
+    struct b_attention a = {.heads = t->heads, .head_dim = h / t->heads, .keep = keep, .mask = mask, .dropout = t->dropout};
     b_enter(b, "encoder.layers.%d", (int)i);
     int y = b_layer_norm(b, x, "layer_norm1", h, t->eps);
     a.q = b_linear(b, y, "self_attn.q_proj", h, h, true);

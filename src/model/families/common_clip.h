@@ -10,7 +10,7 @@
 
 struct clip_tower {
     int64_t hidden, inner, layers, heads;
-    double eps;
+    double eps, dropout; /* dropout: of the attention */
     const char *activation;
     int64_t vocabulary, positions, end_token;  /* text */
     int64_t image, patch, channels, n_patches; /* vision; the patches of a whole image */

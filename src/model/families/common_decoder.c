@@ -107,6 +107,7 @@ void decoder_read(struct decoder *d, struct assay_config *c, const char *model_t
     ASSAY_ASSERT(class);
     *d = (struct decoder){
         .hidden = c_size(c, "hidden_size", 4096),
+        .dropout = c_dropout(c, "attention_dropout", 0),
         .inner = c_size(c, "intermediate_size", class->inner),
         .layers = c_count(c, "num_hidden_layers", 32),
         .heads = c_size(c, "num_attention_heads", 32),
@@ -121,6 +122,7 @@ void decoder_read(struct decoder *d, struct assay_config *c, const char *model_t
         .attention_factor = 1,
     };
     d->kv_heads = read_kv_heads(c, class, d->heads);
+    d->padding = c_padding_row(c, -1, d->vocabulary);
     d->head_dim = c_size(c, "head_dim", d->hidden / d->heads > 0 ? d->hidden / d->heads : 1);
     if (!c_has(c, "head_dim") && d->hidden % d->heads != 0)
         assay_config_fail(c, ASSAY_INVALID, "\"hidden_size\" %lld is no multiple of \"num_attention_heads\" %lld",
@@ -216,6 +218,7 @@ static int attend(struct assay_builder *b, const struct decoder *d, const struct
 {
     int64_t h = d->hidden, n_q = d->heads * d->head_dim, n_kv = d->kv_heads * d->head_dim;
     struct b_attention a = {.heads = d->heads, .kv_heads = d->kv_heads, .head_dim = d->head_dim, B_ATTENTION_NONE};
+    a.dropout = d->dropout;
     b_enter(b, "self_attn");
     a.q = rotate(b, d, s, b_linear(b, x, "q_proj", h, n_q, d->qkv_bias), d->heads);
     a.k = rotate(b, d, s, b_linear(b, x, "k_proj", h, n_kv, d->qkv_bias), d->kv_heads);
@@ -263,7 +266,7 @@ int decoder_run(struct assay_builder *b, const struct decoder *d, int x, int att
 
 int decoder_embed(struct assay_builder *b, const struct decoder *d, int ids)
 {
-    return b_embedding(b, ids, "embed_tokens", d->vocabulary, d->hidden);
+    return b_embedding_padded(b, ids, "embed_tokens", d->vocabulary, d->hidden, d->padding);
 }
 
 void decoder_tie(struct assay_builder *b, const struct decoder *d, const char *prefix)

@@ -12,8 +12,9 @@ enum decoder_rope { DECODER_ROPE_PLAIN, DECODER_ROPE_LINEAR, DECODER_ROPE_DYNAMI
 
 struct decoder {
     int64_t hidden, inner, layers, heads, kv_heads, head_dim, vocabulary, positions;
-    int64_t window; /* 0 = all that came before */
-    double eps, theta;
+    int64_t window;  /* 0 = all that came before */
+    int64_t padding; /* row of the padding token; -1 = none */
+    double eps, theta, dropout;
     const char *activation;
     bool qkv_bias, output_bias, inner_bias, tied;
     enum decoder_rope rope;

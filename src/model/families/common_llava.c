@@ -44,6 +44,7 @@ void llava_read(struct llava *l, struct assay_config *c)
     *l = (struct llava){
         .image_token = c_int(c, "image_token_index", 32000),
         .pad_token = c_int(c, "pad_token_id", -1),
+        .ignored_label = c_int(c, "ignore_index", -100),
         .projector_bias = c_bool(c, "multimodal_projector_bias", true),
         .activation = c_text(c, "projector_hidden_act", "gelu"),
     };
@@ -62,8 +63,8 @@ void llava_read(struct llava *l, struct assay_config *c)
     if (l->image_token < 0 || l->image_token >= l->text.vocabulary)
         assay_config_fail(c, ASSAY_INVALID, "\"image_token_index\" %lld is outside the vocabulary of %lld",
                           (long long)l->image_token, (long long)l->text.vocabulary);
-    /* What labels are ignored; of the text's config, which counts; how many tokens processors insert. */
-    c_ignore(c, "ignore_index", "vocab_size", "tie_word_embeddings", "image_seq_length", NULL);
+    /* Of the text's config, which counts; how many tokens processors insert. */
+    c_ignore(c, "vocab_size", "tie_word_embeddings", "image_seq_length", NULL);
 }
 
 /* ---- images */
@@ -129,6 +130,7 @@ static struct layout lay_out(struct assay_builder *b, const struct llava *l, int
 
 struct merged {
     int embeddings, mask, positions;
+    int labels; /* -1 = none */
 };
 
 /* Whether the places for features are as many as the features, or there are none at all: bool scalar. */
@@ -144,7 +146,7 @@ static int fits(struct assay_builder *b, int counted, int n_features)
  * number is another, every place points beyond the table, so that running the model fails, as it does in Transformers; pictures
  * that no token asks for are left out. */
 static struct merged merge(struct assay_builder *b, const struct llava *l, int ids, int attention_mask, int x, int features,
-                           int extra)
+                           int extra, int labels)
 {
     struct layout o = lay_out(b, l, ids, extra);
     int64_t hidden = l->text.hidden;
@@ -180,7 +182,15 @@ static struct merged merge(struct assay_builder *b, const struct llava *l, int i
     m.mask = b_where(b, is_text, gather_along(b, attention_mask, token), counted);
     int seen = b_sub(b, cumulate(b, m.mask, 1), b_int(b, 1));
     m.positions = b_where(b, equals(b, m.mask, 0), b_int(b, 1), seen);
+    m.labels = labels < 0 ? -1 : b_where(b, is_text, gather_along(b, labels, token), b_int(b, l->ignored_label));
     return m;
+}
+
+/* What is masked is not learned. */
+static int loss_of(struct assay_builder *b, const struct merged *m, int scores)
+{
+    int labels = b_where(b, equals(b, m->mask, 0), b_int(b, B_IGNORED_LABEL), m->labels);
+    return b_next_token_loss(b, scores, labels);
 }
 
 void llava_read_all(struct assay_builder *b, const struct llava *l, int ids, int attention_mask, int features, int extra)
@@ -188,9 +198,10 @@ void llava_read_all(struct assay_builder *b, const struct llava *l, int ids, int
     bool whole = b->options->phase == ASSAY_PHASE_WHOLE;
     if (attention_mask < 0)
         attention_mask = b_add(b, b_mul(b, ids, b_int(b, 0)), b_int(b, 1));
+    int labels = b_training(b) ? b_labels(b, "labels", "batch sequence", l->text.vocabulary) : -1;
     decoder_tie(b, &l->text, "language_model");
     b_enter(b, "language_model.model");
-    struct merged m = merge(b, l, ids, attention_mask, decoder_embed(b, &l->text, ids), features, extra);
+    struct merged m = merge(b, l, ids, attention_mask, decoder_embed(b, &l->text, ids), features, extra, labels);
     int x = whole ? decoder_run(b, &l->text, m.embeddings, m.mask, m.positions) : -1;
     b_leave(b);
     if (!whole) {
@@ -200,7 +211,10 @@ void llava_read_all(struct assay_builder *b, const struct llava *l, int ids, int
         b_output(b, m.positions, "position_ids");
         return;
     }
-    b_output(b, decoder_head(b, &l->text, x, "language_model"), "logits");
+    x = decoder_head(b, &l->text, x, "language_model");
+    b_output(b, x, "logits");
+    if (labels >= 0)
+        b_loss(b, loss_of(b, &m, x));
     b_output_optional(b, m.embeddings, "merged.inputs_embeds");
     b_output_optional(b, m.mask, "merged.attention_mask");
     b_output_optional(b, m.positions, "merged.position_ids");

@@ -12,9 +12,9 @@
 struct llava {
     struct clip_tower vision;
     struct decoder text;
-    int64_t image_token, pad_token; /* -1 = no padding */
-    int64_t feature_layer;          /* of the hidden states, from 0 */
-    bool keeps_class;               /* the class token is a feature, too */
+    int64_t image_token, pad_token, ignored_label; /* pad_token -1 = no padding */
+    int64_t feature_layer;                         /* of the hidden states, from 0 */
+    bool keeps_class;                              /* the class token is a feature, too */
     bool projector_bias;
     const char *activation;
 };

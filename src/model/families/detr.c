@@ -1,6 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* DETR (Carion et al. 2020): a ResNet, an encoder over its last map with sine positions, and a decoder of learned queries; alone,
- * with the heads for object detection, and with the mask head for panoptic segmentation. */
+ * with the heads for object detection, and with the mask head for panoptic segmentation.
+ *
+ * Training takes the targets already matched to the queries, which train/detr_matching.h does on the host from the outputs
+ * "logits" and "pred_boxes" (and those of "auxiliary_outputs.*") of the same parameters. LAYERS is 1, or with "auxiliary_loss"
+ * "decoder_layers"; the last decoder layer comes first.
+ *   target_classes  int64 [LAYERS, batch, queries]     the matched object's class; the number of classes = no object
+ *   target_boxes    f32 [LAYERS, batch, queries, 4]    its box (centre, size; of the image's 1); 0.5 0.5 1 1 = no object
+ *   target_count    f32                                 objects in the batch, 1 at least, which boxes' losses are divided by
+ *   target_masks    f32 [batch, queries, mask_height, mask_width]   of the mask head: 1 where the object is
+ */
 #include "model/families/common_resnet.h"
 
 #include <math.h>
@@ -11,6 +20,8 @@ struct detr {
     uint64_t features; /* maps that the backbone gives */
     int64_t d, queries, labels;
     int64_t encoder_layers, encoder_heads, encoder_inner, decoder_layers, decoder_heads, decoder_inner;
+    double dropout, attention_dropout, activation_dropout;
+    double no_object_weight, box_weight, giou_weight, mask_weight, dice_weight; /* of the loss's parts */
     const char *activation;
     bool has_learned_positions, has_auxiliary_loss;
 };
@@ -89,6 +100,14 @@ static void read_config(struct detr *m, struct assay_config *c)
         .decoder_layers = c_count(c, "decoder_layers", 6),
         .decoder_heads = c_size(c, "decoder_attention_heads", 8),
         .decoder_inner = c_size(c, "decoder_ffn_dim", 2048),
+        .dropout = c_dropout(c, "dropout", 0.1),
+        .attention_dropout = c_dropout(c, "attention_dropout", 0),
+        .activation_dropout = c_dropout(c, "activation_dropout", 0),
+        .no_object_weight = c_real(c, "eos_coefficient", 0.1),
+        .box_weight = c_real(c, "bbox_loss_coefficient", 5),
+        .giou_weight = c_real(c, "giou_loss_coefficient", 2),
+        .mask_weight = c_real(c, "mask_loss_coefficient", 1),
+        .dice_weight = c_real(c, "dice_loss_coefficient", 1),
         .activation = c_text(c, "activation_function", "relu"),
         .has_learned_positions = strcmp(positions, "learned") == 0,
         .has_auxiliary_loss = c_bool(c, "auxiliary_loss", false),
@@ -103,9 +122,8 @@ static void read_config(struct detr *m, struct assay_config *c)
     if (m->d % (m->has_learned_positions ? 2 : 4) != 0)
         assay_config_fail(c, ASSAY_INVALID, "\"d_model\" is %lld; positions need a multiple of %d", (long long)m->d,
                           m->has_learned_positions ? 2 : 4);
-    /* Of the loss and of initialisation; and what is left in published configs, unread. */
-    c_ignore(c, "bbox_cost", "bbox_loss_coefficient", "class_cost", "dice_loss_coefficient", "eos_coefficient", "giou_cost",
-             "giou_loss_coefficient", "mask_loss_coefficient", "init_std", "init_xavier_std", "num_hidden_layers",
+    /* Of matching and of initialisation; and what is left in published configs, unread. */
+    c_ignore(c, "bbox_cost", "class_cost", "giou_cost", "init_std", "init_xavier_std", "num_hidden_layers",
              "max_position_embeddings", "scale_embedding", "tie_word_embeddings", NULL);
 }
 
@@ -192,6 +210,18 @@ static int positions_of(struct assay_builder *b, const struct detr *m, int map, 
     return x;
 }
 
+/* Transformers means to train all stages but the first of either backbone, but of its own ResNet looks for "stage.1" where the
+ * name is "stages.1", and so trains none. */
+static void freeze(struct assay_builder *b, bool is_timm)
+{
+    if (!is_timm) {
+        b_freeze(b, "*");
+        return;
+    }
+    b_freeze(b, "conv1.*");
+    b_freeze(b, "layer1.*");
+}
+
 static void see(struct assay_builder *b, struct detr *m, struct scene *s)
 {
     struct resnet *r = &m->backbone;
@@ -205,6 +235,7 @@ static void see(struct assay_builder *b, struct detr *m, struct scene *s)
         stage--;
     b_enter(b, "backbone.conv_encoder.model");
     r->is_timm = b_has(b, "conv1.weight", r->is_timm);
+    freeze(b, r->is_timm);
     resnet_run(b, r, pixels, s->maps);
     b_leave(b);
     s->last = s->maps[stage];
@@ -219,33 +250,38 @@ static void see(struct assay_builder *b, struct detr *m, struct scene *s)
 /* ---- transformer */
 
 /* Positions go to queries and keys, not to values. */
-static int attend(struct assay_builder *b, const char *name, int64_t d, struct b_attention *a, int query, int key, int value)
+static int attend(struct assay_builder *b, const struct detr *m, const char *name, struct b_attention *a, int query, int key,
+                  int value)
 {
+    int64_t d = m->d;
     b_enter(b, "%s", name);
     a->q = b_linear(b, query, "q_proj", d, d, true);
     a->k = b_linear(b, key, "k_proj", d, d, true);
     a->v = b_linear(b, value, "v_proj", d, d, true);
+    a->dropout = m->attention_dropout;
     int x = b_linear(b, b_attention(b, a), "out_proj", d, d, true);
     b_leave(b);
-    return x;
+    return b_dropout(b, x, m->dropout);
 }
 
 static int feed_forward(struct assay_builder *b, const struct detr *m, int x, int64_t inner)
 {
     int y = b_activation(b, b_linear(b, x, "fc1", m->d, inner, true), m->activation);
-    return b_layer_norm(b, b_add(b, x, b_linear(b, y, "fc2", inner, m->d, true)), "final_layer_norm", m->d, 1e-5);
+    y = b_linear(b, b_dropout(b, y, m->activation_dropout), "fc2", inner, m->d, true);
+    return b_layer_norm(b, b_add(b, x, b_dropout(b, y, m->dropout)), "final_layer_norm", m->d, 1e-5);
 }
 
 static int encode(struct assay_builder *b, const struct detr *m, const struct scene *s)
 {
     int x = b_transpose(b, b_reshape(b, s->projected, B_LIST(0, m->d, -1)), B_LIST(0, 2, 1));
+    x = b_dropout(b, x, m->dropout);
     for (int64_t i = 0; i < m->encoder_layers && !b->emit.status; i++) {
         struct b_attention a = {.heads = m->encoder_heads, .head_dim = m->d / m->encoder_heads, B_ATTENTION_NONE};
         a.mask = s->mask;
         b_output_optional(b, x, "encoder_hidden_states.%d", (int)i);
         b_enter(b, "encoder.layers.%d", (int)i);
         int placed = b_add(b, x, s->positions);
-        x = b_add(b, x, attend(b, "self_attn", m->d, &a, placed, placed, x));
+        x = b_add(b, x, attend(b, m, "self_attn", &a, placed, placed, x));
         x = feed_forward(b, m, b_layer_norm(b, x, "self_attn_layer_norm", m->d, 1e-5), m->encoder_inner);
         b_leave(b);
         b_output_optional(b, a.probabilities, "encoder_attentions.%d", (int)i);
@@ -260,10 +296,10 @@ static int decoder_layer(struct assay_builder *b, const struct detr *m, const st
     cross.mask = s->mask;
     b_enter(b, "layers.%d", i);
     int placed = b_add(b, x, queries);
-    x = b_add(b, x, attend(b, "self_attn", m->d, &own, placed, placed, x));
+    x = b_add(b, x, attend(b, m, "self_attn", &own, placed, placed, x));
     x = b_layer_norm(b, x, "self_attn_layer_norm", m->d, 1e-5);
     placed = b_add(b, x, queries);
-    x = b_add(b, x, attend(b, "encoder_attn", m->d, &cross, placed, b_add(b, s->memory, s->positions), s->memory));
+    x = b_add(b, x, attend(b, m, "encoder_attn", &cross, placed, b_add(b, s->memory, s->positions), s->memory));
     x = b_layer_norm(b, x, "encoder_attn_layer_norm", m->d, 1e-5);
     x = feed_forward(b, m, x, m->decoder_inner);
     b_leave(b);
@@ -273,7 +309,7 @@ static int decoder_layer(struct assay_builder *b, const struct detr *m, const st
 }
 
 /* [batch, queries, d]. With auxiliary losses Transformers norms each layer's result, for the next layer too. */
-static int decode(struct assay_builder *b, const struct detr *m, const struct scene *s)
+static int decode(struct assay_builder *b, const struct detr *m, const struct scene *s, int *levels)
 {
     int queries = b_unsqueeze(b, b_param(b, "query_position_embeddings.weight", B_LIST(m->queries, m->d)), B_LIST(0));
     int shape = b_concat(b, 0, B_VALUES(b_size(b, s->memory, 0), b_ints(b, B_LIST(m->queries, m->d))));
@@ -285,6 +321,7 @@ static int decode(struct assay_builder *b, const struct detr *m, const struct sc
         if (!m->has_auxiliary_loss)
             continue;
         x = b_layer_norm(b, x, "layernorm", m->d, 1e-5);
+        levels[i] = x;
         int level = b_unsqueeze(b, x, B_LIST(0));
         stack = stack < 0 ? level : b_concat(b, 0, B_VALUES(stack, level));
     }
@@ -298,12 +335,133 @@ static int decode(struct assay_builder *b, const struct detr *m, const struct sc
 
 /* ---- heads */
 
-static void detect(struct assay_builder *b, const struct detr *m, int x)
+/* What a layer of the decoder predicts: [batch, queries, labels + 1], [batch, queries, 4]. */
+struct guess {
+    int scores, boxes;
+};
+
+static int guess_boxes(struct assay_builder *b, const struct detr *m, int x)
 {
-    b_output(b, b_linear(b, x, "class_labels_classifier", m->d, m->labels + 1, true), "logits");
     x = b_unary(b, "Relu", b_linear(b, x, "bbox_predictor.layers.0", m->d, m->d, true));
     x = b_unary(b, "Relu", b_linear(b, x, "bbox_predictor.layers.1", m->d, m->d, true));
-    b_output(b, b_unary(b, "Sigmoid", b_linear(b, x, "bbox_predictor.layers.2", m->d, 4, true)), "pred_boxes");
+    return b_unary(b, "Sigmoid", b_linear(b, x, "bbox_predictor.layers.2", m->d, 4, true));
+}
+
+static struct guess detect(struct assay_builder *b, const struct detr *m, int x)
+{
+    struct guess g = {.scores = b_linear(b, x, "class_labels_classifier", m->d, m->labels + 1, true)};
+    b_output(b, g.scores, "logits");
+    g.boxes = guess_boxes(b, m, x);
+    b_output(b, g.boxes, "pred_boxes");
+    return g;
+}
+
+/* The layers before the last, where a loss or somebody asks for them. */
+static void detect_early(struct assay_builder *b, const struct detr *m, const int *levels, struct guess *guesses)
+{
+    for (int i = 0; i < (int)m->decoder_layers - 1 && m->has_auxiliary_loss && !b->emit.status; i++) {
+        if (!b_training(b) && !b_wants(b, "auxiliary_outputs.%d.logits", i) && !b_wants(b, "auxiliary_outputs.%d.pred_boxes", i))
+            continue;
+        guesses[i].scores = b_linear(b, levels[i], "class_labels_classifier", m->d, m->labels + 1, true);
+        guesses[i].boxes = guess_boxes(b, m, levels[i]);
+        b_output_optional(b, guesses[i].scores, "auxiliary_outputs.%d.logits", i);
+        b_output_optional(b, guesses[i].boxes, "auxiliary_outputs.%d.pred_boxes", i);
+    }
+}
+
+/* ---- the loss of a set: see above */
+
+struct targets {
+    int classes, boxes, count;
+};
+
+/* Boxes' upper left and lower right corners: [.., 2] each. */
+static void corners(struct assay_builder *b, int boxes, int *low, int *high)
+{
+    int centre = b_slice(b, boxes, -1, 0, 2), half = b_scale(b, b_slice(b, boxes, -1, 2, 4), 0.5);
+    *low = b_sub(b, centre, half);
+    *high = b_add(b, centre, half);
+}
+
+static int area(struct assay_builder *b, int low, int high)
+{
+    int sides = b_unary(b, "Relu", b_sub(b, high, low));
+    return b_mul(b, b_take(b, sides, -1, 0), b_take(b, sides, -1, 1));
+}
+
+/* Generalized intersection over union (Rezatofighi et al. 2019): [batch, queries]. */
+static int generalized_iou(struct assay_builder *b, int x, int y)
+{
+    int x_low, x_high, y_low, y_high;
+    corners(b, x, &x_low, &x_high);
+    corners(b, y, &y_low, &y_high);
+    int shared = area(b, b_op(b, "Max", B_VALUES(x_low, y_low)), b_op(b, "Min", B_VALUES(x_high, y_high)));
+    int together = b_sub(b, b_add(b, area(b, x_low, x_high), area(b, y_low, y_high)), shared);
+    int around = area(b, b_op(b, "Min", B_VALUES(x_low, y_low)), b_op(b, "Max", B_VALUES(x_high, y_high)));
+    return b_sub(b, b_div(b, shared, together), b_div(b, b_sub(b, around, together), around));
+}
+
+/* Of layer `level` of the targets. */
+static int loss_of(struct assay_builder *b, const struct detr *m, const struct guess *g, const struct targets *t, int level)
+{
+    float *weights = assay_arena_array(&b->arena, (size_t)m->labels + 1, sizeof *weights);
+    for (int64_t i = 0; i <= m->labels; i++)
+        weights[i] = i < m->labels ? 1 : (float)m->no_object_weight;
+    int classes = b_take(b, t->classes, 0, level), boxes = b_take(b, t->boxes, 0, level);
+    int loss = b_op(b, "SoftmaxCrossEntropyLoss",
+                    B_VALUES(b_reshape(b, g->scores, B_LIST(-1, m->labels + 1)), b_reshape(b, classes, B_LIST(-1)),
+                             b_floats(b, "class_weights", B_LIST(m->labels + 1), weights)));
+    int is_object = b_cast(b, b_op(b, "Less", B_VALUES(classes, b_int(b, m->labels))), ASSAY_F32);
+    int far = b_reduce(b, "ReduceSum", b_unary(b, "Abs", b_sub(b, g->boxes, boxes)), false, B_LIST(-1));
+    int apart = b_sub(b, b_scalar(b, 1), generalized_iou(b, g->boxes, boxes));
+    int each = b_add(b, b_scale(b, far, m->box_weight), b_scale(b, apart, m->giou_weight));
+    int sum = b_reduce(b, "ReduceSum", b_mul(b, each, is_object), false, B_LIST(0, 1));
+    return b_add(b, loss, b_div(b, sum, t->count));
+}
+
+/* Focal and Dice loss of the objects' masks, which are resized to the targets'. */
+static int mask_loss(struct assay_builder *b, const struct detr *m, const struct targets *t, int masks)
+{
+    int wanted = b_input(b, "target_masks", ASSAY_F32,
+                         assay_arena_printf(&b->arena, "batch %lld mask_height mask_width", (long long)m->queries));
+    b_hint_input(b, "target_masks", "zeros");
+    b_hint_dim(b, "mask_height", 200);
+    b_hint_dim(b, "mask_width", 266);
+    int sizes = b_unary(b, "Shape", wanted);
+    int x = b_op(b, "Resize", B_VALUES(masks, -1, -1, sizes));
+    b_set_text(b, "mode", "linear");
+    b_set_text(b, "coordinate_transformation_mode", "half_pixel");
+    x = b_reshape(b, x, B_LIST(0, 0, -1));
+    int y = b_reshape(b, wanted, B_LIST(0, 0, -1)), p = b_unary(b, "Sigmoid", x), one = b_scalar(b, 1);
+    int rest = b_unary(b, "Log", b_add(b, b_unary(b, "Exp", b_unary(b, "Neg", b_unary(b, "Abs", x))), one));
+    int entropy = b_add(b, b_sub(b, b_unary(b, "Relu", x), b_mul(b, x, y)), rest);
+    int missed = b_sub(b, b_add(b, p, y), b_scale(b, b_mul(b, p, y), 2)); /* 1 - the right class's probability */
+    int alpha = b_add(b, b_scale(b, y, 0.25 - 0.75), b_scalar(b, 0.75));
+    int focal = b_mul(b, b_mul(b, alpha, entropy), b_mul(b, missed, missed));
+    focal = b_reduce(b, "ReduceMean", focal, false, B_LIST(-1));
+    int both = b_scale(b, b_reduce(b, "ReduceSum", b_mul(b, p, y), false, B_LIST(-1)), 2);
+    int sum = b_reduce(b, "ReduceSum", b_add(b, p, y), false, B_LIST(-1));
+    int dice = b_sub(b, one, b_div(b, b_add(b, both, one), b_add(b, sum, one)));
+    int each = b_add(b, b_scale(b, focal, m->mask_weight), b_scale(b, dice, m->dice_weight));
+    int is_object = b_cast(b, b_op(b, "Less", B_VALUES(b_take(b, t->classes, 0, 0), b_int(b, m->labels))), ASSAY_F32);
+    return b_div(b, b_reduce(b, "ReduceSum", b_mul(b, each, is_object), false, B_LIST(0, 1)), t->count);
+}
+
+/* guesses: the last layer's, then the others'. masks: -1 = none. */
+static void add_loss(struct assay_builder *b, const struct detr *m, const struct guess *guesses, int masks)
+{
+    long long queries = (long long)m->queries;
+    int n = m->has_auxiliary_loss && m->decoder_layers > 1 ? (int)m->decoder_layers : 1;
+    struct targets t;
+    t.classes = b_labels(b, "target_classes", assay_arena_printf(&b->arena, "%d batch %lld", n, queries), m->labels + 1);
+    t.boxes = b_input(b, "target_boxes", ASSAY_F32, assay_arena_printf(&b->arena, "%d batch %lld 4", n, queries));
+    b_hint_input(b, "target_boxes", "constant:0.5");
+    t.count = b_input(b, "target_count", ASSAY_F32, "");
+    b_hint_input(b, "target_count", "ones");
+    int loss = loss_of(b, m, &guesses[0], &t, 0);
+    for (int i = 1; i < n && !b->emit.status; i++)
+        loss = b_add(b, loss, loss_of(b, m, &guesses[i], &t, i));
+    b_loss(b, masks >= 0 ? b_add(b, loss, mask_loss(b, m, &t, masks)) : loss);
 }
 
 /* [batch * queries, heads, height, width]: where each query looks, over all heads together. */
@@ -383,13 +541,21 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
     b_enter(b, "%s", detects ? "model" : "");
     see(b, &m, &s);
     s.memory = encode(b, &m, &s);
-    int x = decode(b, &m, &s);
+    int *levels = assay_arena_array(&b->arena, (size_t)m.decoder_layers + 1, sizeof *levels), masks = -1;
+    struct guess *guesses = assay_arena_array(&b->arena, (size_t)m.decoder_layers + 1, sizeof *guesses);
+    int x = decode(b, &m, &s, levels);
     b_leave(b);
-    if (detects)
-        detect(b, &m, x);
+    if (detects) {
+        guesses[0] = detect(b, &m, x);
+        detect_early(b, &m, levels, guesses + 1);
+    }
     b_leave(b);
-    if (segments)
-        b_output(b, draw_masks(b, &m, &s, x), "pred_masks");
+    if (segments) {
+        masks = draw_masks(b, &m, &s, x);
+        b_output(b, masks, "pred_masks");
+    }
+    if (b_training(b) && detects)
+        add_loss(b, &m, guesses, masks);
     b_output(b, x, "last_hidden_state");
     b_output(b, s.memory, "encoder_last_hidden_state");
 }

@@ -85,7 +85,9 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
     for (int i = 0; i < m.n_blocks && !b->emit.status; i++)
         x = block(b, &m, x, i);
     x = b_reshape(b, b_unary(b, "GlobalAveragePool", x), B_LIST(0, m.width));
-    b_output(b, b_linear(b, x, "fc", m.width, labels, true), "logits");
+    x = b_linear(b, x, "fc", m.width, labels, true);
+    b_output(b, x, "logits");
+    b_classes_loss(b, x, "batch");
 }
 
 static const struct assay_architecture architectures[] = {

@@ -9,7 +9,7 @@
 
 struct gpt2 {
     int64_t hidden, inner, layers, heads, vocabulary, positions;
-    double eps;
+    double eps, dropout, attention_dropout, embedding_dropout;
     const char *activation;
     bool scaled, by_layer, tied;
 };
@@ -23,6 +23,9 @@ static void read_config(struct gpt2 *g, struct assay_config *c)
         .vocabulary = c_size(c, "vocab_size", 50257),
         .positions = c_size(c, "n_positions", 1024),
         .eps = c_real(c, "layer_norm_epsilon", 1e-5),
+        .dropout = c_dropout(c, "resid_pdrop", 0.1),
+        .attention_dropout = c_dropout(c, "attn_pdrop", 0.1),
+        .embedding_dropout = c_dropout(c, "embd_pdrop", 0.1),
         .activation = c_text(c, "activation_function", "gelu_new"),
         .scaled = c_bool(c, "scale_attn_weights", true),
         .by_layer = c_bool(c, "scale_attn_by_inverse_layer_idx", false),
@@ -41,7 +44,7 @@ static int block(struct assay_builder *b, const struct gpt2 *g, int x, int keep,
 {
     int64_t h = g->hidden, d = h / g->heads;
     int parts[3];
-    struct b_attention a = {.heads = g->heads, .head_dim = d, .keep = keep, .mask = mask};
+    struct b_attention a = {.heads = g->heads, .head_dim = d, .keep = keep, .mask = mask, .dropout = g->attention_dropout};
     a.scale = (g->scaled ? 1 / sqrt((double)d) : 1) / (g->by_layer ? (double)i + 1 : 1);
     b_enter(b, "h.%d", (int)i);
     int y = b_layer_norm(b, x, "ln_1", h, g->eps);
@@ -51,10 +54,10 @@ static int block(struct assay_builder *b, const struct gpt2 *g, int x, int keep,
     a.v = parts[2];
     a.cached = b->options->phase == ASSAY_PHASE_DECODE;
     a.layer = i;
-    x = b_add(b, x, b_linear_in_out(b, b_attention(b, &a), "attn.c_proj", h, h, true));
+    x = b_add(b, x, b_dropout(b, b_linear_in_out(b, b_attention(b, &a), "attn.c_proj", h, h, true), g->dropout));
     y = b_linear_in_out(b, b_layer_norm(b, x, "ln_2", h, g->eps), "mlp.c_fc", h, g->inner, true);
     y = b_linear_in_out(b, b_activation(b, y, g->activation), "mlp.c_proj", g->inner, h, true);
-    x = b_add(b, x, y);
+    x = b_add(b, x, b_dropout(b, y, g->dropout));
     b_leave(b);
     b_output_optional(b, a.probabilities, "attentions.%d", (int)i);
     b_output_optional(b, a.key, "past_key_values.%d.0", (int)i);
@@ -78,6 +81,7 @@ static int run(struct assay_builder *b, const struct gpt2 *g, const char *scope,
     x = b_add(b, x, b_embedding(b, positions, "wpe", g->positions, g->hidden));
     if (types >= 0)
         x = b_add(b, x, b_embedding(b, types, "wte", g->vocabulary, g->hidden));
+    x = b_dropout(b, x, g->embedding_dropout);
     int queries = b_size_scalar(b, x, 1);
     int keep = b_causal(b, queries, cached ? b_size_scalar(b, attention_mask, 1) : queries, 0);
     int mask = attention_mask >= 0 ? b_padding_mask(b, attention_mask) : -1;
@@ -99,6 +103,7 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
     read_config(&g, c);
     bool alone = is(architecture, "GPT2Model"), sequence = is(architecture, "GPT2ForSequenceClassification");
     int64_t labels = c_labels(c, 2), pad_token = causal_pad_token(c);
+    double head_dropout = causal_head_dropout(c);
     if (assay_config_status(c))
         return;
     /* The causal mask that old checkpoints hold; openai-community/gpt2 was saved as the model alone. */
@@ -113,13 +118,15 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
     if (alone) {
         b_output(b, x, "last_hidden_state");
     } else if (sequence) {
-        b_output(b, causal_last(b, b_linear(b, x, "score", g.hidden, labels, false), ids, pad_token), "logits");
+        causal_classify(b, c, b_linear(b, x, "score", g.hidden, labels, false), ids, pad_token);
     } else if (is(architecture, "GPT2ForTokenClassification")) {
-        b_output(b, b_linear(b, x, "classifier", g.hidden, labels, true), "logits");
+        x = b_linear(b, b_dropout(b, x, head_dropout), "classifier", g.hidden, labels, true);
+        b_output(b, x, "logits");
+        b_classes_loss(b, x, "batch sequence");
     } else if (is(architecture, "GPT2ForQuestionAnswering")) {
         causal_answer(b, x, g.hidden);
     } else {
-        b_output(b, b_linear(b, x, "lm_head", g.hidden, g.vocabulary, false), "logits");
+        causal_speak(b, b_linear(b, x, "lm_head", g.hidden, g.vocabulary, false));
     }
 }
 

@@ -86,7 +86,9 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
     b_leave(b);
     int width = (int)(m.directions * m.hidden);
     int last = b_reshape(b, b_transpose(b, hidden, B_LIST(1, 0, 2)), B_LIST(0, width));
-    b_output(b, b_linear(b, last, "fc", width, labels, true), "logits");
+    int scores = b_linear(b, last, "fc", width, labels, true);
+    b_output(b, scores, "logits");
+    b_classes_loss(b, scores, "batch");
     b_output_optional(b, b_transpose(b, x, B_LIST(1, 0, 2)), "output");
     b_output_optional(b, all_hidden, "h_n");
     b_output_optional(b, all_cells, "c_n");

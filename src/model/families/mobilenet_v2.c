@@ -8,7 +8,8 @@
 
 struct mobilenet {
     int64_t channels, divisor, least, output_stride;
-    double multiplier, expansion, eps;
+    double multiplier, expansion, eps, dropout;
+    int64_t ignored_label;
     const char *activation;
     bool stem_is_expansion, fine_output, tf_padding;
 };
@@ -39,6 +40,8 @@ static void read_config(struct mobilenet *m, struct assay_config *c)
         .activation = c_text(c, "hidden_act", "relu6"),
         .tf_padding = c_bool(c, "tf_padding", true),
         .eps = c_real(c, "layer_norm_eps", 0.001),
+        .dropout = c_dropout(c, "classifier_dropout_prob", 0.8),
+        .ignored_label = c_int(c, "semantic_loss_ignore_index", 255),
     };
     /* Where the config says null, Transformers takes the divisor. */
     m->least = c_size(c, "min_depth", json_is_null(json_object_get(c->object, "min_depth")) ? m->divisor : 8);
@@ -46,7 +49,7 @@ static void read_config(struct mobilenet *m, struct assay_config *c)
         assay_config_fail(c, ASSAY_INVALID, "\"depth_multiplier\" is %g; it must be above 0 and at most 64", m->multiplier);
     if (m->expansion <= 0 || m->expansion > 64)
         assay_config_fail(c, ASSAY_INVALID, "\"expand_ratio\" is %g; it must be above 0 and at most 64", m->expansion);
-    c_ignore(c, "image_size", "semantic_loss_ignore_index", "tie_word_embeddings", NULL);
+    c_ignore(c, "image_size", "tie_word_embeddings", NULL);
 }
 
 /* ---- layers */
@@ -73,7 +76,8 @@ static int layer(struct assay_builder *b, const struct mobilenet *m, int x, cons
         b_set_text(b, "auto_pad", "SAME_UPPER");
     else
         b_set_ints(b, "pads", B_LIST(pad, pad, pad, pad));
-    x = b_batch_norm(b, x, "normalization", l->out, l->eps ? l->eps : m->eps);
+    /* TensorFlow's momentum, by which Transformers keeps almost nothing of what was. */
+    x = b_batch_norm_by(b, x, "normalization", l->out, l->eps ? l->eps : m->eps, 0.997);
     if (l->activation)
         x = b_activation(b, x, l->activation);
     b_leave(b);
@@ -143,6 +147,33 @@ static int run(struct assay_builder *b, const struct mobilenet *m, int x)
 
 /* ---- heads */
 
+/* Whole channels are dropped: those of a map of ones, of one place. */
+static int drop_channels(struct assay_builder *b, int x, double p)
+{
+    if (!b_training(b) || b->options->no_dropout || p == 0)
+        return x;
+    int shape = b_concat(b, 0, B_VALUES(b_size(b, x, 0), b_size(b, x, 1), b_ints(b, B_LIST(1, 1))));
+    return b_mul(b, x, b_dropout(b, b_expand(b, b_scalar(b, 1), shape), p));
+}
+
+/* Of scores that are resized to the labels [batch, label_height, label_width]. */
+static int segmentation_loss(struct assay_builder *b, const struct mobilenet *m, int scores, int64_t n_labels)
+{
+    if (n_labels < 2)
+        return b_fail(b, ASSAY_INVALID, "semantic segmentation is trained with at least two classes");
+    int labels = b_labels(b, "labels", "batch label_height label_width", n_labels);
+    b_hint_dim(b, "label_height", 224);
+    b_hint_dim(b, "label_width", 224);
+    int sizes =
+        b_concat(b, 0, B_VALUES(b_size(b, scores, 0), b_ints(b, B_LIST(n_labels)), b_size(b, labels, 1), b_size(b, labels, 2)));
+    scores = b_op(b, "Resize", B_VALUES(scores, -1, -1, sizes));
+    b_set_text(b, "mode", "linear");
+    b_set_text(b, "coordinate_transformation_mode", "half_pixel");
+    int y = b_op(b, "SoftmaxCrossEntropyLoss", B_VALUES(scores, labels));
+    b_set_int(b, "ignore_index", m->ignored_label);
+    return y;
+}
+
 /* The map pooled to one place, which resizing repeats, beside the map itself. */
 static void segment(struct assay_builder *b, const struct mobilenet *m, int x, int64_t labels)
 {
@@ -154,8 +185,12 @@ static void segment(struct assay_builder *b, const struct mobilenet *m, int x, i
     int near = layer(b, m, x, "conv_aspp", &narrow);
     pooled = b_expand(b, pooled, b_unary(b, "Shape", near));
     x = layer(b, m, b_concat(b, 1, B_VALUES(pooled, near)), "conv_projection", &joint);
-    b_output(b, b_conv2d(b, x, "classifier.convolution", 256, labels, 1, 1, 0, true), "logits");
+    x = drop_channels(b, x, m->dropout);
+    x = b_conv2d(b, x, "classifier.convolution", 256, labels, 1, 1, 0, true);
+    b_output(b, x, "logits");
     b_leave(b);
+    if (b_training(b))
+        b_loss(b, segmentation_loss(b, m, x, labels));
 }
 
 static bool is(const struct assay_architecture *a, const char *name) { return strcmp(a->name, name) == 0; }
@@ -187,7 +222,10 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
         b_output(b, wide, "last_hidden_state");
         b_output(b, pooled, "pooler_output");
     } else {
-        b_output(b, labels ? b_linear(b, pooled, "classifier", out, labels, true) : pooled, "logits");
+        pooled = b_dropout(b, pooled, m.dropout);
+        int scores = labels ? b_linear(b, pooled, "classifier", out, labels, true) : pooled;
+        b_output(b, scores, "logits");
+        b_problem_loss(b, c, scores);
     }
 }
 

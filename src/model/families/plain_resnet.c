@@ -57,7 +57,9 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
         width = m.widths[i];
     }
     x = b_reshape(b, b_unary(b, "GlobalAveragePool", x), B_LIST(0, width));
-    b_output(b, b_linear(b, x, "fc", width, labels, true), "logits");
+    x = b_linear(b, x, "fc", width, labels, true);
+    b_output(b, x, "logits");
+    b_classes_loss(b, x, "batch");
 }
 
 static const struct assay_architecture architectures[] = {

@@ -34,7 +34,9 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
     int last = maps[r.n_stages], pooled = b_unary(b, "GlobalAveragePool", last);
     if (classifies) {
         int flat = b_reshape(b, pooled, B_LIST(0, r.widths[r.n_stages - 1]));
-        b_output(b, labels ? b_linear(b, flat, "classifier.1", r.widths[r.n_stages - 1], labels, true) : flat, "logits");
+        int scores = labels ? b_linear(b, flat, "classifier.1", r.widths[r.n_stages - 1], labels, true) : flat;
+        b_output(b, scores, "logits");
+        b_problem_loss(b, c, scores);
     } else {
         b_output(b, last, "last_hidden_state");
         b_output(b, pooled, "pooler_output");

@@ -12,10 +12,10 @@
 
 struct t5 {
     int64_t hidden, head_dim, heads, inner, layers, decoder_layers, vocabulary, buckets, max_distance;
-    double eps;
+    double eps, dropout, head_dropout;
     const char *activation;
     bool gated, tied;
-    int64_t start_token, eos_token;
+    int64_t start_token, eos_token, pad_token;
 };
 
 /* What tells an encoder block from a decoder block. */
@@ -55,7 +55,10 @@ static void read_config(struct t5 *t, struct assay_config *c, bool has_decoder)
         .buckets = c_size(c, "relative_attention_num_buckets", 32),
         .max_distance = c_size(c, "relative_attention_max_distance", 128),
         .eps = c_real(c, "layer_norm_epsilon", 1e-6),
+        .dropout = c_dropout(c, "dropout_rate", 0.1),
+        .head_dropout = c_dropout(c, "classifier_dropout", 0),
         .tied = c_bool(c, "tie_word_embeddings", true),
+        .pad_token = c_int(c, "pad_token_id", 0),
         .start_token = c_int(c, "decoder_start_token_id", c_int(c, "pad_token_id", 0)),
     };
     t->decoder_layers = c_count(c, "num_decoder_layers", t->layers);
@@ -125,6 +128,7 @@ static int attention(struct assay_builder *b, const struct t5 *t, const char *na
     a->head_dim = t->head_dim;
     a->scale = 1;
     a->keep = -1;
+    a->dropout = t->dropout;
     /* The scale of the scores is in the weights, in random ones as in T5's own initialisation. */
     b->random_gain = 1 / sqrt((double)t->head_dim);
     a->q = b_linear(b, x, "q", t->hidden, all, false);
@@ -146,7 +150,7 @@ static int feed_forward(struct assay_builder *b, const struct t5 *t, int x)
     int y = b_activation(b, b_linear(b, x, t->gated ? "wi_0" : "wi", t->hidden, t->inner, false), t->activation);
     if (t->gated)
         y = b_mul(b, y, b_linear(b, x, "wi_1", t->hidden, t->inner, false));
-    y = b_linear(b, y, "wo", t->inner, t->hidden, false);
+    y = b_linear(b, b_dropout(b, y, t->dropout), "wo", t->inner, t->hidden, false);
     b_leave(b);
     return y;
 }
@@ -158,16 +162,16 @@ static int block(struct assay_builder *b, const struct t5 *t, const struct stack
     b_enter(b, "block.%d", (int)i);
     b_enter(b, "layer.0");
     int y = b_rms_norm(b, x, "layer_norm", t->hidden, t->eps);
-    x = b_add(b, x, attention(b, t, "SelfAttention", y, y, &self));
+    x = b_add(b, x, b_dropout(b, attention(b, t, "SelfAttention", y, y, &self), t->dropout));
     b_leave(b);
     if (s->decodes) {
         b_enter(b, "layer.1");
         y = b_rms_norm(b, x, "layer_norm", t->hidden, t->eps);
-        x = b_add(b, x, attention(b, t, "EncDecAttention", y, s->memory, &cross));
+        x = b_add(b, x, b_dropout(b, attention(b, t, "EncDecAttention", y, s->memory, &cross), t->dropout));
         b_leave(b);
     }
     b_enter(b, "layer.%d", s->decodes ? 2 : 1);
-    x = b_add(b, x, feed_forward(b, t, b_rms_norm(b, x, "layer_norm", t->hidden, t->eps)));
+    x = b_add(b, x, b_dropout(b, feed_forward(b, t, b_rms_norm(b, x, "layer_norm", t->hidden, t->eps)), t->dropout));
     b_leave(b);
     b_leave(b);
     b_output_optional(b, self.probabilities, "%sattentions.%d", s->prefix, (int)i);
@@ -185,7 +189,7 @@ static int block(struct assay_builder *b, const struct t5 *t, const struct stack
 static int run(struct assay_builder *b, const struct t5 *t, const struct stack *s, int ids)
 {
     b_enter(b, "%s", s->scope);
-    int x = b_embedding(b, ids, "embed_tokens", t->vocabulary, t->hidden), mask = s->mask;
+    int x = b_dropout(b, b_embedding(b, ids, "embed_tokens", t->vocabulary, t->hidden), t->dropout), mask = s->mask;
     if (s->layers > 0) {
         int bias = position_bias(b, t, s);
         mask = mask >= 0 ? b_add(b, bias, mask) : bias;
@@ -194,7 +198,7 @@ static int run(struct assay_builder *b, const struct t5 *t, const struct stack *
         b_output_optional(b, x, "%shidden_states.%d", s->prefix, (int)i);
         x = block(b, t, s, x, mask, i);
     }
-    x = b_rms_norm(b, x, "final_layer_norm", t->hidden, t->eps);
+    x = b_dropout(b, b_rms_norm(b, x, "final_layer_norm", t->hidden, t->eps), t->dropout);
     b_output_optional(b, x, "%shidden_states.%d", s->prefix, (int)s->layers);
     b_leave(b);
     return x;
@@ -236,9 +240,10 @@ static int run_decoder(struct assay_builder *b, const struct t5 *t, int ids, int
     return run(b, t, &decoder, ids);
 }
 
-/* The encoder's states if the architecture has no decoder, else the decoder's. */
+/* The encoder's states if the architecture has no decoder, else the decoder's. labels: what a decoder that is given nothing
+ * else reads, shifted; or -1. */
 static int encode_decode(struct assay_builder *b, const struct t5 *t, const char *scope, int ids, bool has_decoder,
-                         bool reads_twice)
+                         bool reads_twice, int labels)
 {
     int padding = b_input_optional(b, "attention_mask", true, ASSAY_I64, "batch sequence");
     int mask = padding >= 0 ? b_padding_mask(b, padding) : -1;
@@ -246,12 +251,12 @@ static int encode_decode(struct assay_builder *b, const struct t5 *t, const char
     int x = run_encoder(b, t, has_decoder ? "encoder_" : "", ids, mask);
     if (has_decoder) {
         int decoder_ids = -1;
-        if (!reads_twice)
+        if (!reads_twice && labels < 0)
             decoder_ids = b_input(b, "decoder_input_ids", ASSAY_I64, "batch decoder_sequence");
         else
             decoder_ids = b_input_optional(b, "decoder_input_ids", false, ASSAY_I64, "batch decoder_sequence");
         if (decoder_ids < 0)
-            decoder_ids = shift_right(b, t, ids);
+            decoder_ids = labels >= 0 ? b_shift_right(b, labels, t->start_token, t->pad_token) : shift_right(b, t, ids);
         int decoder_padding = b_input_optional(b, "decoder_attention_mask", false, ASSAY_I64, "batch decoder_sequence");
         b_output_optional(b, x, "encoder_last_hidden_state");
         x = run_decoder(b, t, decoder_ids, decoder_padding, x, mask);
@@ -271,8 +276,8 @@ static int classify(struct assay_builder *b, const struct t5 *t, int x, int ids,
     x = b_op(b, "GatherND", B_VALUES(x, last));
     b_set_int(b, "batch_dims", 1);
     b_enter(b, "classification_head");
-    x = b_unary(b, "Tanh", b_linear(b, x, "dense", t->hidden, t->hidden, true));
-    x = b_linear(b, x, "out_proj", t->hidden, labels, true);
+    x = b_unary(b, "Tanh", b_linear(b, b_dropout(b, x, t->head_dropout), "dense", t->hidden, t->hidden, true));
+    x = b_linear(b, b_dropout(b, x, t->head_dropout), "out_proj", t->hidden, labels, true);
     b_leave(b);
     return x;
 }
@@ -353,7 +358,9 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
         return;
     }
     int ids = b_input(b, "input_ids", ASSAY_I64, "batch sequence");
-    int x = encode_decode(b, &t, scope, ids, !encoder && !token, sequence || answers);
+    bool speaks = !sequence && !token && !answers && !encoder && !is(a, "T5Model");
+    int words = speaks && b_training(b) ? b_labels(b, "labels", "batch decoder_sequence", t.vocabulary) : -1;
+    int x = encode_decode(b, &t, scope, ids, !encoder && !token, sequence || answers, words);
     if (encoder || is(a, "T5Model")) {
         /* Both are loaded from checkpoints of the whole, too. */
         b_ignore(b, "lm_head.weight");
@@ -361,15 +368,24 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
             b_ignore(b, "decoder.*");
         b_output(b, x, "last_hidden_state");
     } else if (sequence) {
-        b_output(b, classify(b, &t, x, ids, labels), "logits");
+        x = classify(b, &t, x, ids, labels);
+        b_output(b, x, "logits");
+        b_problem_loss(b, c, x);
     } else if (token) {
-        b_output(b, b_linear(b, x, "classifier", t.hidden, labels, true), "logits");
+        x = b_linear(b, b_dropout(b, x, t.head_dropout), "classifier", t.hidden, labels, true);
+        b_output(b, x, "logits");
+        b_classes_loss(b, x, "batch sequence");
     } else if (answers) {
-        int both = b_linear(b, x, "qa_outputs", t.hidden, 2, true);
-        b_output(b, b_take(b, both, -1, 0), "start_logits");
-        b_output(b, b_take(b, both, -1, 1), "end_logits");
+        int both = b_linear(b, x, "qa_outputs", t.hidden, 2, true), start = b_take(b, both, -1, 0);
+        b_output(b, start, "start_logits");
+        int end = b_take(b, both, -1, 1);
+        b_output(b, end, "end_logits");
+        b_answer_loss(b, start, end);
     } else {
-        b_output(b, head(b, &t, x), "logits");
+        x = head(b, &t, x);
+        b_output(b, x, "logits");
+        if (words >= 0)
+            b_loss(b, b_cross_entropy(b, x, words, B_IGNORED_LABEL));
     }
 }
 

@@ -11,7 +11,7 @@
 struct vit {
     int64_t hidden, inner, layers, heads, channels;
     int64_t image[2], patch[2], grid[2]; /* height, width */
-    double eps;
+    double eps, dropout, attention_dropout;
     const char *activation;
     bool qkv_bias;
     int64_t pooled;
@@ -44,6 +44,8 @@ static void read_config(struct vit *v, struct assay_config *c)
         .heads = c_size(c, "num_attention_heads", 12),
         .channels = c_size(c, "num_channels", 3),
         .eps = c_real(c, "layer_norm_eps", 1e-12),
+        .dropout = c_dropout(c, "hidden_dropout_prob", 0),
+        .attention_dropout = c_dropout(c, "attention_probs_dropout_prob", 0),
         .activation = c_text(c, "hidden_act", "gelu"),
         .qkv_bias = c_bool(c, "qkv_bias", true),
         .pooler_activation = c_text(c, "pooler_act", "tanh"),
@@ -131,7 +133,7 @@ static int embed(struct assay_builder *b, const struct vit *v, struct sight *s)
                           .bias = true};
     int patches = b_conv(b, s->pixels, "patch_embeddings.projection", &conv);
     int x = b_transpose(b, b_reshape(b, patches, B_LIST(0, v->hidden, -1)), B_LIST(0, 2, 1));
-    s->masked = v->masks ? b_input_optional(b, "bool_masked_pos", false, ASSAY_BOOL, "batch patches") : -1;
+    s->masked = v->masks ? b_input_optional(b, "bool_masked_pos", b_training(b), ASSAY_BOOL, "batch patches") : -1;
     if (s->masked >= 0) {
         if (v->draws && (v->patch[0] != v->encoder_stride || v->patch[1] != v->encoder_stride))
             return b_fail(b, ASSAY_INVALID, "bool_masked_pos needs an \"encoder_stride\" that is the \"patch_size\"");
@@ -140,7 +142,7 @@ static int embed(struct assay_builder *b, const struct vit *v, struct sight *s)
     int token = b_expand_batch(b, b_param(b, "cls_token", B_LIST(1, 1, v->hidden)), x);
     int table = b_param(b, "position_embeddings", B_LIST(1, 1 + v->grid[0] * v->grid[1], v->hidden));
     x = b_concat(b, 1, B_VALUES(token, x));
-    x = b_add(b, x, any_size ? interpolate(b, v, table, s->pixels, patches) : table);
+    x = b_dropout(b, b_add(b, x, any_size ? interpolate(b, v, table, s->pixels, patches) : table), v->dropout);
     b_leave(b);
     return x;
 }
@@ -148,15 +150,17 @@ static int embed(struct assay_builder *b, const struct vit *v, struct sight *s)
 static int layer(struct assay_builder *b, const struct vit *v, int x, int64_t i)
 {
     int64_t h = v->hidden;
-    struct b_attention a = {.heads = v->heads, .head_dim = h / v->heads, B_ATTENTION_NONE};
+    struct b_attention a = {.heads = v->heads, .head_dim = h / v->heads, .dropout = v->attention_dropout, B_ATTENTION_NONE};
     b_enter(b, "encoder.layer.%d", (int)i);
     int y = b_layer_norm(b, x, "layernorm_before", h, v->eps);
     a.q = b_linear(b, y, "attention.attention.query", h, h, v->qkv_bias);
     a.k = b_linear(b, y, "attention.attention.key", h, h, v->qkv_bias);
     a.v = b_linear(b, y, "attention.attention.value", h, h, v->qkv_bias);
-    x = b_add(b, b_linear(b, b_attention(b, &a), "attention.output.dense", h, h, true), x);
+    y = b_dropout(b, b_linear(b, b_attention(b, &a), "attention.output.dense", h, h, true), v->dropout);
+    x = b_add(b, y, x);
     y = b_linear(b, b_layer_norm(b, x, "layernorm_after", h, v->eps), "intermediate.dense", h, v->inner, true);
-    x = b_add(b, b_linear(b, b_activation(b, y, v->activation), "output.dense", v->inner, h, true), x);
+    y = b_dropout(b, b_linear(b, b_activation(b, y, v->activation), "output.dense", v->inner, h, true), v->dropout);
+    x = b_add(b, y, x);
     b_leave(b);
     b_output_optional(b, a.probabilities, "attentions.%d", (int)i);
     return x;
@@ -206,7 +210,10 @@ static void draw(struct assay_builder *b, const struct vit *v, const struct sigh
     b_set_int(b, "blocksize", stride);
     b_set_text(b, "mode", "CRD");
     b_output(b, x, "reconstruction");
-    if (s->masked >= 0 && b_wants(b, "loss"))
+    if (b_training(b))
+        b_loss(b, s->masked >= 0 ? loss_of(b, v, s, x)
+                                 : b_fail(b, ASSAY_INVALID, "training this head needs the input 'bool_masked_pos'"));
+    else if (s->masked >= 0 && b_wants(b, "loss"))
         b_output_optional(b, loss_of(b, v, s, x), "loss");
 }
 
@@ -256,7 +263,9 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
         return;
     }
     x = b_take(b, x, 1, 0);
-    b_output(b, labels ? b_linear(b, x, "classifier", v.hidden, labels, true) : x, "logits");
+    x = labels ? b_linear(b, x, "classifier", v.hidden, labels, true) : x;
+    b_output(b, x, "logits");
+    b_problem_loss(b, c, x);
 }
 
 static const struct assay_architecture architectures[] = {

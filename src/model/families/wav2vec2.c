@@ -2,7 +2,7 @@
 /*
  * wav2vec 2.0 (Baevski et al. 2020): convolutions over the waveform, normalised per channel at the first one ("group") or per
  * step at each ("layer"), a weight-normalised positional convolution and a post-norm or pre-norm ("stable") encoder; CTC,
- * sequence, frame and speaker classification, and the heads for pre-training without its loss.
+ * sequence, frame and speaker classification, and the heads for pre-training without its loss, which is of random samples.
  */
 #include "model/family.h"
 
@@ -15,13 +15,15 @@ struct wav2vec2 {
     int64_t position_kernel, position_groups;
     int64_t adapter_size;                                                   /* of each layer's attention adapter, 0 = none */
     int64_t adapter_layers, adapter_kernel, adapter_stride, adapter_hidden; /* after the encoder; 0 layers = none */
-    double eps;
+    double eps, dropout, attention_dropout, activation_dropout, feature_dropout, final_dropout;
     const char *activation, *conv_activation;
     bool conv_bias, per_step, stable, has_mask_vector, takes_mask, weighted_sum;
     int64_t groups, per_group, code_size, code_projection; /* of the quantizer */
     int64_t tdnn_dim[ASSAY_CONFIG_MAX_LIST], tdnn_kernel[ASSAY_CONFIG_MAX_LIST], tdnn_dilation[ASSAY_CONFIG_MAX_LIST];
     int n_tdnn;
     int64_t embedding; /* of a speaker */
+    int64_t blank;     /* of CTC */
+    bool averages_ctc, zeroes_infinity;
 };
 
 /* Convolutions' norms have PyTorch's default. */
@@ -100,6 +102,16 @@ static void read_tdnn(struct assay_config *c, struct wav2vec2 *w, const struct a
             "\"tdnn_dim\", \"tdnn_kernel\" and \"tdnn_dilation\" must be lists of positive numbers of the same length");
 }
 
+static void read_ctc(struct assay_config *c, struct wav2vec2 *w)
+{
+    const char *reduction = c_text(c, "ctc_loss_reduction", "sum");
+    w->averages_ctc = strcmp(reduction, "mean") == 0;
+    w->zeroes_infinity = c_bool(c, "ctc_zero_infinity", false);
+    w->blank = c_int(c, "pad_token_id", 0);
+    if (!w->averages_ctc && strcmp(reduction, "sum") != 0)
+        assay_config_fail(c, ASSAY_UNSUPPORTED, "\"ctc_loss_reduction\" is \"%s\"; it must be \"sum\" or \"mean\"", reduction);
+}
+
 static void read(struct assay_config *c, struct wav2vec2 *w, const struct assay_architecture *a)
 {
     w->hidden = c_size(c, "hidden_size", 768);
@@ -113,12 +125,18 @@ static void read(struct assay_config *c, struct wav2vec2 *w, const struct assay_
     w->position_groups = c_size(c, "num_conv_pos_embedding_groups", 16);
     w->eps = c_real(c, "layer_norm_eps", 1e-5);
     w->activation = c_text(c, "hidden_act", "gelu");
+    w->dropout = c_dropout(c, "hidden_dropout", 0.1);
+    w->attention_dropout = c_dropout(c, "attention_dropout", 0.1);
+    w->activation_dropout = c_dropout(c, "activation_dropout", 0.1);
+    w->feature_dropout = c_dropout(c, "feat_proj_dropout", 0);
+    w->final_dropout = c_dropout(c, "final_dropout", 0.1);
     w->stable = c_bool(c, "do_stable_layer_norm", false);
     w->weighted_sum = c_bool(c, "use_weighted_layer_sum", false);
     /* Masking is for training, but with it the checkpoint has the vector that stands for masked steps. */
     double time_share = c_real(c, "mask_time_prob", 0.05), feature_share = c_real(c, "mask_feature_prob", 0);
     w->has_mask_vector = time_share > 0 || feature_share > 0;
     w->takes_mask = c_bool(c, "apply_spec_augment", true);
+    read_ctc(c, w);
     read_convolutions(c, w);
     read_adapters(c, w, a);
     read_quantizer(c, w);
@@ -128,7 +146,7 @@ static void read(struct assay_config *c, struct wav2vec2 *w, const struct assay_
              "mask_time_min_masks", "mask_feature_length", "mask_feature_min_masks", "mask_channel_length",
              "mask_channel_min_space", "mask_channel_other", "mask_channel_prob", "mask_channel_selection", "mask_time_min_space",
              "mask_time_other", "mask_time_selection", "contrastive_logits_temperature", "diversity_loss_weight", "num_negatives",
-             "ctc_loss_reduction", "ctc_zero_infinity", "num_feat_extract_layers", "tie_word_embeddings", NULL);
+             "num_feat_extract_layers", "tie_word_embeddings", NULL);
     if (w->hidden % w->heads != 0)
         assay_config_fail(c, ASSAY_INVALID, "\"hidden_size\" %lld is no multiple of \"num_attention_heads\" %lld",
                           (long long)w->hidden, (long long)w->heads);
@@ -214,19 +232,21 @@ static int attend(struct assay_builder *b, const struct wav2vec2 *w, int x, int 
     b_enter(b, "attention");
     struct b_attention a = {.heads = w->heads, .head_dim = h / w->heads, B_ATTENTION_NONE};
     a.mask = mask;
+    a.dropout = w->attention_dropout;
     a.q = b_linear(b, x, "q_proj", h, h, true);
     a.k = b_linear(b, x, "k_proj", h, h, true);
     a.v = b_linear(b, x, "v_proj", h, h, true);
     int y = b_linear(b, b_attention(b, &a), "out_proj", h, h, true);
     b_leave(b);
     b_output_optional(b, a.probabilities, "attentions.%d", (int)i);
-    return y;
+    return b_dropout(b, y, w->dropout);
 }
 
 static int feed_forward(struct assay_builder *b, const struct wav2vec2 *w, int x)
 {
     x = b_linear(b, x, "feed_forward.intermediate_dense", w->hidden, w->inner, true);
-    return b_linear(b, b_activation(b, x, w->activation), "feed_forward.output_dense", w->inner, w->hidden, true);
+    x = b_dropout(b, b_activation(b, x, w->activation), w->activation_dropout);
+    return b_dropout(b, b_linear(b, x, "feed_forward.output_dense", w->inner, w->hidden, true), w->dropout);
 }
 
 static int layer(struct assay_builder *b, const struct wav2vec2 *w, int x, int mask, int64_t i)
@@ -259,6 +279,7 @@ static void encode(struct assay_builder *b, const struct wav2vec2 *w, int x, int
     x = b_add(b, x, positions(b, w, x));
     if (!w->stable)
         x = b_layer_norm(b, x, "layer_norm", w->hidden, w->eps);
+    x = b_dropout(b, x, w->dropout);
     int added = mask < 0 ? -1 : b_padding_mask(b, b_cast(b, mask, ASSAY_I64));
     states[0] = x;
     for (int64_t i = 0; i < w->layers && !b->emit.status; i++)
@@ -389,6 +410,25 @@ static int statistics(struct assay_builder *b, int x, int length)
     return b_squeeze(b, b_concat(b, -1, B_VALUES(mean, deviation)), B_LIST(1));
 }
 
+/* As torch.nn.functional.normalize. */
+static int normalize(struct assay_builder *b, int x, int64_t axis)
+{
+    int norm = b_reduce(b, "ReduceL2", x, true, B_LIST(axis));
+    return b_div(b, x, b_op(b, "Max", B_VALUES(norm, b_scalar(b, 1e-12))));
+}
+
+/* Cross-entropy of 30 times the cosines to the speakers' vectors, of which the right one is made harder by 0.4 (AM-softmax, Wang
+ * et al. 2018). */
+static int margin_loss(struct assay_builder *b, const struct wav2vec2 *w, int x, int speakers)
+{
+    int labels = b_labels(b, "labels", "batch", w->labels);
+    int cosines = b_matmul(b, normalize(b, x, 1), normalize(b, speakers, 0));
+    int all = b_range(b, b_int(b, 0), b_int(b, w->labels));
+    int is_right = b_op(b, "Equal", B_VALUES(b_unsqueeze(b, labels, B_LIST(1)), all));
+    int scores = b_where(b, is_right, b_sub(b, cosines, b_scalar(b, 0.4)), cosines);
+    return b_cross_entropy(b, b_scale(b, scores, 30), labels, B_IGNORED_LABEL);
+}
+
 /* sample_mask: int64 [batch, samples] or -1. */
 static void verify_speaker(struct assay_builder *b, const struct wav2vec2 *w, int x, int sample_mask)
 {
@@ -403,11 +443,48 @@ static void verify_speaker(struct assay_builder *b, const struct wav2vec2 *w, in
     }
     x = statistics(b, b_transpose(b, x, B_LIST(0, 2, 1)), length);
     x = b_linear(b, x, "feature_extractor", 2 * w->tdnn_dim[w->n_tdnn - 1], w->embedding, true);
-    b_output(b, b_linear(b, x, "classifier", w->embedding, w->embedding, true), "logits");
+    int scores = b_linear(b, x, "classifier", w->embedding, w->embedding, true);
+    b_output(b, scores, "logits");
     b_output(b, x, "embeddings");
-    /* Of the loss. */
-    if (b_has(b, "objective.weight", true))
-        b_param(b, "objective.weight", B_LIST(w->embedding, w->labels));
+    int objective = b_training(b) || b_has(b, "objective.weight", true)
+                        ? b_param(b, "objective.weight", B_LIST(w->embedding, w->labels))
+                        : -1;
+    if (b_training(b))
+        b_loss(b, margin_loss(b, w, scores, objective));
+}
+
+/* Connectionist temporal classification (Graves et al. 2006) of scores [batch, steps, vocabulary]; labels of -100 fill rows. */
+static int ctc_loss(struct assay_builder *b, const struct wav2vec2 *w, int scores, int samples, int sample_mask)
+{
+    int labels = b_input(b, "labels", ASSAY_I64, "batch labels"), none = b_int(b, 0);
+    b_hint_input(b, "labels", "constant:%d", w->blank == 0 && w->vocabulary > 1 ? 1 : 0);
+    b_hint_dim(b, "labels", 8);
+    if (sample_mask < 0)
+        sample_mask = b_expand(b, b_int(b, 1), b_unary(b, "Shape", samples));
+    int steps = steps_of(b, w, sample_mask);
+    for (int i = 0; i < w->adapter_layers; i++)
+        steps = steps_after(b, steps, 1, w->adapter_stride);
+    int counts = b_cast(b, b_op(b, "GreaterOrEqual", B_VALUES(labels, none)), ASSAY_I64);
+    int lengths = b_op(b, "ReduceSum", B_VALUES(counts, b_ints(b, B_LIST(1))));
+    b_set_int(b, "keepdims", 0);
+    int log_prob = b_unary(b, "LogSoftmax", b_transpose(b, scores, B_LIST(1, 0, 2)));
+    b_set_int(b, "axis", 2);
+    int loss = e_own(&b->emit, "CTCLoss", B_VALUES(log_prob, labels, steps, lengths));
+    b_set_int(b, "blank", w->blank);
+    b_set_int(b, "zero_infinity", w->zeroes_infinity);
+    if (!w->averages_ctc)
+        return b_reduce(b, "ReduceSum", loss, false, B_LIST(0));
+    int per_label = b_div(b, loss, b_cast(b, b_op(b, "Max", B_VALUES(lengths, b_int(b, 1))), ASSAY_F32));
+    return b_reduce(b, "ReduceMean", per_label, false, B_LIST(0));
+}
+
+/* Labels of steps are one-hot: several may be meant, the first one counts. */
+static int step_loss(struct assay_builder *b, const struct wav2vec2 *w, int scores)
+{
+    enum assay_dtype dtype = b_flag(b, "float_labels") ? ASSAY_F32 : ASSAY_I64;
+    int labels = b_input(b, "labels", dtype, assay_arena_printf(&b->arena, "batch steps %lld", (long long)w->labels));
+    labels = b_argmax(b, b_cast(b, labels, ASSAY_F32), -1);
+    return b_cross_entropy(b, scores, labels, B_IGNORED_LABEL);
 }
 
 /* ---- all */
@@ -445,6 +522,7 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
     int mask = sample_mask >= 0 && reads_mask ? first_steps(b, steps_of(b, &w, sample_mask), x) : -1;
     int features = b_layer_norm(b, x, "feature_projection.layer_norm", width, w.eps);
     x = b_linear(b, features, "feature_projection.projection", width, w.hidden, true);
+    x = b_dropout(b, x, w.feature_dropout);
     encode(b, &w, hide(b, &w, x, masked), mask, states);
     if (b->emit.status)
         return;
@@ -459,14 +537,22 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
     } else if (pretrains) {
         pretrain(b, &w, x, features, masked);
     } else if (is(a, "Wav2Vec2ForCTC") || is(a, "Wav2Vec2ForMaskedLM")) {
-        b_output(b, b_linear(b, x, "lm_head", w.adapter_hidden, w.vocabulary, true), "logits");
+        x = b_linear(b, b_dropout(b, x, w.final_dropout), "lm_head", w.adapter_hidden, w.vocabulary, true);
+        b_output(b, x, "logits");
+        if (b_training(b) && is(a, "Wav2Vec2ForCTC"))
+            b_loss(b, ctc_loss(b, &w, x, samples, sample_mask));
     } else if (is(a, "Wav2Vec2ForXVector")) {
         verify_speaker(b, &w, w.weighted_sum ? summed(b, &w, states) : x, sample_mask);
     } else if (is(a, "Wav2Vec2ForSequenceClassification")) {
         x = b_linear(b, summed(b, &w, states), "projector", w.hidden, w.projection, true);
-        b_output(b, b_linear(b, pool(b, x, mask), "classifier", w.projection, w.labels, true), "logits");
+        x = b_linear(b, pool(b, x, mask), "classifier", w.projection, w.labels, true);
+        b_output(b, x, "logits");
+        b_classes_loss(b, x, "batch");
     } else {
-        b_output(b, b_linear(b, summed(b, &w, states), "classifier", w.hidden, w.labels, true), "logits");
+        x = b_linear(b, summed(b, &w, states), "classifier", w.hidden, w.labels, true);
+        b_output(b, x, "logits");
+        if (b_training(b))
+            b_loss(b, step_loss(b, &w, x));
     }
 }
 

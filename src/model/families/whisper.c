@@ -24,6 +24,8 @@ struct view {
 
 struct whisper {
     int64_t hidden, mels, vocabulary, source_positions, target_positions;
+    int64_t start_token, pad_token, padding; /* padding: the row that is not trained, -1 = none */
+    double dropout, attention_dropout, activation_dropout;
     const char *activation;
     bool tied, weighted_sum;
     int64_t projection; /* of the classifier */
@@ -40,6 +42,11 @@ static void read_config(struct whisper *w, struct assay_config *c)
         .vocabulary = c_size(c, "vocab_size", 51865),
         .source_positions = c_size(c, "max_source_positions", 1500),
         .target_positions = c_size(c, "max_target_positions", 448),
+        .start_token = c_int(c, "decoder_start_token_id", 50257),
+        .pad_token = c_int(c, "pad_token_id", 50256),
+        .dropout = c_dropout(c, "dropout", 0),
+        .attention_dropout = c_dropout(c, "attention_dropout", 0),
+        .activation_dropout = c_dropout(c, "activation_dropout", 0),
         .activation = c_text(c, "activation_function", "gelu"),
         .tied = c_bool(c, "tie_word_embeddings", true),
         .weighted_sum = c_bool(c, "use_weighted_layer_sum", false),
@@ -47,6 +54,7 @@ static void read_config(struct whisper *w, struct assay_config *c)
         .encoder = {c_count(c, "encoder_layers", 4), c_size(c, "encoder_attention_heads", 6), c_size(c, "encoder_ffn_dim", 1536)},
         .decoder = {c_count(c, "decoder_layers", 4), c_size(c, "decoder_attention_heads", 6), c_size(c, "decoder_ffn_dim", 1536)},
     };
+    w->padding = c_padding_row(c, 50256, w->vocabulary);
     /* Transformers reads scale_embedding, but multiplies nothing with it. The masks and init_std are of training; median filter
      * and alignment heads tell when words were said; num_hidden_layers repeats encoder_layers. */
     c_ignore(c, "scale_embedding", "apply_spec_augment", "mask_time_prob", "mask_time_length", "mask_time_min_masks",
@@ -68,6 +76,7 @@ static int attention(struct assay_builder *b, const struct whisper *w, const cha
     a->heads = heads;
     a->head_dim = h / heads;
     a->keep = -1;
+    a->dropout = w->attention_dropout;
     a->q = b_linear(b, x, "q_proj", h, h, true);
     if (memory >= 0) {
         a->k = b_linear(b, memory, "k_proj", h, h, false);
@@ -77,14 +86,15 @@ static int attention(struct assay_builder *b, const struct whisper *w, const cha
     }
     int y = b_linear(b, b_attention(b, a), "out_proj", h, h, true);
     b_leave(b);
-    return y;
+    return b_dropout(b, y, w->dropout);
 }
 
 static int feed_forward(struct assay_builder *b, const struct whisper *w, int64_t inner, int x)
 {
     int y = b_layer_norm(b, x, "final_layer_norm", w->hidden, eps);
     y = b_activation(b, b_linear(b, y, "fc1", w->hidden, inner, true), w->activation);
-    return b_add(b, x, b_linear(b, y, "fc2", inner, w->hidden, true));
+    y = b_linear(b, b_dropout(b, y, w->activation_dropout), "fc2", inner, w->hidden, true);
+    return b_add(b, x, b_dropout(b, y, w->dropout));
 }
 
 static int encoder_layer(struct assay_builder *b, const struct whisper *w, const char *prefix, int x, int64_t i)
@@ -141,7 +151,9 @@ static int encode(struct assay_builder *b, const struct whisper *w, const char *
     b_enter(b, "%s", scope);
     int x = convolve(b, features, "conv1", w->mels, w->hidden, 1);
     x = b_transpose(b, convolve(b, x, "conv2", w->hidden, w->hidden, 2), B_LIST(0, 2, 1));
+    b_freeze(b, "embed_positions.weight");
     x = b_add(b, x, b_param(b, "embed_positions.weight", B_LIST(w->source_positions, w->hidden)));
+    x = b_dropout(b, x, w->dropout);
     for (int64_t i = 0; i < w->encoder.layers && !b->emit.status; i++) {
         states[i] = x;
         b_output_optional(b, x, "%shidden_states.%d", prefix, (int)i);
@@ -161,8 +173,9 @@ static int decode(struct assay_builder *b, const struct whisper *w, int ids, con
     b_enter(b, "decoder");
     b->text_positions = w->target_positions;
     int positions = v->positions >= 0 ? v->positions : b_range(b, b_int(b, 0), length);
-    int x = b_embedding(b, ids, "embed_tokens", w->vocabulary, w->hidden);
+    int x = b_embedding_padded(b, ids, "embed_tokens", w->vocabulary, w->hidden, w->padding);
     x = b_add(b, x, b_embedding(b, positions, "embed_positions", w->target_positions, w->hidden));
+    x = b_dropout(b, x, w->dropout);
     for (int64_t i = 0; i < w->decoder.layers && !b->emit.status; i++) {
         b_output_optional(b, x, "%shidden_states.%d", v->prefix, (int)i);
         x = decoder_layer(b, w, v, x, mask, i);
@@ -173,10 +186,14 @@ static int decode(struct assay_builder *b, const struct whisper *w, int ids, con
     return x;
 }
 
-/* The decoder behind the encoder. */
-static int decode_memory(struct assay_builder *b, const struct whisper *w, int memory)
+/* The decoder behind the encoder. labels: what it reads, shifted, if it is given nothing else; or -1. */
+static int decode_memory(struct assay_builder *b, const struct whisper *w, int memory, int labels)
 {
-    int ids = b_input(b, "decoder_input_ids", ASSAY_I64, "batch decoder_sequence");
+    int ids = b_input_optional(b, "decoder_input_ids", labels < 0, ASSAY_I64, "batch decoder_sequence");
+    if (ids < 0 && labels >= 0)
+        ids = b_shift_right(b, labels, w->start_token, w->pad_token);
+    else if (ids < 0)
+        ids = b_input(b, "decoder_input_ids", ASSAY_I64, "batch decoder_sequence");
     struct view v = {.prefix = "decoder_", .crosses = true, .memory = memory, .keys = b_size_scalar(b, ids, 1)};
     v.padding = b_input_optional(b, "decoder_attention_mask", false, ASSAY_I64, "batch decoder_sequence");
     /* One row of positions may stand for the whole batch. */
@@ -243,6 +260,14 @@ static void build_decode(struct assay_builder *b, const struct whisper *w)
 
 /* ---- architectures */
 
+/* Labels, or -1, are of the places as they are: shifting them is for the caller. */
+static void speak(struct assay_builder *b, int scores, int labels)
+{
+    b_output(b, scores, "logits");
+    if (labels >= 0)
+        b_loss(b, b_cross_entropy(b, scores, labels, B_IGNORED_LABEL));
+}
+
 /* Text by the decoder alone, which may be given the states of an encoder. */
 static void build_decoder(struct assay_builder *b, const struct whisper *w)
 {
@@ -255,7 +280,7 @@ static void build_decoder(struct assay_builder *b, const struct whisper *w)
     b_enter(b, "model");
     int x = decode(b, w, ids, &v);
     b_leave(b);
-    b_output(b, head(b, w, x), "logits");
+    speak(b, head(b, w, x), b_training(b) ? b_labels(b, "labels", "batch sequence", w->vocabulary) : -1);
     if (!v.crosses)
         b_ignore(b, "model.decoder.layers.*");
 }
@@ -263,21 +288,24 @@ static void build_decoder(struct assay_builder *b, const struct whisper *w)
 static void build_classifier(struct assay_builder *b, const struct whisper *w, int *states, int64_t labels)
 {
     int x = encode(b, w, "encoder", "", states);
-    b_output(b, classify(b, w, x, states, labels), "logits");
+    x = classify(b, w, x, states, labels);
+    b_output(b, x, "logits");
+    b_classes_loss(b, x, "batch");
 }
 
 static void build_both(struct assay_builder *b, const struct whisper *w, int *states, const char *scope, bool alone)
 {
+    int labels = !alone && b_training(b) ? b_labels(b, "labels", "batch decoder_sequence", w->vocabulary) : -1;
     b_enter(b, "%s", scope);
     int memory = encode(b, w, "encoder", "encoder_", states);
     b_output_optional(b, memory, "encoder_last_hidden_state");
-    int x = decode_memory(b, w, memory);
+    int x = decode_memory(b, w, memory, labels);
     b_leave(b);
     if (alone) {
         b_ignore(b, "proj_out.weight");
         b_output(b, x, "last_hidden_state");
     } else {
-        b_output(b, head(b, w, x), "logits");
+        speak(b, head(b, w, x), labels);
     }
 }
 

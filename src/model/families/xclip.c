@@ -10,7 +10,7 @@
 
 struct tower {
     int64_t hidden, heads, layers, inner;
-    double eps;
+    double eps, dropout; /* dropout: of the attention */
     const char *activation;
 };
 
@@ -19,6 +19,7 @@ struct xclip {
     int64_t vocabulary, positions;          /* text */
     int64_t channels, image, patch, frames; /* vision */
     int64_t projection, prompt_layers, prompt_heads;
+    double prompt_dropout, prompt_attention_dropout;
     const char *prompt_activation;
 };
 
@@ -31,6 +32,7 @@ static void read_tower(struct assay_config *c, struct tower *t, const char *pref
     t->layers = c_count(c, assay_arena_printf(arena, "%snum_hidden_layers", prefix), defaults.layers);
     t->heads = c_size(c, assay_arena_printf(arena, "%snum_attention_heads", prefix), defaults.heads);
     t->eps = c_real(c, "layer_norm_eps", 1e-5);
+    t->dropout = c_dropout(c, "attention_dropout", 0);
     t->activation = c_text(c, "hidden_act", "quick_gelu");
     if (t->hidden % t->heads != 0)
         assay_config_fail(c, ASSAY_INVALID, "\"%shidden_size\" %lld is no multiple of \"%snum_attention_heads\" %lld", prefix,
@@ -53,7 +55,7 @@ static void read_vision(struct assay_config *c, struct xclip *m)
     m->image = c_size(c, "image_size", 224);
     m->patch = c_size(c, "patch_size", 32);
     m->frames = c_size(c, "num_frames", 8);
-    /* The last is regularisation. */
+    /* The last zeroes whole frames' messages in training, which Assay does not. */
     c_ignore(c, "tie_word_embeddings", "projection_dim", "drop_path_rate", NULL);
     if (m->patch > m->image)
         assay_config_fail(c, ASSAY_INVALID, "\"patch_size\" %lld exceeds \"image_size\" %lld", (long long)m->patch,
@@ -67,6 +69,8 @@ static void read_both(struct assay_config *c, struct xclip *m)
     m->projection = c_size(c, "projection_dim", 512);
     m->prompt_layers = c_count(c, "prompt_layers", 2);
     m->prompt_heads = c_size(c, "prompt_num_attention_heads", 8);
+    m->prompt_dropout = c_dropout(c, "prompt_projection_dropout", 0);
+    m->prompt_attention_dropout = c_dropout(c, "prompt_attention_dropout", 0);
     m->prompt_activation = c_text(c, "prompt_hidden_act", "quick_gelu");
     /* Initial values of parameters. */
     c_ignore(c, "logit_scale_init_value", "prompt_alpha", "tie_word_embeddings", NULL);
@@ -88,6 +92,7 @@ static int attend(struct assay_builder *b, const struct tower *t, const char *na
     b_enter(b, "%s", name);
     struct b_attention a = {.heads = t->heads, .head_dim = h / t->heads, B_ATTENTION_NONE};
     a.mask = mask;
+    a.dropout = t->dropout;
     a.q = b_linear(b, x, "q_proj", h, h, true);
     a.k = b_linear(b, x, "k_proj", h, h, true);
     a.v = b_linear(b, x, "v_proj", h, h, true);
@@ -209,11 +214,13 @@ static int prompt_layer(struct assay_builder *b, const struct xclip *m, int x, i
     a.q = b_linear(b, y, "q_proj", d, d, false);
     a.k = b_linear(b, visual, "k_proj", d, d, false);
     a.v = b_linear(b, visual, "v_proj", d, d, false);
-    y = b_linear(b, b_attention(b, &a), "proj", d, d, true);
+    a.dropout = m->prompt_attention_dropout;
+    y = b_dropout(b, b_linear(b, b_attention(b, &a), "proj", d, d, true), m->prompt_dropout);
     b_leave(b);
     x = b_add(b, x, y);
     y = b_linear(b, b_layer_norm(b, x, "norm3", d, m->text.eps), "mlp.0", d, 4 * d, true);
-    return b_add(b, x, b_linear(b, b_activation(b, y, m->prompt_activation), "mlp.3", 4 * d, d, true));
+    y = b_dropout(b, b_activation(b, y, m->prompt_activation), m->prompt_attention_dropout);
+    return b_add(b, x, b_linear(b, y, "mlp.3", 4 * d, d, true));
 }
 
 static int prompts(struct assay_builder *b, const struct xclip *m, int texts, int patches)
@@ -260,6 +267,8 @@ static void build_both(struct assay_builder *b, struct assay_config *c)
     logits = b_squeeze(b, logits, B_LIST(2));
     b_output(b, logits, "logits_per_video");
     b_output(b, b_transpose(b, logits, B_LIST(1, 0)), "logits_per_text");
+    if (b_training(b))
+        b_loss(b, b_contrastive_loss(b, logits));
     b_output(b, texts, "text_embeds");
     b_output(b, video, "video_embeds");
     b_output_optional(b, last_of_texts, "text_model_output.last_hidden_state");
