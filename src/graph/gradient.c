@@ -40,7 +40,8 @@ int g_need_output(struct assay_gradient *g, int i)
         node->n_outputs = i + 1;
     }
     if (node->outputs[i] < 0) {
-        int value = assay_graph_add_value(graph, graph->values[node->outputs[0]].name, NULL);
+        int first = node->outputs[0];
+        int value = assay_graph_add_value(graph, first >= 0 ? graph->values[first].name : node->type, NULL);
         node->outputs[i] = value;
         e_type(g->e, value); /* settles what was emitted before */
         g->e->open = node;

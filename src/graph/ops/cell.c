@@ -67,7 +67,7 @@ enum assay_status assay_cell_read_activations(struct assay_cell *cell, const str
     return ASSAY_OK;
 }
 
-static double activate(const struct assay_cell *cell, int i, double x)
+double assay_cell_activate(const struct assay_cell *cell, int i, double x)
 {
     const struct assay_activation *a = &cell->activation[i];
     if (x > cell->clip)
@@ -102,10 +102,43 @@ static double activate(const struct assay_cell *cell, int i, double x)
     return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x));
 }
 
+double assay_cell_slope(const struct assay_cell *cell, int i, double x, double y)
+{
+    const struct assay_activation *a = &cell->activation[i];
+    if (fabs(x) > cell->clip)
+        return 0;
+    switch (a->kind) {
+    case ASSAY_RELU:
+        return x > 0;
+    case ASSAY_TANH:
+        return 1 - y * y;
+    case ASSAY_SIGMOID:
+        return y * (1 - y);
+    case ASSAY_AFFINE:
+        return a->alpha;
+    case ASSAY_LEAKY_RELU:
+        return x < 0 ? a->alpha : 1;
+    case ASSAY_THRESHOLDED_RELU:
+        return x >= a->alpha;
+    case ASSAY_SCALED_TANH:
+        y = tanh(a->beta * x);
+        return a->alpha * a->beta * (1 - y * y);
+    case ASSAY_HARD_SIGMOID:
+        return y > 0 && y < 1 ? a->alpha : 0;
+    case ASSAY_ELU:
+        return x < 0 ? y + a->alpha : 1;
+    case ASSAY_SOFTSIGN:
+        return 1 / ((1 + fabs(x)) * (1 + fabs(x)));
+    case ASSAY_SOFTPLUS:
+        break;
+    }
+    return 1 / (1 + exp(-x));
+}
+
 void assay_cell_rnn(const struct assay_cell *cell, const double *x, const double *r, double *h)
 {
     for (int64_t i = 0; i < cell->hidden; i++)
-        h[i] = activate(cell, 0, x[i] + r[i]);
+        h[i] = assay_cell_activate(cell, 0, x[i] + r[i]);
 }
 
 enum { F, G, H };
@@ -118,11 +151,11 @@ bool assay_cell_lstm(const struct assay_cell *cell, const double *x, const doubl
     for (int64_t k = 0; k < n; k++) {
         double input = x[k] + r[k] + (p ? p[k] * c[k] : 0);
         double forget = x[2 * n + k] + r[2 * n + k] + (p ? p[2 * n + k] * c[k] : 0);
-        input = activate(cell, F, input);
-        forget = cell->input_forget ? 1 - input : activate(cell, F, forget);
-        c[k] = forget * c[k] + input * activate(cell, G, x[3 * n + k] + r[3 * n + k]);
-        double output = activate(cell, F, x[n + k] + r[n + k] + (p ? p[n + k] * c[k] : 0));
-        h[k] = output * activate(cell, H, c[k]);
+        input = assay_cell_activate(cell, F, input);
+        forget = cell->input_forget ? 1 - input : assay_cell_activate(cell, F, forget);
+        c[k] = forget * c[k] + input * assay_cell_activate(cell, G, x[3 * n + k] + r[3 * n + k]);
+        double output = assay_cell_activate(cell, F, x[n + k] + r[n + k] + (p ? p[n + k] * c[k] : 0));
+        h[k] = output * assay_cell_activate(cell, H, c[k]);
         within = within && !(fabs(c[k]) > cell->clip);
     }
     return within;
@@ -132,7 +165,7 @@ void assay_cell_gru_gates(const struct assay_cell *cell, const double *x, double
 {
     int64_t n = cell->hidden;
     for (int64_t k = 0; k < 2 * n; k++)
-        r[k] = activate(cell, F, x[k] + r[k]);
+        r[k] = assay_cell_activate(cell, F, x[k] + r[k]);
     for (int64_t k = 0; k < n; k++)
         gated[k] = r[n + k] * h[k];
 }
@@ -144,7 +177,7 @@ void assay_cell_gru(const struct assay_cell *cell, const double *x, const double
         double from_state = r[2 * n + k];
         if (cell->linear_before_reset)
             from_state = r[n + k] * (from_state + (cell->reset_bias ? cell->reset_bias[k] : 0));
-        double candidate = activate(cell, G, x[2 * n + k] + from_state);
+        double candidate = assay_cell_activate(cell, G, x[2 * n + k] + from_state);
         h[k] = (1 - r[k]) * candidate + r[k] * h[k];
     }
 }

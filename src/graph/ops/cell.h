@@ -42,6 +42,10 @@ struct assay_cell {
 enum assay_status assay_cell_read_activations(struct assay_cell *cell, const struct assay_node *node, int n, int direction,
                                               int n_directions, struct assay_error *err);
 
+/* Activation i (0 = f, 1 = g, 2 = h) at x, clipped, and its slope there, y being its value. */
+double assay_cell_activate(const struct assay_cell *cell, int i, double x);
+double assay_cell_slope(const struct assay_cell *cell, int i, double x, double y);
+
 /*
  * x: what comes from the input, biases included; r: what comes from the hidden state. Both [gates · hidden] in the standard's
  * order. h (and c) [hidden] are replaced.

@@ -3,8 +3,10 @@
  * RNN, GRU and LSTM. All in double, whatever the input's type, and rounded at the outputs: the products with the input of many
  * steps at a time, those with the hidden state step by step (gemm.h), and the elementwise part in cell.h.
  */
+#include "graph/gradient.h"
 #include "graph/ops/cell.h"
 #include "graph/ops/gemm.h"
+#include "graph/ops/recurrent.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -380,9 +382,56 @@ static void cost_recurrent(const struct assay_op_call *call, struct assay_cost *
     cost->flops = cells * (2 * r.n_gates * (double)(r.inputs + r.hidden) + 10);
 }
 
+/* ---- gradients */
+
+/* With layout = 1 batches change places with steps, or directions; none stays none. */
+static int exchange(struct assay_emit *e, int x, bool states)
+{
+    if (x < 0)
+        return -1;
+    return e_type(e, x)->rank == 3 ? e_transpose(e, x, E_INTS(1, 0, 2))
+           : states                ? e_transpose(e, x, E_INTS(1, 2, 0, 3))
+                                   : e_transpose(e, x, E_INTS(2, 0, 1, 3));
+}
+
+static void gradient_recurrent(struct assay_gradient *g)
+{
+    struct assay_emit *e = g->e;
+    bool lstm = strcmp(g->node->type, "LSTM") == 0, batch_first = assay_node_int(g->node, "layout", 0) != 0;
+    int inputs[ASSAY_RECURRENT_INPUTS], outputs[ASSAY_RECURRENT_OUTPUTS];
+    static const int places[ASSAY_RECURRENT_OUTPUTS] = {IN_X, IN_W, IN_R, IN_B, IN_H, IN_C, IN_P};
+    for (int i = 0; i < N_IN; i++)
+        inputs[i] = g_input(g, i);
+    inputs[ASSAY_RECURRENT_Y] = g_need_output(g, 0);
+    for (int i = 0; i < 3; i++)
+        inputs[ASSAY_RECURRENT_DY + i] = i < g->node->n_outputs && i < (lstm ? 3 : 2) ? g->out[i] : -1;
+    for (int i = 0; i < ASSAY_RECURRENT_INPUTS && batch_first; i++)
+        if (i == IN_X || i == IN_H || i == IN_C || i >= ASSAY_RECURRENT_Y)
+            inputs[i] = exchange(e, inputs[i], true);
+    bool any = false;
+    for (int i = 0; i < ASSAY_RECURRENT_OUTPUTS; i++) {
+        outputs[i] = g_wants(g, places[i]) ? 0 : -1;
+        any |= outputs[i] >= 0;
+    }
+    if (!any)
+        return;
+    e_many(e,
+           lstm                      ? "LSTMGradient"
+           : g->node->type[0] == 'G' ? "GRUGradient"
+                                     : "RNNGradient",
+           "assay", ASSAY_RECURRENT_INPUTS, inputs, ASSAY_RECURRENT_OUTPUTS, outputs);
+    e_set_like(e, g->node);
+    e_set_int(e, "layout", 0);
+    for (int i = 0; i < ASSAY_RECURRENT_OUTPUTS; i++)
+        if (outputs[i] >= 0)
+            g->in[places[i]] = batch_first && (places[i] == IN_X || places[i] == IN_H || places[i] == IN_C)
+                                   ? exchange(e, outputs[i], false)
+                                   : outputs[i];
+}
+
 const struct assay_op assay_ops_recurrent[] = {
-    {"RNN", "", 3, 6, ASSAY_OP_VIA_F32, infer_recurrent, run_recurrent, cost_recurrent},
-    {"GRU", "", 3, 6, ASSAY_OP_VIA_F32, infer_recurrent, run_recurrent, cost_recurrent},
-    {"LSTM", "", 3, 8, ASSAY_OP_VIA_F32, infer_recurrent, run_recurrent, cost_recurrent},
+    {"RNN", "", 3, 6, ASSAY_OP_VIA_F32, infer_recurrent, run_recurrent, cost_recurrent, gradient_recurrent},
+    {"GRU", "", 3, 6, ASSAY_OP_VIA_F32, infer_recurrent, run_recurrent, cost_recurrent, gradient_recurrent},
+    {"LSTM", "", 3, 8, ASSAY_OP_VIA_F32, infer_recurrent, run_recurrent, cost_recurrent, gradient_recurrent},
     {0},
 };

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "graph/gradient_testing.h"
 #include "graph/ops/fixture.h"
 
 /* All in f64, so that the equations, computed here once more, agree to a few roundings. */
@@ -180,9 +181,127 @@ ASSAY_TEST(what_does_not_go_together_is_refused)
     fixture_release(&f);
 }
 
+/* Any of the three, with any of their inputs and outputs. `bits` chooses. */
+static void check_gradient(const char *type, uint64_t seed, const char *const *activations, size_t n_activations)
+{
+    struct probe p;
+    probe_init(&p, seed);
+    static const char *const words[] = {"forward", "reverse", "bidirectional"};
+    bool lstm = *type == 'L', batch_first = seed % 5 == 4;
+    int directions = seed % 3 == 2 ? 2 : 1, gates = (lstm ? 4 : *type == 'G' ? 3 : 1) * 2, inputs[8], n = lstm ? 8 : 6;
+    char text[6][32];
+    snprintf(text[0], 32, "%d,%d,3", directions, gates);
+    snprintf(text[1], 32, "%d,%d,2", directions, gates);
+    snprintf(text[2], 32, "%d,%d", directions, 2 * gates);
+    snprintf(text[3], 32, batch_first ? "3,%d,2" : "%d,3,2", directions);
+    snprintf(text[4], 32, "%d,6", directions);
+    inputs[0] = probe_input(&p, batch_first ? "3,4,3" : "4,3,3", -1, 1);
+    inputs[1] = probe_input(&p, text[0], -1, 1);
+    inputs[2] = probe_input(&p, text[1], -1, 1);
+    inputs[3] = seed % 4 ? probe_input(&p, text[2], -1, 1) : -1;
+    inputs[4] = seed / 3 % 2 ? probe_constant(&p, ASSAY_I32, "3", seed % 7 == 0 ? VALUES(4, 0, 3) : VALUES(2, 4, 3)) : -1;
+    inputs[5] = seed % 4 == 3 ? -1 : probe_input(&p, text[3], -1, 1);
+    inputs[6] = lstm && seed % 4 ? probe_input(&p, text[3], -1, 1) : -1;
+    inputs[7] = lstm && seed % 4 == 2 ? probe_input(&p, text[4], -1, 1) : -1;
+    int outputs[] = {seed % 6 == 5 ? -1 : 0, seed % 6 == 1 ? -1 : 0, seed % 6 == 3 ? -1 : 0}, n_outputs = lstm ? 3 : 2;
+    e_many(&p.e, type, "", n, inputs, n_outputs, outputs);
+    e_set_text(&p.e, "direction", words[seed % 3]);
+    e_set_int(&p.e, "hidden_size", 2);
+    e_set_int(&p.e, "layout", batch_first);
+    if (*type == 'G')
+        e_set_int(&p.e, "linear_before_reset", seed & 1);
+    if (lstm)
+        e_set_int(&p.e, "input_forget", seed / 8 % 2);
+    if (n_activations) {
+        struct assay_node *node = e_last(&p.e);
+        const char *list[6];
+        for (size_t i = 0; i < n_activations * (size_t)directions; i++)
+            list[i] = activations[i % n_activations];
+        CHECK(node != NULL);
+        assay_node_set_strings(p.graph, node, "activations", list, n_activations * (size_t)directions);
+    }
+    for (int i = 0; i < n_outputs; i++)
+        if (outputs[i] >= 0)
+            probe_output(&p, outputs[i]);
+    probe_check(&p);
+    probe_release(&p);
+}
+
+ASSAY_TEST(recurrent_nets_have_gradients_in_all_their_forms)
+{
+    static const char *const types[] = {"RNN", "GRU", "LSTM"};
+    for (uint64_t seed = 0; seed < 45; seed++)
+        check_gradient(types[seed / 15], seed, NULL, 0);
+    for (uint64_t seed = 0; seed < 24; seed++)
+        check_gradient("LSTM", seed, NULL, 0);
+    for (uint64_t seed = 0; seed < 12; seed++)
+        check_gradient("GRU", seed, NULL, 0);
+}
+
+ASSAY_TEST(recurrent_nets_of_other_activations_have_gradients)
+{
+    static const char *const words[] = {"Relu", "LeakyRelu", "HardSigmoid", "Elu", "Softsign", "Softplus", "Sigmoid"};
+    for (size_t k = 0; k < ASSAY_COUNT(words); k++) {
+        check_gradient("RNN", k, &words[k], 1);
+        check_gradient("LSTM", k, (const char *const[]){"Sigmoid", words[k], "Softsign"}, 3);
+        check_gradient("GRU", k, (const char *const[]){"HardSigmoid", words[k]}, 2);
+    }
+}
+
+/* Gates stay where clip cuts them: no gradient passes there. */
+ASSAY_TEST(clipped_cells_have_gradients)
+{
+    for (uint64_t seed = 0; seed < 4; seed++) {
+        struct probe p;
+        probe_init(&p, seed);
+        int x = probe_input(&p, "4,3,3", -1, 1), w = probe_input(&p, "1,6,3", -1, 1), r = probe_input(&p, "1,6,2", -1, 1);
+        int y = e_op(&p.e, "GRU", E_VALUES(x, w, r));
+        e_set_int(&p.e, "hidden_size", 2);
+        e_set_float(&p.e, "clip", 0.4);
+        e_set_int(&p.e, "linear_before_reset", (int64_t)(seed & 1));
+        probe_output(&p, y);
+        probe_check(&p);
+        probe_release(&p);
+    }
+}
+
+ASSAY_TEST(a_recurrent_gradient_that_does_not_fit_is_refused)
+{
+    static double zeros[64];
+    static const struct {
+        const char *x, *w, *r, *y, *part;
+        double length;
+    } cases[] = {
+        {"2,1,3", "1,8,3", "1,8,2", "2,1,1,3", "input 8", 1},
+        {"2,1,3", "1,8,4", "1,8,2", "2,1,1,2", "input 1", 1},
+        {"2,1,3", "1,8,3", "1,8,2", "2,1,1,2", "a sequence of 3 steps", 3},
+        {"2,1,3", "1,8,3", "1,8,2", NULL, "Y, is not given", 1},
+    };
+    for (size_t i = 0; i < ASSAY_COUNT(cases); i++) {
+        struct fixture f;
+        fixture_init(&f, "LSTMGradient");
+        f.node.domain = "assay";
+        fixture_input(&f, ASSAY_F32, cases[i].x, zeros);
+        fixture_input(&f, ASSAY_F32, cases[i].w, zeros);
+        fixture_input(&f, ASSAY_F32, cases[i].r, zeros);
+        fixture_no_input(&f);
+        fixture_input(&f, ASSAY_I32, "1", &cases[i].length);
+        for (int k = 0; k < 3; k++)
+            fixture_no_input(&f);
+        if (cases[i].y)
+            fixture_input(&f, ASSAY_F32, cases[i].y, zeros);
+        CHECK_FAILS(fixture_run(&f), ASSAY_INVALID, f, cases[i].part);
+        fixture_release(&f);
+    }
+}
+
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(rnn_steps_forward), ASSAY_TEST_ENTRY(lstm_follows_the_standards_equations),
                 ASSAY_TEST_ENTRY(gru_resets_before_or_after_the_product),
                 ASSAY_TEST_ENTRY(directions_run_over_the_sequence_both_ways),
                 ASSAY_TEST_ENTRY(short_sequences_end_early_and_begin_late_in_reverse),
                 ASSAY_TEST_ENTRY(layout_1_has_the_batch_first), ASSAY_TEST_ENTRY(clip_bounds_what_goes_into_an_activation),
-                ASSAY_TEST_ENTRY(what_does_not_go_together_is_refused))
+                ASSAY_TEST_ENTRY(what_does_not_go_together_is_refused),
+                ASSAY_TEST_ENTRY(recurrent_nets_have_gradients_in_all_their_forms),
+                ASSAY_TEST_ENTRY(recurrent_nets_of_other_activations_have_gradients),
+                ASSAY_TEST_ENTRY(clipped_cells_have_gradients),
+                ASSAY_TEST_ENTRY(a_recurrent_gradient_that_does_not_fit_is_refused))
