@@ -12,7 +12,8 @@
  * correction2) + epsilon),  correction_i = 1 - beta_i^step SumSquares(x₀, x₁ …) -> s the sum of the squares of all elements, a
  * scalar
  *
- * p, g, m and v are of one type; learning_rate, scale and the corrections are scalars. Arithmetic is in double.
+ * p, g, m and v are of one type; learning_rate, scale and the corrections are scalars. Arithmetic is in double. With the
+ * attribute skips = 1 a scale of 0 means that there is no update: all outputs are the inputs, whatever g is.
  */
 #include "graph/gradient.h"
 #include "graph/ops/util.h"
@@ -59,46 +60,114 @@ static double number(const struct assay_op_call *call, int i, double otherwise)
     return i < call->n_inputs && call->data[i] ? assay_tensor_real(call->data[i], 0) : otherwise;
 }
 
+static bool is_skipped(const struct assay_op_call *call, double scale)
+{
+    return scale == 0 && assay_node_int(call->node, "skips", 0) != 0;
+}
+
+static enum assay_status keep(struct assay_op_call *call)
+{
+    static const int inputs[2][3] = {{P, M}, {P, M, V}};
+    bool is_adam = strcmp(call->node->type, "Adam") == 0;
+    for (int i = 0; i < call->n_outputs; i++) {
+        const struct assay_tensor *from = call->data[inputs[is_adam][i]];
+        memcpy(call->results[i].data, from->data, (size_t)assay_tensor_bytes(from));
+    }
+    return ASSAY_OK;
+}
+
+/* Of one update: numbers that are the same for all elements. */
+struct sgd {
+    double rate, scale, momentum, decay;
+    bool nesterov;
+};
+
+struct adam {
+    double step, scale, b1, b2, c2, epsilon, decay, kept; /* step: rate / correction1; kept: what decoupled decay leaves of p */
+};
+
+/* m and m_next NULL = no momentum. */
+#define UPDATES(type)                                                                                                            \
+    static void sgd_##type(const struct sgd *s, int64_t n, const type *p, const type *g, const type *m, type *p_next,            \
+                           type *m_next)                                                                                         \
+    {                                                                                                                            \
+        for (int64_t i = 0; i < n; i++) {                                                                                        \
+            double old = (double)p[i], d = s->scale * (double)g[i] + s->decay * old;                                             \
+            if (m) {                                                                                                             \
+                double next = s->momentum * (double)m[i] + d;                                                                    \
+                d = s->nesterov ? d + s->momentum * next : next;                                                                 \
+                m_next[i] = (type)next;                                                                                          \
+            }                                                                                                                    \
+            p_next[i] = (type)(old - s->rate * d);                                                                               \
+        }                                                                                                                        \
+    }                                                                                                                            \
+    static void adam_##type(const struct adam *a, int64_t n, const type *p, const type *g, const type *m, const type *v,         \
+                            type *p_next, type *m_next, type *v_next)                                                            \
+    {                                                                                                                            \
+        for (int64_t i = 0; i < n; i++) {                                                                                        \
+            double old = (double)p[i] * a->kept, d = a->scale * (double)g[i] + a->decay * old;                                   \
+            double first = a->b1 * (double)m[i] + (1 - a->b1) * d, second = a->b2 * (double)v[i] + (1 - a->b2) * d * d;          \
+            p_next[i] = (type)(old - a->step * first / (sqrt(second / a->c2) + a->epsilon));                                     \
+            m_next[i] = (type)first;                                                                                             \
+            v_next[i] = (type)second;                                                                                            \
+        }                                                                                                                        \
+    }                                                                                                                            \
+    static double squares_##type(const type *x, int64_t n)                                                                       \
+    {                                                                                                                            \
+        double sum = 0;                                                                                                          \
+        for (int64_t i = 0; i < n; i++)                                                                                          \
+            sum += (double)x[i] * (double)x[i];                                                                                  \
+        return sum;                                                                                                              \
+    }
+UPDATES(float)
+UPDATES(double)
+
 static enum assay_status run_sgd(struct assay_op_call *call, struct assay_error *err)
 {
-    (void)err;
     const struct assay_node *node = call->node;
-    double rate = number(call, RATE, 0), scale = number(call, SCALE, 1);
-    double momentum = written(node, "momentum", 0), decay = written(node, "weight_decay", 0);
-    bool nesterov = assay_node_int(node, "nesterov", 0), has_m = call->n_inputs > M && call->data[M];
-    for (int64_t i = 0; i < assay_tensor_count(call->data[P]); i++) {
-        double p = assay_tensor_real(call->data[P], i), g = scale * assay_tensor_real(call->data[G], i) + decay * p;
-        if (has_m) {
-            double m = momentum * assay_tensor_real(call->data[M], i) + g;
-            assay_tensor_set_real(&call->results[1], i, m);
-            g = nesterov ? g + momentum * m : m;
-        }
-        assay_tensor_set_real(&call->results[0], i, p - rate * g);
+    const struct assay_tensor *m = assay_rule_data(call, M);
+    struct assay_tensor unwanted = {0}, *m_next = call->n_outputs > 1 ? &call->results[1] : &unwanted;
+    int64_t n = assay_tensor_count(call->data[P]);
+    struct sgd s = {number(call, RATE, 0), number(call, SCALE, 1), written(node, "momentum", 0), written(node, "weight_decay", 0),
+                    assay_node_int(node, "nesterov", 0) != 0};
+    if (is_skipped(call, s.scale))
+        return keep(call);
+    if (m && !m_next->data) {
+        enum assay_status st = assay_tensor_alloc(m_next, &m->type, err);
+        if (st)
+            return st;
     }
+    if (call->data[P]->type.dtype == ASSAY_F64)
+        sgd_double(&s, n, call->data[P]->data, call->data[G]->data, m ? m->data : NULL, call->results[0].data, m_next->data);
+    else
+        sgd_float(&s, n, call->data[P]->data, call->data[G]->data, m ? m->data : NULL, call->results[0].data, m_next->data);
+    assay_tensor_release(&unwanted);
     return ASSAY_OK;
 }
 
 static enum assay_status run_adam(struct assay_op_call *call, struct assay_error *err)
 {
-    (void)err;
     const struct assay_node *node = call->node;
-    double rate = number(call, RATE, 0), scale = number(call, SCALE, 1);
-    double c1 = number(call, CORRECTION1, 1), c2 = number(call, CORRECTION2, 1);
-    double b1 = written(node, "beta1", 0.9F), b2 = written(node, "beta2", 0.999F);
-    double epsilon = written(node, "epsilon", 1e-8F), decay = written(node, "weight_decay", 0);
-    bool decoupled = assay_node_int(node, "decoupled", 0);
-    for (int64_t i = 0; i < assay_tensor_count(call->data[P]); i++) {
-        double p = assay_tensor_real(call->data[P], i), g = scale * assay_tensor_real(call->data[G], i);
-        if (decoupled)
-            p -= rate * decay * p;
-        else
-            g += decay * p;
-        double m = b1 * assay_tensor_real(call->data[M], i) + (1 - b1) * g;
-        double v = b2 * assay_tensor_real(call->data[V], i) + (1 - b2) * g * g;
-        assay_tensor_set_real(&call->results[0], i, p - rate / c1 * m / (sqrt(v / c2) + epsilon));
-        assay_tensor_set_real(&call->results[1], i, m);
-        assay_tensor_set_real(&call->results[2], i, v);
-    }
+    double rate = number(call, RATE, 0), decay = written(node, "weight_decay", 0);
+    bool decoupled = assay_node_int(node, "decoupled", 0) != 0;
+    int64_t n = assay_tensor_count(call->data[P]);
+    struct adam a = {.step = rate / number(call, CORRECTION1, 1), .scale = number(call, SCALE, 1)};
+    a.b1 = written(node, "beta1", 0.9F);
+    a.b2 = written(node, "beta2", 0.999F);
+    a.c2 = number(call, CORRECTION2, 1);
+    a.epsilon = written(node, "epsilon", 1e-8F);
+    a.decay = decoupled ? 0 : decay;
+    a.kept = decoupled ? 1 - rate * decay : 1;
+    if (call->n_outputs < 3)
+        return assay_error_set(err, ASSAY_INVALID, "Adam has three outputs: p, m and v");
+    if (is_skipped(call, a.scale))
+        return keep(call);
+    const void *p = call->data[P]->data, *g = call->data[G]->data, *m = call->data[M]->data, *v = call->data[V]->data;
+    struct assay_tensor *to = call->results;
+    if (call->data[P]->type.dtype == ASSAY_F64)
+        adam_double(&a, n, p, g, m, v, to[0].data, to[1].data, to[2].data);
+    else
+        adam_float(&a, n, p, g, m, v, to[0].data, to[1].data, to[2].data);
     return ASSAY_OK;
 }
 
@@ -107,6 +176,16 @@ static int input(const struct assay_node *node, int i) { return i < node->n_inpu
 static int scaled(struct assay_emit *e, const struct assay_node *node)
 {
     return input(node, SCALE) >= 0 ? e_mul(e, input(node, G), input(node, SCALE)) : input(node, G);
+}
+
+/* The inputs where the scale is 0, else what was computed. */
+static void expand_skip(struct assay_emit *e, const struct assay_node *node, int n, const int *inputs, int *outputs)
+{
+    if (!assay_node_int(node, "skips", 0) || input(node, SCALE) < 0)
+        return;
+    int is_skipped = e_op(e, "Equal", E_VALUES(input(node, SCALE), e_number(e, 0, input(node, SCALE))));
+    for (int i = 0; i < n; i++)
+        outputs[i] = e_where(e, is_skipped, input(node, inputs[i]), outputs[i]);
 }
 
 static void expand_sgd(struct assay_emit *e, const struct assay_node *node, int *outputs)
@@ -120,6 +199,7 @@ static void expand_sgd(struct assay_emit *e, const struct assay_node *node, int 
         g = assay_node_int(node, "nesterov", 0) ? e_add(e, g, e_scale(e, outputs[1], momentum)) : outputs[1];
     }
     outputs[0] = e_sub(e, p, e_mul(e, g, input(node, RATE)));
+    expand_skip(e, node, m >= 0 ? 2 : 1, (const int[]){P, M}, outputs);
 }
 
 static void expand_adam(struct assay_emit *e, const struct assay_node *node, int *outputs)
@@ -136,6 +216,7 @@ static void expand_adam(struct assay_emit *e, const struct assay_node *node, int
     int root = e_unary(e, "Sqrt", e_div(e, outputs[2], input(node, CORRECTION2)));
     int step = e_div(e, outputs[1], e_add(e, root, e_number(e, epsilon, root)));
     outputs[0] = e_sub(e, p, e_mul(e, step, e_div(e, rate, input(node, CORRECTION1))));
+    expand_skip(e, node, 3, (const int[]){P, M, V}, outputs);
 }
 
 static void cost_sgd(const struct assay_op_call *call, struct assay_cost *cost)
@@ -163,11 +244,11 @@ static enum assay_status run_squares(struct assay_op_call *call, struct assay_er
 {
     (void)err;
     double sum = 0;
-    for (int i = 0; i < call->n_inputs; i++)
-        for (int64_t k = 0; k < assay_tensor_count(call->data[i]); k++) {
-            double x = assay_tensor_real(call->data[i], k);
-            sum += x * x;
-        }
+    for (int i = 0; i < call->n_inputs; i++) {
+        const struct assay_tensor *x = call->data[i];
+        sum += x->type.dtype == ASSAY_F64 ? squares_double(x->data, assay_tensor_count(x))
+                                          : squares_float(x->data, assay_tensor_count(x));
+    }
     assay_tensor_set_real(&call->results[0], 0, sum);
     return ASSAY_OK;
 }
