@@ -177,7 +177,9 @@ static void add_gradient_outputs(struct making *m)
         if (m->gradients[i] < 0)
             continue;
         const char *name = graph->values[m->values[i]].name;
+        m->e.scope = name; /* tells the nodes apart, since their outputs are renamed */
         int output = e_unary(&m->e, "Identity", m->gradients[i]); /* one value may be the gradient of two */
+        m->e.scope = "";
         assay_graph_rename(graph, output, assay_arena_printf(&graph->arena, "gradient.%s", name));
         s->gradients[s->n_gradients++] = name;
         output_position(graph, output);
