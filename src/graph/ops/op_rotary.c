@@ -8,6 +8,7 @@
  *
  * The pairs are (i, i + r / 2), or (2i, 2i + 1) with interleaved = 1.
  */
+#include "graph/gradient.h"
 #include "graph/ops/util.h"
 
 #include <inttypes.h>
@@ -66,7 +67,7 @@ static enum assay_status check_tables(const struct assay_op_call *call, const st
 static enum assay_status infer_rotary(struct assay_op_call *call, struct assay_error *err)
 {
     struct rotation r;
-    enum assay_status st = assay_rule_dtype(call, X, ASSAY_SET_FLOAT16 | ASSAY_DTYPE_BIT(ASSAY_F32), err);
+    enum assay_status st = assay_rule_dtype(call, X, ASSAY_SET_FLOAT, err);
     for (int i = COSINE; i <= SINE && !st; i++)
         st = assay_rule_same_dtype(call, X, i, err);
     if (!st && assay_rule_has_input(call, POSITIONS))
@@ -79,19 +80,23 @@ static enum assay_status infer_rotary(struct assay_op_call *call, struct assay_e
     return st;
 }
 
-static void turn(const struct rotation *r, bool interleaved, const float *x, const float *cosine, const float *sine, float *y)
-{
-    for (int64_t i = 0; i < r->half; i++) {
-        int64_t a = interleaved ? 2 * i : i, b = interleaved ? a + 1 : i + r->half;
-        y[a] = cosine[i] * x[a] - sine[i] * x[b];
-        y[b] = sine[i] * x[a] + cosine[i] * x[b];
+#define TURN(type)                                                                                                               \
+    static void turn_##type(const struct rotation *r, bool interleaved, const type *x, const type *cosine, const type *sine,     \
+                            type *y)                                                                                             \
+    {                                                                                                                            \
+        for (int64_t i = 0; i < r->half; i++) {                                                                                  \
+            int64_t a = interleaved ? 2 * i : i, b = interleaved ? a + 1 : i + r->half;                                          \
+            y[a] = cosine[i] * x[a] - sine[i] * x[b];                                                                            \
+            y[b] = sine[i] * x[a] + cosine[i] * x[b];                                                                            \
+        }                                                                                                                        \
+        memcpy(y + 2 * r->half, x + 2 * r->half, (size_t)(r->d - 2 * r->half) * sizeof *y);                                      \
     }
-    memcpy(y + 2 * r->half, x + 2 * r->half, (size_t)(r->d - 2 * r->half) * sizeof *y);
-}
+TURN(float)
+TURN(double)
 
-/* Where the table's row for a place in the batch begins. */
+/* Where the table's row for a place in the batch begins, in elements. */
 static enum assay_status row_of(const struct assay_op_call *call, const struct rotation *r, int table, int64_t b, int64_t t,
-                                const float **row, struct assay_error *err)
+                                int64_t *row, struct assay_error *err)
 {
     const struct assay_tensor *positions = assay_rule_data(call, POSITIONS);
     const struct assay_type *type = &call->inputs[table];
@@ -103,7 +108,7 @@ static enum assay_status row_of(const struct assay_op_call *call, const struct r
     } else {
         at = (type->dims[0] == 1 ? 0 : b) * type->dims[1] + (type->dims[1] == 1 ? 0 : t);
     }
-    *row = (const float *)call->data[table]->data + at * r->half;
+    *row = at * r->half;
     return ASSAY_OK;
 }
 
@@ -111,9 +116,9 @@ static enum assay_status run_rotary(struct assay_op_call *call, struct assay_err
 {
     struct rotation r;
     enum assay_status st = read_call(call, &r, err);
-    const float *x = call->data[X]->data;
-    float *y = call->results[0].data;
-    bool interleaved = assay_node_int(call->node, "interleaved", 0) != 0;
+    const void *x = call->data[X]->data, *cosines = call->data[COSINE]->data, *sines = call->data[SINE]->data;
+    void *y = call->results[0].data;
+    bool wide = call->inputs[X].dtype == ASSAY_F64, interleaved = assay_node_int(call->node, "interleaved", 0) != 0;
     const struct assay_tensor *positions = assay_rule_data(call, POSITIONS);
     if (st || assay_tensor_count(call->data[X]) == 0)
         return st;
@@ -121,7 +126,7 @@ static enum assay_status run_rotary(struct assay_op_call *call, struct assay_err
         return assay_error_set(err, ASSAY_INVALID, "position_ids must be [batch, length]");
     for (int64_t b = 0; b < r.batch; b++)
         for (int64_t t = 0; t < r.length; t++) {
-            const float *cosine, *sine;
+            int64_t cosine, sine;
             st = row_of(call, &r, COSINE, b, t, &cosine, err);
             if (!st)
                 st = row_of(call, &r, SINE, b, t, &sine, err);
@@ -129,7 +134,12 @@ static enum assay_status run_rotary(struct assay_op_call *call, struct assay_err
                 return st;
             for (int64_t h = 0; h < r.heads; h++) {
                 int64_t at = b * r.heads * r.length * r.d + h * r.head_stride + t * r.length_stride;
-                turn(&r, interleaved, x + at, cosine, sine, y + at);
+                if (wide)
+                    turn_double(&r, interleaved, (const double *)x + at, (const double *)cosines + cosine,
+                                (const double *)sines + sine, (double *)y + at);
+                else
+                    turn_float(&r, interleaved, (const float *)x + at, (const float *)cosines + cosine,
+                               (const float *)sines + sine, (float *)y + at);
             }
         }
     return ASSAY_OK;
@@ -140,7 +150,19 @@ static void cost_rotary(const struct assay_op_call *call, struct assay_cost *cos
     cost->flops = 3 * (double)assay_type_count(&call->inputs[X]);
 }
 
+/* Turned back by the same angles. */
+static void gradient_rotary(struct assay_gradient *g)
+{
+    if (g_wants(g, COSINE) || g_wants(g, SINE)) {
+        e_fail(g->e, ASSAY_UNSUPPORTED, "angles that depend on what is trained have no gradient");
+        return;
+    }
+    int back = e_unary(g->e, "Neg", g_input(g, SINE));
+    g->in[X] = e_op(g->e, "RotaryEmbedding", E_VALUES(g->out[0], g_input(g, COSINE), back, g_input(g, POSITIONS)));
+    e_set_like(g->e, g->node);
+}
+
 const struct assay_op assay_ops_rotary[] = {
-    {"RotaryEmbedding", "", 3, 4, ASSAY_OP_VIA_F32, infer_rotary, run_rotary, cost_rotary},
+    {"RotaryEmbedding", "", 3, 4, ASSAY_OP_VIA_F32, infer_rotary, run_rotary, cost_rotary, gradient_rotary},
     {0},
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* RotaryEmbedding. Oracle: turning complex numbers. */
+#include "graph/gradient_testing.h"
 #include "graph/passes/testing.h"
 
 #include <math.h>
@@ -76,4 +77,30 @@ ASSAY_TEST(what_does_not_fit_is_refused)
     assay_graph_close(g);
 }
 
-ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(pairs_are_turned_by_their_angles), ASSAY_TEST_ENTRY(what_does_not_fit_is_refused))
+ASSAY_TEST(rotations_have_gradients)
+{
+    for (uint64_t seed = 0; seed < 8; seed++) {
+        struct probe p;
+        probe_init(&p, seed);
+        bool flat = seed & 1, by_position = seed & 2, part = seed & 4;
+        double cosines[24], sines[24], positions[] = {3, 1, 0, 0, 2, 3};
+        for (int i = 0; i < 24; i++) {
+            cosines[i] = cos(i * 0.7);
+            sines[i] = sin(i * 0.7);
+        }
+        const char *table = part ? by_position ? "4,1" : "2,3,1" : by_position ? "4,2" : "2,3,2";
+        int x = probe_input(&p, flat ? "2,3,8" : "2,2,3,4", -1, 1);
+        int cosine = probe_constant(&p, ASSAY_F64, table, cosines), sine = probe_constant(&p, ASSAY_F64, table, sines);
+        int places = by_position ? probe_constant(&p, ASSAY_I64, "2,3", positions) : -1;
+        int y = e_op(&p.e, "RotaryEmbedding", E_VALUES(x, cosine, sine, places));
+        e_set_int(&p.e, "num_heads", flat ? 2 : 0);
+        e_set_int(&p.e, "interleaved", (int64_t)(seed / 3 % 2));
+        e_set_int(&p.e, "rotary_embedding_dim", part ? 2 : 0);
+        probe_output(&p, y);
+        probe_check(&p);
+        probe_release(&p);
+    }
+}
+
+ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(pairs_are_turned_by_their_angles), ASSAY_TEST_ENTRY(what_does_not_fit_is_refused),
+                ASSAY_TEST_ENTRY(rotations_have_gradients))
