@@ -10,7 +10,9 @@
  * of opset 23 has it; together with past keys, where later opsets read otherwise, it is not supported. The products are summed
  * in double, rounded to f32 at the scores, the probabilities, and the result.
  */
+#include "graph/known.h"
 #include "graph/ops/gemm.h"
+#include "graph/ops/rules.h"
 #include "graph/ops/util.h"
 
 #include <inttypes.h>
@@ -345,7 +347,112 @@ static void cost_attention(const struct assay_op_call *call, struct assay_cost *
     cost->flops = scores * (2 * (double)(a.q.d + a.v.d) + 5);
 }
 
+/* ---- gradients, in standard ops: the scores are made once more */
+
+/* An input or gradient as [batch, heads, length, d]. */
+static int by_head(struct assay_emit *e, int x, int64_t heads)
+{
+    struct assay_type t = *e_type(e, x);
+    if (e->status || t.rank == 4)
+        return x;
+    x = e_reshape(e, x, E_INTS(t.dims[0], t.dims[1], heads, t.dims[2] / heads));
+    return e_transpose(e, x, E_INTS(0, 2, 1, 3));
+}
+
+/* The way back, for input i. */
+static int as_input(struct assay_gradient *g, int i, int x)
+{
+    if (g_type(g, i)->rank == 4)
+        return x;
+    return e_reshape_like(g->e, e_transpose(g->e, x, E_INTS(0, 2, 1, 3)), g_input(g, i));
+}
+
+/* Each head of keys or values as often as queries share it; and the sum of their gradients. */
+static int repeat_heads(struct assay_emit *e, int x, int64_t group)
+{
+    struct assay_type t = *e_type(e, x);
+    if (e->status || group == 1)
+        return x;
+    x = e_expand(e, e_unsqueeze(e, x, E_INTS(2)), e_ints(e, E_INTS(t.dims[0], t.dims[1], group, t.dims[2], t.dims[3])));
+    return e_reshape(e, x, E_INTS(t.dims[0], t.dims[1] * group, t.dims[2], t.dims[3]));
+}
+
+static int sum_heads(struct assay_emit *e, int x, int64_t group)
+{
+    struct assay_type t = *e_type(e, x);
+    if (e->status || group == 1)
+        return x;
+    x = e_reshape(e, x, E_INTS(t.dims[0], t.dims[1] / group, group, t.dims[2], t.dims[3]));
+    return e_reduce(e, "ReduceSum", x, false, E_INTS(2));
+}
+
+static int range(struct assay_emit *e, int64_t n) { return e_op(e, "Range", E_VALUES(e_int(e, 0), e_int(e, n), e_int(e, 1))); }
+
+/* Mask and causality. */
+static int masked(struct assay_gradient *g, const struct attention *a, int scores)
+{
+    struct assay_emit *e = g->e;
+    int mask = g_input(g, MASK), never = e_number(e, -(double)INFINITY, scores);
+    if (mask >= 0 && g_type(g, MASK)->dtype == ASSAY_BOOL)
+        scores = e_where(e, mask, scores, never);
+    else if (mask >= 0)
+        scores = e_add(e, scores, e_cast(e, mask, e_type(e, scores)->dtype));
+    if (!assay_node_int(g->node, "is_causal", 0))
+        return scores;
+    int queries = e_reshape(e, range(e, a->q.length), E_INTS(a->q.length, 1));
+    return e_where(e, e_op(e, "LessOrEqual", E_VALUES(range(e, a->all), queries)), scores, never);
+}
+
+/* All that is wanted, given what the node is. */
+static void emit_gradients(struct assay_gradient *g, const struct attention *a)
+{
+    struct assay_emit *e = g->e;
+    int64_t group = a->q.heads / a->k.heads;
+    double scale = (double)assay_node_float(g->node, "scale", (float)(1 / sqrt((double)a->q.d)));
+    double softcap = (double)assay_node_float(g->node, "softcap", 0);
+    int q = by_head(e, g_input(g, Q), a->q.heads), dy = by_head(e, g->out[0], a->q.heads);
+    int k = repeat_heads(e, by_head(e, g_input(g, K), a->k.heads), group);
+    int v = repeat_heads(e, by_head(e, g_input(g, V), a->k.heads), group);
+    int scores = e_scale(e, e_matmul(e, q, e_transpose_last(e, k)), scale), bent = -1;
+    if (softcap > 0) {
+        bent = e_unary(e, "Tanh", e_scale(e, scores, 1 / softcap));
+        scores = e_scale(e, bent, softcap);
+    }
+    int p = e_softmax(e, masked(g, a, scores), -1);
+    if (g_wants(g, V))
+        g->in[V] = as_input(g, V, sum_heads(e, e_matmul(e, e_transpose_last(e, p), dy), group));
+    int d = e_own(e, "SoftmaxGradient", E_VALUES(e_matmul(e, dy, e_transpose_last(e, v)), p));
+    e_set_int(e, "axis", -1);
+    if (g_wants(g, MASK))
+        g->in[MASK] = e_cast(e, g_sum_to(e, d, g_input(g, MASK)), g_type(g, MASK)->dtype);
+    if (bent >= 0)
+        d = e_mul(e, d, e_from(e, 1, e_square(e, bent)));
+    d = e_scale(e, d, scale);
+    if (g_wants(g, Q))
+        g->in[Q] = as_input(g, Q, e_matmul(e, d, k));
+    if (g_wants(g, K))
+        g->in[K] = as_input(g, K, sum_heads(e, e_matmul(e, e_transpose_last(e, d), q), group));
+}
+
+static void gradient_attention(struct assay_gradient *g)
+{
+    struct assay_arena scratch;
+    struct assay_op_call call;
+    struct attention a;
+    struct assay_error err;
+    assay_arena_init(&scratch);
+    assay_graph_known_call(&call, g->e->graph, g->node, &scratch);
+    if (g_input(g, PAST_KEY) >= 0 || g->out[0] < 0 || (g->node->n_outputs > 1 && g->out[1] >= 0) ||
+        (g->node->n_outputs > 2 && g->out[2] >= 0))
+        e_fail(g->e, ASSAY_UNSUPPORTED, "the gradient of attention with past keys, or of its present ones, is not supported");
+    else if (read_call(&call, &a, &err))
+        e_fail(g->e, err.status, "%s", err.message);
+    else
+        emit_gradients(g, &a);
+    assay_arena_release(&scratch);
+}
+
 const struct assay_op assay_ops_attention[] = {
-    {"Attention", "", 3, 6, ASSAY_OP_VIA_F32, infer_attention, run_attention, cost_attention},
+    {"Attention", "", 3, 6, ASSAY_OP_VIA_F32, infer_attention, run_attention, cost_attention, gradient_attention},
     {0},
 };

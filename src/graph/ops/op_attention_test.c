@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Attention. Oracle: the formula of the standard, a sum at a time. */
+#include "graph/gradient_testing.h"
+#include "graph/ops/fixture.h"
 #include "graph/passes/testing.h"
 
 #include <math.h>
@@ -145,5 +147,100 @@ ASSAY_TEST(what_does_not_fit_is_refused)
     }
 }
 
+/* What a gradient test chooses. */
+struct choice {
+    bool flat, shared, causal, masked;
+    double softcap;
+};
+
+static int heads_of(struct assay_emit *e, const struct choice *c, int x, int heads)
+{
+    if (!c->flat)
+        return x;
+    return e_transpose(e, e_reshape(e, x, E_INTS(2, 3, heads, 4)), E_INTS(0, 2, 1, 3));
+}
+
+/* Attention by MatMul and Softmax, whose gradients have tests of their own. */
+static int plain_attention(struct assay_emit *e, const struct choice *c, const int *x)
+{
+    int q = heads_of(e, c, x[0], 4), k = heads_of(e, c, x[1], c->shared ? 2 : 4), v = heads_of(e, c, x[2], c->shared ? 2 : 4);
+    const double twice[] = {0, 0, 1, 1}, triangle[] = {1, 0, 0, 1, 1, 0, 1, 1, 1};
+    struct assay_type four = fixture_type(ASSAY_I64, "4"), square = fixture_type(ASSAY_BOOL, "3,3");
+    int64_t order[4];
+    uint8_t visible[9];
+    for (int i = 0; i < 4; i++)
+        order[i] = (int64_t)twice[i];
+    for (int i = 0; i < 9; i++)
+        visible[i] = triangle[i] > 0;
+    if (c->shared) {
+        k = e_gather(e, k, 1, e_constant(e, "twice", &four, order));
+        v = e_gather(e, v, 1, e_constant(e, "twice", &four, order));
+    }
+    int scores = e_scale(e, e_matmul(e, q, e_transpose_last(e, k)), 0.5);
+    if (c->softcap > 0)
+        scores = e_scale(e, e_unary(e, "Tanh", e_scale(e, scores, 1 / c->softcap)), c->softcap);
+    if (c->masked)
+        scores = e_add(e, scores, x[3]);
+    if (c->causal)
+        scores = e_where(e, e_constant(e, "visible", &square, visible), scores, e_number(e, -(double)INFINITY, scores));
+    int y = e_matmul(e, e_softmax(e, scores, -1), v);
+    return c->flat ? e_reshape(e, e_transpose(e, y, E_INTS(0, 2, 1, 3)), E_INTS(2, 3, 16)) : y;
+}
+
+static int own_attention(struct assay_emit *e, const struct choice *c, const int *x)
+{
+    int narrow[4];
+    for (int i = 0; i < 4; i++)
+        narrow[i] = x[i] < 0 ? -1 : e_cast(e, x[i], ASSAY_F32);
+    int y = e_op(e, "Attention", 4, narrow);
+    e_set_int(e, "is_causal", c->causal);
+    e_set_float(e, "softcap", c->softcap);
+    e_set_int(e, "q_num_heads", c->flat ? 4 : 0);
+    e_set_int(e, "kv_num_heads", c->flat ? c->shared ? 2 : 4 : 0);
+    return e_cast(e, y, ASSAY_F64);
+}
+
+/* outputs: the gradients of q, k, v and the mask. */
+static void attention_gradients(uint64_t seed, const struct choice *c, bool plain, struct assay_tensor *outputs)
+{
+    struct probe p;
+    probe_init(&p, seed);
+    int x[4] = {-1, -1, -1, -1}, n = c->masked ? 4 : 3, gradients[4];
+    x[0] = probe_input(&p, c->flat ? "2,3,16" : "2,4,3,4", -1, 1);
+    for (int i = 1; i < 3; i++)
+        x[i] = probe_input(&p, c->flat ? c->shared ? "2,3,8" : "2,3,16" : c->shared ? "2,2,3,4" : "2,4,3,4", -1, 1);
+    if (c->masked)
+        x[3] = probe_input(&p, "4,1,3", -1, 1);
+    probe_output(&p, plain ? plain_attention(&p.e, c, x) : own_attention(&p.e, c, x));
+    CHECK_OK(assay_emit_finish(&p.e), p.err);
+    CHECK_OK(assay_graph_differentiate(p.graph, p.losses[0], -1, n, x, gradients, &p.err), p.err);
+    for (int i = 0; i < n; i++)
+        assay_graph_add_output(p.graph, gradients[i]);
+    CHECK_OK(testing_run(p.graph, p.tensors, outputs, &p.err), p.err);
+    probe_release(&p);
+}
+
+/* In f32, which is what limits it, against the plain formula in f64. */
+ASSAY_TEST(its_gradients_are_those_of_the_plain_formula)
+{
+    for (uint64_t seed = 0; seed < 16; seed++) {
+        struct choice c = {seed & 1, seed & 2, seed & 4, seed & 8, seed % 3 == 0 ? 1.5 : 0};
+        struct assay_tensor own[4] = {0}, plain[4] = {0};
+        attention_gradients(seed, &c, false, own);
+        attention_gradients(seed, &c, true, plain);
+        for (int i = 0; i < (c.masked ? 4 : 3); i++) {
+            double largest = 0, worst = 0;
+            CHECK(assay_type_equal(&own[i].type, &plain[i].type));
+            for (int64_t k = 0; k < assay_tensor_count(&own[i]); k++) {
+                largest = fmax(largest, fabs(assay_tensor_real(&plain[i], k)));
+                worst = fmax(worst, fabs(assay_tensor_real(&plain[i], k) - assay_tensor_real(&own[i], k)));
+            }
+            CHECK(largest > 0 && worst <= 2e-6 * largest);
+            assay_tensor_release(&own[i]);
+            assay_tensor_release(&plain[i]);
+        }
+    }
+}
+
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(heads_groups_masks_and_the_past_follow_the_formula),
-                ASSAY_TEST_ENTRY(what_does_not_fit_is_refused))
+                ASSAY_TEST_ENTRY(what_does_not_fit_is_refused), ASSAY_TEST_ENTRY(its_gradients_are_those_of_the_plain_formula))
