@@ -79,7 +79,7 @@ static void expand_dropout(struct assay_emit *e, const struct assay_node *node, 
     int64_t count = assay_type_count(&type), stream = assay_node_int(node, "stream", 0) % p;
     if (!e->status && count < 0)
         e_fail(e, ASSAY_UNSUPPORTED, "the shape of its input is not known");
-    int seed = emit_mod(e, e_reshape(e, node->inputs[1], 0, NULL), (int64_t)1 << 62);
+    int seed = emit_mod(e, e_reshape(e, node->inputs[1], 0, &p), (int64_t)1 << 62);
     int k1 = emit_mix(e, e_add(e, emit_mod(e, seed, p), e_int(e, ASSAY_DROPOUT_LOW)));
     k1 = emit_mix(e, e_add(e, k1, e_int(e, stream < 0 ? stream + p : stream)));
     int high = emit_mod(e, e_div(e, seed, e_int(e, p)), p);
