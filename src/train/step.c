@@ -5,7 +5,10 @@
 #include "graph/gradient.h"
 #include "graph/infer.h"
 #include "graph/precision.h"
+#include "graph/recompute.h"
+#include "train/normalization.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +28,12 @@ struct making {
     int *values;    /* [n] */
     int *gradients; /* [n]; -1 = the loss does not depend on it */
     struct assay_tensor *initials;
-    int rate, correction1, correction2, loss_scale, scale; /* values; -1 = none */
+    int rate, correction1, correction2, loss_scale, accumulated; /* values; -1 = none */
+    int unscale;       /* makes of the sum of scaled gradients the mean of gradients; -1 = 1 */
+    int scale;         /* what the update multiplies gradients by; -1 = 1 */
+    int finite;        /* whether gradients are; -1 = not asked */
+    bool skips;        /* a scale of 0 means no update */
+    int *accumulators; /* [n + 1]: the last one is the loss's */
 };
 
 static bool matches(const char *pattern, const char *name)
@@ -122,8 +130,9 @@ static void add_scalars(struct making *m)
 {
     struct assay_training_step *s = m->step;
     bool has_moments = m->options->optimizer.kind != ASSAY_OPTIMIZER_SGD;
-    s->learning_rate = s->correction1 = s->correction2 = s->loss_scale = -1;
-    m->rate = m->correction1 = m->correction2 = m->loss_scale = m->scale = -1;
+    s->learning_rate = s->correction1 = s->correction2 = s->loss_scale = s->accumulated = -1;
+    m->rate = m->correction1 = m->correction2 = m->loss_scale = m->accumulated = -1;
+    m->unscale = m->scale = m->finite = -1;
     if (m->options->update)
         m->rate = add_scalar(m->graph, "learning_rate", &s->learning_rate);
     if (m->options->update && has_moments) {
@@ -132,6 +141,8 @@ static void add_scalars(struct making *m)
     }
     if (m->options->loss_scale)
         m->loss_scale = add_scalar(m->graph, "loss_scale", &s->loss_scale);
+    if (s->accumulate > 1)
+        m->accumulated = add_scalar(m->graph, "accumulated", &s->accumulated);
 }
 
 static int output_position(struct assay_graph *graph, int value)
@@ -140,31 +151,95 @@ static int output_position(struct assay_graph *graph, int value)
     return graph->n_outputs - 1;
 }
 
+/* ---- parts of a batch */
+
+/* A sum over the runs since the last update: an input that the first of them does not read. */
+static int accumulate(struct making *m, int i, int value)
+{
+    struct assay_emit *e = &m->e;
+    struct assay_graph *graph = m->graph;
+    struct assay_type type = *e_type(e, value);
+    int first = e_op(e, "Less", E_VALUES(m->accumulated, e_float(e, 0.5)));
+    if (e->status)
+        return -1;
+    m->accumulators[i] = assay_graph_add_value(graph, "accumulated", &type);
+    assay_graph_add_input(graph, m->accumulators[i]);
+    return e_add(e, e_where(e, first, e_float(e, 0), m->accumulators[i]), value);
+}
+
+static void add_accumulation(struct making *m, int *loss_sum)
+{
+    struct assay_emit *e = &m->e;
+    m->accumulators = assay_arena_array(&m->graph->arena, (size_t)m->n + 1, sizeof *m->accumulators);
+    if (m->accumulated < 0)
+        return;
+    for (int i = 0; i < m->n; i++)
+        if (m->gradients[i] >= 0)
+            m->gradients[i] = accumulate(m, i, m->gradients[i]);
+    *loss_sum = accumulate(m, m->n, m->loss);
+    int mean = e_div(e, *loss_sum, e_add(e, m->accumulated, e_float(e, 1)));
+    if (e->status)
+        return;
+    const char *name = m->graph->values[m->loss].name;
+    assay_graph_rename(m->graph, m->loss, assay_arena_printf(&m->graph->arena, "%s.part", name));
+    assay_graph_rename(m->graph, mean, name);
+    m->loss = mean;
+}
+
+/* ---- norm and scale */
+
 /* The norm over all gradients, as if there were no loss scale, and the factor that clips and unscales them. */
 static void add_norm(struct making *m)
 {
     struct assay_emit *e = &m->e;
     int *gradients = assay_arena_array(&m->graph->arena, (size_t)m->n, sizeof *gradients), n = 0;
+    int share = e_float(e, 1.0 / m->step->accumulate);
     if (m->loss_scale >= 0)
-        m->scale = e_unary(e, "Reciprocal", m->loss_scale);
-    if (m->options->clip_norm <= 0 && !m->options->gradient_norm)
+        m->unscale = e_div(e, share, m->loss_scale);
+    else if (m->accumulated >= 0)
+        m->unscale = share;
+    m->scale = m->unscale;
+    if (m->options->clip_norm <= 0 && !m->options->gradient_norm && m->loss_scale < 0)
         return;
     for (int i = 0; i < m->n; i++)
         if (m->gradients[i] >= 0)
             gradients[n++] = m->gradients[i];
-    int norm = e_unary(e, "Sqrt", e_own(e, "SumSquares", n, gradients));
-    if (m->scale >= 0)
-        norm = e_mul(e, norm, m->scale);
+    int squares = e_own(e, "SumSquares", n, gradients), norm = e_unary(e, "Sqrt", squares);
+    if (m->loss_scale >= 0)
+        m->finite = e_op(e, "LessOrEqual", E_VALUES(squares, e_float(e, FLT_MAX)));
+    if (m->unscale >= 0)
+        norm = e_mul(e, norm, m->unscale);
     if (m->options->clip_norm > 0) {
         /* As torch.nn.utils.clip_grad_norm_: max_norm / (norm + 1e-6), at most 1. */
-        int share = e_div(e, e_float(e, m->options->clip_norm), e_add(e, norm, e_float(e, 1e-6)));
-        int factor = e_op(e, "Min", E_VALUES(share, e_float(e, 1)));
+        int room = e_div(e, e_float(e, m->options->clip_norm), e_add(e, norm, e_float(e, 1e-6)));
+        int factor = e_op(e, "Min", E_VALUES(room, e_float(e, 1)));
         m->scale = m->scale >= 0 ? e_mul(e, factor, m->scale) : factor;
     }
     if (m->options->gradient_norm && !e->status) {
         assay_graph_rename(m->graph, norm, "gradient_norm");
         m->step->gradient_norm = output_position(m->graph, norm);
     }
+}
+
+/* A scale of 0 where this run makes no update: others of its batch are to come, or its gradients are not finite. */
+static void add_skip(struct making *m)
+{
+    struct assay_emit *e = &m->e;
+    int goes = m->finite;
+    if (m->finite >= 0) {
+        int number = e_cast(e, m->finite, ASSAY_F32);
+        if (e->status)
+            return;
+        assay_graph_rename(m->graph, number, "gradients_finite");
+        m->step->gradients_finite = output_position(m->graph, number);
+    }
+    if (m->accumulated >= 0) {
+        int last = e_op(e, "Greater", E_VALUES(m->accumulated, e_float(e, m->step->accumulate - 1.5)));
+        goes = goes >= 0 ? e_op(e, "And", E_VALUES(goes, last)) : last;
+    }
+    m->skips = goes >= 0;
+    if (m->skips)
+        m->scale = e_where(e, goes, m->scale, e_float(e, 0));
 }
 
 static void add_gradient_outputs(struct making *m)
@@ -178,7 +253,10 @@ static void add_gradient_outputs(struct making *m)
             continue;
         const char *name = graph->values[m->values[i]].name;
         m->e.scope = name; /* tells the nodes apart, since their outputs are renamed */
-        int output = e_unary(&m->e, "Identity", m->gradients[i]); /* one value may be the gradient of two */
+        /* A value of its own: one may be the gradient of two. */
+        int output = m->unscale >= 0 ? e_mul(&m->e, m->gradients[i], m->unscale) : e_unary(&m->e, "Identity", m->gradients[i]);
+        if (m->e.status)
+            return;
         m->e.scope = "";
         assay_graph_rename(graph, output, assay_arena_printf(&graph->arena, "gradient.%s", name));
         s->gradients[s->n_gradients++] = name;
@@ -235,6 +313,8 @@ static void update_node(struct making *m, int i, int n_moments, const int *momen
         e_set_int(&m->e, "decoupled", o->kind == ASSAY_OPTIMIZER_ADAMW);
     }
     set_number(&m->e, "weight_decay", o->weight_decay);
+    if (m->skips)
+        e_set_int(&m->e, "skips", 1);
 }
 
 static enum assay_status add_update(struct making *m, int i)
@@ -273,8 +353,26 @@ static enum assay_status add_buffers(struct making *m, const int *outputs, int n
         if (constant < 0 || !graph->values[constant].constant.data)
             continue;
         become_input(graph, constant, &initial);
-        st = add_state(m, graph->values[constant].name, ASSAY_STEP_BUFFER, constant, outputs[i], &initial);
+        int next = m->finite >= 0 ? e_where(&m->e, m->finite, outputs[i], constant) : outputs[i];
+        st = assay_emit_finish(&m->e);
+        if (!st)
+            st = add_state(m, graph->values[constant].name, ASSAY_STEP_BUFFER, constant, next, &initial);
         assay_tensor_release(&initial);
+    }
+    return st;
+}
+
+static enum assay_status add_accumulators(struct making *m, int loss_sum)
+{
+    enum assay_status st = ASSAY_OK;
+    for (int i = 0; i <= m->n && m->accumulated >= 0 && !st; i++) {
+        int sum = i < m->n ? m->gradients[i] : loss_sum;
+        if (sum < 0)
+            continue;
+        const char *of = m->graph->values[i < m->n ? m->values[i] : m->loss].name;
+        const char *name = assay_arena_printf(&m->graph->arena, "%s.accumulated", of);
+        assay_graph_rename(m->graph, m->accumulators[i], name);
+        st = add_state(m, name, ASSAY_STEP_ACCUMULATOR, m->accumulators[i], sum, NULL);
     }
     return st;
 }
@@ -311,8 +409,15 @@ static enum assay_status differentiate(struct making *m, struct assay_error *err
     enum assay_status st = assay_graph_infer(graph, err);
     if (!st && m->options->precision != ASSAY_NO_DTYPE)
         st = assay_graph_set_precision(graph, m->options->precision, err);
+    int n_forward = graph->n_nodes, seed = m->loss_scale;
+    if (!st && seed >= 0 && graph->values[m->loss].type.rank > 0) { /* of the loss's shape */
+        seed = e_reshape_like(&m->e, seed, m->loss);
+        st = assay_emit_finish(&m->e);
+    }
     if (!st)
-        st = assay_graph_differentiate(graph, m->loss, m->loss_scale, m->n, m->values, m->gradients, err);
+        st = assay_graph_differentiate(graph, m->loss, seed, m->n, m->values, m->gradients, err);
+    if (!st && m->options->recompute)
+        st = assay_graph_recompute(graph, n_forward, m->step->n_data, m->options->recompute, NULL, err);
     return st;
 }
 
@@ -320,7 +425,7 @@ static enum assay_status add_backward(struct making *m, struct assay_error *err)
 {
     struct assay_graph *graph = m->graph;
     struct assay_training_step *s = m->step;
-    int n_outputs = graph->n_outputs;
+    int n_outputs = graph->n_outputs, loss_sum = -1;
     int *outputs = assay_arena_array(&graph->arena, (size_t)n_outputs, sizeof *outputs);
     s->n_data = graph->n_inputs;
     add_scalars(m);
@@ -335,16 +440,21 @@ static enum assay_status add_backward(struct making *m, struct assay_error *err)
         st = assay_error_set(err, ASSAY_INVALID, "the loss does not depend on any parameter");
     if (st)
         return st;
-    s->states = assay_arena_array(&graph->arena, (size_t)(3 * m->n + n_outputs), sizeof *s->states);
+    s->states = assay_arena_array(&graph->arena, (size_t)(4 * m->n + 1 + n_outputs), sizeof *s->states);
     forget_outputs(graph);
+    add_accumulation(m, &loss_sum);
     s->loss = output_position(graph, m->loss);
     add_norm(m);
+    if (m->options->update)
+        add_skip(m);
     add_gradient_outputs(m);
     for (int i = 0; i < m->n && m->options->update && !st; i++)
         if (m->gradients[i] >= 0)
             st = add_update(m, i);
     if (!st && m->options->update)
         st = add_buffers(m, outputs, n_outputs);
+    if (!st)
+        st = add_accumulators(m, loss_sum);
     return st ? st : assay_emit_finish(&m->e);
 }
 
@@ -363,9 +473,15 @@ enum assay_status assay_training_step_make(const struct assay_graph *model, cons
 {
     struct assay_graph *graph = assay_graph_clone(model);
     struct assay_training_step *s = assay_alloc(sizeof *s);
-    *s = (struct assay_training_step){.graph = graph, .gradient_norm = -1, .optimizer = options->optimizer};
+    *s = (struct assay_training_step){
+        .graph = graph, .gradient_norm = -1, .gradients_finite = -1, .optimizer = options->optimizer, .accumulate = 1};
+    if (options->update && options->accumulate > 1)
+        s->accumulate = options->accumulate;
     struct making m = {.graph = graph, .options = options, .step = s, .e = assay_emit_make(graph, "", err)};
+    int n_normalizations;
     enum assay_status st = find_loss(&m, err);
+    if (!st && options->train_normalization)
+        st = assay_graph_train_normalization(graph, &n_normalizations, err);
     if (!st)
         st = add_backward(&m, err);
     if (!st)

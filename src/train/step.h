@@ -4,8 +4,9 @@
  * a constant, and is learned, becomes an input with a declared state, and so do the optimizer's moments and running statistics: a
  * runtime keeps them from step to step, and any runtime that runs ONNX can train.
  *
- * What is learned: the model says it in its metadata (graph/gradient.h; families write it when asked for a model to train); a graph that says nothing learns all float constants that the loss depends on, of more than
- * one element, but for the running statistics of BatchNormalization.
+ * What is learned: the model says it in its metadata (graph/gradient.h; families write it when asked for a model to train); a
+ * graph that says nothing learns all float constants that the loss depends on, of more than one element, but for the running
+ * statistics of BatchNormalization.
  *
  * Ownership: a step owns its graph; tensors are shared. Threads: as a graph.
  */
@@ -20,18 +21,26 @@ struct assay_step_options {
     struct assay_optimizer optimizer;
     double clip_norm;           /* the gradients' norm is scaled down to it; 0 = no clipping */
     enum assay_dtype precision; /* ASSAY_F16, ASSAY_BF16: computed in it, parameters kept in f32; ASSAY_NO_DTYPE = f32 */
-    bool loss_scale;            /* an input "loss_scale": gradients are computed that much larger, and divided again */
-    bool gradient_norm;         /* an output "gradient_norm", before clipping */
-    bool gradients;             /* outputs "gradient.PARAMETER", before clipping: for checks */
-    bool update;                /* false: no update, as when only gradients are looked at */
+    bool loss_scale; /* an input "loss_scale": gradients are computed that much larger, and divided again (loss_scale.h). An
+                        output "gradients_finite": 1, or 0 where they are not, and then the step leaves all states as they are */
+    int accumulate;  /* n > 1: an update every n runs, each on a part of the batch, for the mean of their gradients: needs the
+                        memory of a part, and of one sum of gradients. 0 and 1: each run is an update */
+    int recompute;   /* segments whose activations are computed again (graph/recompute.h), ASSAY_RECOMPUTE_AUTO; 0 = none */
+    bool train_normalization; /* BatchNormalization that a file has in inference mode takes the statistics of the batch, and
+                                 its running ones become buffers (normalization.h) */
+    bool gradient_norm;       /* an output "gradient_norm", before clipping */
+    bool gradients;           /* outputs "gradient.PARAMETER", before clipping and without the loss scale: for checks */
+    bool update;              /* false: no update, as when only gradients are looked at */
     const char *const
         *frozen; /* names or patterns with one '*' of parameters that stay as they are; ended by NULL; may be NULL */
 };
 
-enum assay_step_role { ASSAY_STEP_PARAMETER, ASSAY_STEP_MOMENT, ASSAY_STEP_BUFFER };
+/* Of an ACCUMULATOR nothing is left after an update: its next value is written before it is read. */
+enum assay_step_role { ASSAY_STEP_PARAMETER, ASSAY_STEP_MOMENT, ASSAY_STEP_BUFFER, ASSAY_STEP_ACCUMULATOR };
 
 struct assay_step_state {
-    const char *name; /* the parameter's; of a moment: the parameter's and ".momentum_buffer", ".exp_avg", ".exp_avg_sq" */
+    const char *name; /* the parameter's; of a moment: the parameter's and ".momentum_buffer", ".exp_avg", ".exp_avg_sq"; of an
+                         accumulator: the parameter's or the loss's and ".accumulated" */
     enum assay_step_role role;
     int input, output; /* positions in graph->inputs and graph->outputs */
     struct assay_tensor initial;
@@ -41,7 +50,10 @@ struct assay_training_step {
     struct assay_graph *graph; /* inputs: the model's, then the scalars below, then the states. Outputs: loss, then … */
     int n_data;                /* inputs of the model */
     int learning_rate, correction1, correction2, loss_scale; /* positions of f32 scalar inputs; -1 = there is none */
-    int loss, gradient_norm;                                 /* positions of outputs; -1 = there is none */
+    int accumulated; /* position of a further such input: runs since the last update; -1 = each run is one */
+    int accumulate;  /* runs of an update, at least 1 */
+    int loss, gradient_norm, gradients_finite; /* positions of outputs; -1 = there is none. The loss and the norm are those of
+                                                  the mean over the runs since the last update */
     struct assay_step_state *states;
     int n_states;
     int n_parameters;       /* tensors that are trained */
@@ -52,12 +64,13 @@ struct assay_training_step {
 };
 
 /* Of a bound, inferred graph, which is not changed. ASSAY_INVALID: no such loss, nothing to train; ASSAY_UNSUPPORTED: an op that
- * cannot be differentiated. */
+ * cannot be differentiated. Options that make no update have no accumulation. */
 enum assay_status assay_training_step_make(const struct assay_graph *model, const struct assay_step_options *options,
                                            struct assay_training_step **step, struct assay_error *err);
 void assay_training_step_close(struct assay_training_step *step);
 
-/* The scalars of update number `step` (from 1), into inputs[n_inputs of the graph] (tensors of one f32 that the caller has). */
+/* The scalars of update number `number` (from 1), but for `accumulated`, into inputs[n_inputs of the graph] (tensors of one f32
+ * that the caller has). */
 void assay_training_step_scalars(const struct assay_training_step *step, int64_t number, double learning_rate, double loss_scale,
                                  struct assay_tensor *inputs);
 

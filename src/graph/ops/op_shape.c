@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Ops that read a shape (Shape, Size) or give a tensor another one without touching its bytes (Identity, Reshape, Flatten,
- * Squeeze, Unsqueeze; and StopGradient, an identity of our own that has no gradient). All dtypes. The kernels of Shape and Size
- * use the input's type alone, so that they also run where its contents are not known.
+ * Squeeze, Unsqueeze; and two identities of our own: StopGradient, which has no
+ * gradient, and Barrier(x, after), which is not computed before `after` is, graph/recompute.h). All dtypes. The kernels of Shape
+ * and Size use the input's type alone, so that they also run where its contents are not known.
  */
 #include "graph/gradient.h"
 #include "graph/ops/util.h"
@@ -261,6 +262,14 @@ static enum assay_status infer_unsqueeze(struct assay_op_call *call, struct assa
 
 static void gradient_view(struct assay_gradient *g) { g->in[0] = e_reshape_like(g->e, g->out[0], g_input(g, 0)); }
 
+/* A view that a runtime has no reason to see through (graph/recompute.h). */
+static enum assay_status infer_barrier(struct assay_op_call *call, struct assay_error *err)
+{
+    (void)err;
+    call->outputs[0] = call->inputs[0];
+    return ASSAY_OK;
+}
+
 static void expand_stop(struct assay_emit *e, const struct assay_node *node, int *outputs)
 {
     outputs[0] = e_unary(e, "Identity", node->inputs[0]);
@@ -269,6 +278,7 @@ static void expand_stop(struct assay_emit *e, const struct assay_node *node, int
 const struct assay_op assay_ops_shape[] = {
     {"Identity", "", 1, 1, ASSAY_OP_VIEW, infer_identity, run_view, cost_nothing, gradient_view},
     {"StopGradient", "assay", 1, 1, ASSAY_OP_VIEW | ASSAY_OP_FLAT, infer_identity, run_view, cost_nothing, NULL, expand_stop},
+    {"Barrier", "assay", 2, 2, ASSAY_OP_VIEW | ASSAY_OP_FLAT, infer_barrier, run_view, cost_nothing, NULL, expand_stop},
     {"Shape", "", 1, 1, ASSAY_OP_FLAT, infer_shape, run_shape, cost_nothing},
     {"Size", "", 1, 1, ASSAY_OP_FLAT, infer_size, run_size, cost_nothing},
     {"Reshape", "", 2, 2, ASSAY_OP_VIEW, infer_reshape, run_view, cost_nothing, gradient_view},

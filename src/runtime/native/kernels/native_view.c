@@ -32,5 +32,6 @@ static enum assay_status view(struct native_build *b, struct assay_error *err)
 const struct native_maker native_makers_view[] = {
     {.type = "Reshape", .domain = "", .make = view},   {.type = "Squeeze", .domain = "", .make = view},
     {.type = "Unsqueeze", .domain = "", .make = view}, {.type = "Flatten", .domain = "", .make = view},
-    {.type = "Identity", .domain = "", .make = view},  {0},
+    {.type = "Identity", .domain = "", .make = view},  {.type = "Barrier", .domain = "assay", .make = view},
+    {0},
 };
