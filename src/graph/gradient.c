@@ -234,6 +234,12 @@ enum assay_status assay_graph_differentiate(struct assay_graph *graph, int loss,
 
 /* ---- ops of our own as standard ones */
 
+/* And standard ones in a training mode that runtimes for inference do not have. */
+static bool is_to_be_expanded(const struct assay_node *node)
+{
+    return strcmp(node->domain, "assay") == 0 || (node->op && node->op->expand && assay_node_int(node, "training_mode", 0));
+}
+
 enum assay_status assay_graph_expand(struct assay_graph *graph, bool (*keep)(const struct assay_node *node),
                                      struct assay_error *err)
 {
@@ -242,7 +248,7 @@ enum assay_status assay_graph_expand(struct assay_graph *graph, bool (*keep)(con
     for (int k = 0; k < n_nodes && !e.status; k++) {
         const struct assay_node *node = graph->nodes[k];
         int outputs[16];
-        if (strcmp(node->domain, "assay") != 0 || (keep && keep(node)))
+        if (!is_to_be_expanded(node) || (keep && keep(node)))
             continue;
         e.scope = *node->name ? node->name : node->type;
         if (!node->op || !node->op->expand || node->n_outputs > 16) {

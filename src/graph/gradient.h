@@ -54,8 +54,8 @@ const struct assay_tensor *g_constant(const struct assay_gradient *g, int i);
 enum assay_status assay_graph_differentiate(struct assay_graph *graph, int loss, int seed, int n, const int *wrt, int *gradients,
                                             struct assay_error *err);
 
-/* Replaces each op of the domain "assay" that `keep` does not want by standard ops; keep NULL = all. ASSAY_UNSUPPORTED names one
- * that cannot be expanded. */
+/* Replaces each op of the domain "assay", and BatchNormalization in training mode, that `keep` does not want by standard ops of
+ * any runtime; keep NULL = all. ASSAY_UNSUPPORTED names one that cannot be expanded. */
 enum assay_status assay_graph_expand(struct assay_graph *graph, bool (*keep)(const struct assay_node *node),
                                      struct assay_error *err);
 

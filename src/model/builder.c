@@ -264,6 +264,11 @@ int b_input(struct assay_builder *b, const char *name, enum assay_dtype dtype, c
     return add_input(b, name, dtype, dims);
 }
 
+int b_host_input(struct assay_builder *b, const char *name, enum assay_dtype dtype, const char *dims)
+{
+    return add_input(b, name, dtype, dims);
+}
+
 int b_input_optional(struct assay_builder *b, const char *name, bool by_default, enum assay_dtype dtype, const char *dims)
 {
     bool wanted = b->options->inputs ? is_listed(b->options->inputs, b->options->n_inputs, name) : by_default;

@@ -190,6 +190,9 @@ int b_stop_gradient(struct assay_builder *b, int x);
 int b_stop_padding(struct assay_builder *b, int rows, int ids, int64_t padding);
 /* The next value of a buffer: an output, and a line in the metadata that tells so. */
 void b_update(struct assay_builder *b, int buffer, int next);
+/* An input that the host works out of others (targets that are matched, lengths of what is merged): there whatever
+ * options.inputs says. */
+int b_host_input(struct assay_builder *b, const char *name, enum assay_dtype dtype, const char *dims);
 /* The output "loss", f32 of one element. */
 void b_loss(struct assay_builder *b, int loss);
 /* An int64 input of labels, 0 to n_classes - 1 where it is made up. */

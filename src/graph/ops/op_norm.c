@@ -451,6 +451,36 @@ static void gradient_batch(struct assay_gradient *g)
     }
 }
 
+/* The training mode, which ONNX Runtime lacks: moments of the batch, by hand. */
+static void expand_batch_training(struct assay_emit *e, const struct assay_node *node, int *outputs)
+{
+    const struct assay_type x = *e_type(e, node->inputs[0]);
+    int64_t dims[ASSAY_MAX_RANK], axes[ASSAY_MAX_RANK];
+    size_t n_axes = 0;
+    for (int d = 0; d < x.rank; d++) {
+        dims[d] = d == 1 ? -1 : 1;
+        if (d != 1)
+            axes[n_axes++] = d;
+    }
+    if (x.rank < 2) {
+        e_fail(e, ASSAY_UNSUPPORTED, "a batch without channels cannot be written in standard ops");
+        return;
+    }
+    int shape = e_ints(e, (size_t)x.rank, dims), flat = e_ints(e, E_INTS(-1)), moments[2];
+    moments[0] = e_reduce(e, "ReduceMean", node->inputs[0], true, n_axes, axes);
+    int distance = e_sub(e, node->inputs[0], moments[0]);
+    moments[1] = e_reduce(e, "ReduceMean", e_mul(e, distance, distance), true, n_axes, axes);
+    int epsilon = e_number(e, (double)assay_node_float(node, "epsilon", 1e-5F), moments[1]);
+    int factor = e_div(e, e_reshape_to(e, node->inputs[1], shape), e_unary(e, "Sqrt", e_add(e, moments[1], epsilon)));
+    outputs[0] = e_add(e, e_mul(e, distance, factor), e_reshape_to(e, node->inputs[2], shape));
+    for (int i = 1; i < node->n_outputs; i++) {
+        double momentum = (double)assay_node_float(node, "momentum", 0.9F);
+        int kept = e_scale(e, node->inputs[2 + i], momentum);
+        if (node->outputs[i] >= 0)
+            outputs[i] = e_add(e, kept, e_scale(e, e_reshape_to(e, moments[i - 1], flat), 1 - momentum));
+    }
+}
+
 static void gradient_group(struct assay_gradient *g)
 {
     struct assay_emit *e = g->e;
@@ -499,7 +529,7 @@ static void gradient_layer(struct assay_gradient *g)
 }
 
 const struct assay_op assay_ops_norm[] = {
-    {"BatchNormalization", "", 5, 5, ASSAY_OP_VIA_F32, infer_batch, run_batch, cost_batch, gradient_batch},
+    {"BatchNormalization", "", 5, 5, ASSAY_OP_VIA_F32, infer_batch, run_batch, cost_batch, gradient_batch, expand_batch_training},
     {"InstanceNormalization", "", 3, 3, ASSAY_OP_VIA_F32, infer_instance, run_instance, cost_with_moments, gradient_group},
     {"GroupNormalization", "", 3, 3, ASSAY_OP_VIA_F32, infer_group, run_group, cost_with_moments, gradient_group},
     {"LayerNormalization", "", 2, 3, ASSAY_OP_VIA_F32, infer_layer, run_layer, cost_with_moments, gradient_layer},

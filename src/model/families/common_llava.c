@@ -112,15 +112,18 @@ struct layout {
     int places;  /* of each token, the last one of an image */
     int padding; /* how many places of a row nothing is put at */
     int length;  /* scalar: of the merged rows */
+    int is_told; /* bool scalar: whether that is the length they were told to have; -1 = they were not told */
 };
 
-static struct layout lay_out(struct assay_builder *b, const struct llava *l, int ids, int extra)
+static struct layout lay_out(struct assay_builder *b, const struct llava *l, int ids, int extra, int length)
 {
     struct layout o;
     int images = b_cast(b, equals(b, ids, l->image_token), ASSAY_I64);
     o.places = b_sub(b, cumulate(b, b_add(b, b_mul(b, images, extra), b_int(b, 1)), 1), b_int(b, 1));
     int last = b_slice(b, o.places, 1, -1, INT64_MAX), most = maximum(b, last);
     o.length = b_add(b, most, b_int(b, 1));
+    o.is_told = length < 0 ? -1 : b_op(b, "Equal", B_VALUES(o.length, length));
+    o.length = length < 0 ? o.length : length;
     o.padding = b_sub(b, most, last);
     /* Rows are taken as padded on the left unless one of them ends with padding. */
     int right = maximum(b, b_cast(b, equals(b, b_slice(b, ids, 1, -1, INT64_MAX), l->pad_token), ASSAY_I64));
@@ -146,9 +149,9 @@ static int fits(struct assay_builder *b, int counted, int n_features)
  * number is another, every place points beyond the table, so that running the model fails, as it does in Transformers; pictures
  * that no token asks for are left out. */
 static struct merged merge(struct assay_builder *b, const struct llava *l, int ids, int attention_mask, int x, int features,
-                           int extra, int labels)
+                           int extra, int length, int labels)
 {
-    struct layout o = lay_out(b, l, ids, extra);
+    struct layout o = lay_out(b, l, ids, extra, length);
     int64_t hidden = l->text.hidden;
     int place = b_unsqueeze(b, b_range(b, b_int(b, 0), o.length), B_LIST(0)); /* [1, merged] */
     int before = b_op(b, "Less", B_VALUES(b_unsqueeze(b, o.places, B_LIST(1)), b_unsqueeze(b, place, B_LIST(2))));
@@ -175,7 +178,10 @@ static struct merged merge(struct assay_builder *b, const struct llava *l, int i
     int of_token = b_add(b, b_mul(b, row, sequence), token), is_padding = equals(b, id, l->pad_token);
     int index = b_where(b, is_feature, b_add(b, n_tokens, nth), zero_row);
     index = b_where(b, is_text, b_where(b, is_padding, zero_row, of_token), index);
-    index = b_where(b, fits(b, counted, n_features), index, b_add(b, zero_row, b_int(b, 1)));
+    int is_good = fits(b, counted, n_features);
+    if (o.is_told >= 0)
+        is_good = b_op(b, "And", B_VALUES(is_good, o.is_told));
+    index = b_where(b, is_good, index, b_add(b, zero_row, b_int(b, 1)));
 
     struct merged m;
     m.embeddings = b_gather(b, table, 0, index);
@@ -193,7 +199,13 @@ static int loss_of(struct assay_builder *b, const struct merged *m, int scores)
     return b_next_token_loss(b, scores, labels);
 }
 
-void llava_read_all(struct assay_builder *b, const struct llava *l, int ids, int attention_mask, int features, int extra)
+int llava_images_per_row(struct assay_builder *b, int ids, int images)
+{
+    return b_div(b, b_size_scalar(b, images, 0), b_size_scalar(b, ids, 0));
+}
+
+void llava_read_all(struct assay_builder *b, const struct llava *l, int ids, int attention_mask, int features, int extra,
+                    int length)
 {
     bool whole = b->options->phase == ASSAY_PHASE_WHOLE;
     if (attention_mask < 0)
@@ -201,7 +213,7 @@ void llava_read_all(struct assay_builder *b, const struct llava *l, int ids, int
     int labels = b_training(b) ? b_labels(b, "labels", "batch sequence", l->text.vocabulary) : -1;
     decoder_tie(b, &l->text, "language_model");
     b_enter(b, "language_model.model");
-    struct merged m = merge(b, l, ids, attention_mask, decoder_embed(b, &l->text, ids), features, extra, labels);
+    struct merged m = merge(b, l, ids, attention_mask, decoder_embed(b, &l->text, ids), features, extra, length, labels);
     int x = whole ? decoder_run(b, &l->text, m.embeddings, m.mask, m.positions) : -1;
     b_leave(b);
     if (!whole) {

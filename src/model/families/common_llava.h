@@ -24,8 +24,12 @@ void llava_read(struct llava *l, struct assay_config *c);
 /* pixels [images, channels, image, image] → [images, patches, hidden of the text]; within no scope. */
 int llava_features(struct assay_builder *b, const struct llava *l, int pixels);
 /* Text and features [images, n, hidden], of which n - 1 is `extra` (int64 scalar), in one sequence: in the phase WHOLE read by
- * the decoder, in ENCODE as it is; all of the outputs. */
-void llava_read_all(struct assay_builder *b, const struct llava *l, int ids, int attention_mask, int features, int extra);
+ * the decoder, in ENCODE as it is; all of the outputs. length: int64 scalar, how long that sequence is told to be, which training
+ * must know without reading the text; running the model fails if it is not so. -1 = counted. */
+void llava_read_all(struct assay_builder *b, const struct llava *l, int ids, int attention_mask, int features, int extra,
+                    int length);
+/* How many images a row has, int64 scalar: as many as all others. */
+int llava_images_per_row(struct assay_builder *b, int ids, int images);
 /* The phase DECODE, all of it. The merged prompt comes as inputs_embeds with no input_ids, what follows it as input_ids with no
  * inputs_embeds. */
 void llava_step(struct assay_builder *b, const struct llava *l);

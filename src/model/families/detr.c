@@ -422,8 +422,8 @@ static int loss_of(struct assay_builder *b, const struct detr *m, const struct g
 /* Focal and Dice loss of the objects' masks, which are resized to the targets'. */
 static int mask_loss(struct assay_builder *b, const struct detr *m, const struct targets *t, int masks)
 {
-    int wanted = b_input(b, "target_masks", ASSAY_F32,
-                         assay_arena_printf(&b->arena, "batch %lld mask_height mask_width", (long long)m->queries));
+    int wanted = b_host_input(b, "target_masks", ASSAY_F32,
+                              assay_arena_printf(&b->arena, "batch %lld mask_height mask_width", (long long)m->queries));
     b_hint_input(b, "target_masks", "zeros");
     b_hint_dim(b, "mask_height", 200);
     b_hint_dim(b, "mask_width", 266);
@@ -453,10 +453,11 @@ static void add_loss(struct assay_builder *b, const struct detr *m, const struct
     long long queries = (long long)m->queries;
     int n = m->has_auxiliary_loss && m->decoder_layers > 1 ? (int)m->decoder_layers : 1;
     struct targets t;
-    t.classes = b_labels(b, "target_classes", assay_arena_printf(&b->arena, "%d batch %lld", n, queries), m->labels + 1);
-    t.boxes = b_input(b, "target_boxes", ASSAY_F32, assay_arena_printf(&b->arena, "%d batch %lld 4", n, queries));
+    t.classes = b_host_input(b, "target_classes", ASSAY_I64, assay_arena_printf(&b->arena, "%d batch %lld", n, queries));
+    b_hint_input(b, "target_classes", "tokens:%lld", (long long)m->labels + 1);
+    t.boxes = b_host_input(b, "target_boxes", ASSAY_F32, assay_arena_printf(&b->arena, "%d batch %lld 4", n, queries));
     b_hint_input(b, "target_boxes", "constant:0.5");
-    t.count = b_input(b, "target_count", ASSAY_F32, "");
+    t.count = b_host_input(b, "target_count", ASSAY_F32, "");
     b_hint_input(b, "target_count", "ones");
     int loss = loss_of(b, m, &guesses[0], &t, 0);
     for (int i = 1; i < n && !b->emit.status; i++)

@@ -18,7 +18,10 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
     int pixels = b_input(b, "pixel_values", ASSAY_F32, clip_image_dims(b, &l.vision, "images"));
     b_hint_input(b, "input_ids", "prompt:%lld:%lld", (long long)l.text.vocabulary, (long long)l.image_token);
     int features = llava_features(b, &l, pixels);
-    llava_read_all(b, &l, ids, mask, features, b_int(b, l.vision.n_patches + (l.keeps_class ? 0 : -1)));
+    int extra = b_int(b, l.vision.n_patches + (l.keeps_class ? 0 : -1)), length = -1;
+    if (b_training(b)) /* rows have equally many images each */
+        length = b_add(b, b_size_scalar(b, ids, 1), b_mul(b, llava_images_per_row(b, ids, pixels), extra));
+    llava_read_all(b, &l, ids, mask, features, extra, length);
 }
 
 static const struct assay_architecture architectures[] = {

@@ -6,6 +6,9 @@
  * All of this is arithmetic on indices: each place of an image's features takes one row of a table of all tiles' features and the
  * newline. Images that the grid doesn't fit, or whose features are fewer than another one's, point beyond the table, so that
  * running the model fails, as it does in Transformers.
+ *
+ * Training must know how long rows are before it reads them: its input "merged.position_ids" [batch, merged sequence] is of the
+ * shape of the output of that name that the model gives otherwise, and tells it; rows have equally many images each.
  */
 #include "model/families/common_llava.h"
 
@@ -130,7 +133,7 @@ static struct crop crop_of(struct assay_builder *b, const struct next *n, int im
 
 static int modulo(struct assay_builder *b, int x, int y) { return b_op(b, "Mod", B_VALUES(x, y)); }
 
-/* tiles [images · tiles, side², hidden] → [images, length, hidden]; *length: int64 scalar. */
+/* tiles [images · tiles, side², hidden] → [images, length, hidden]; *length: int64 scalar, told, or -1 before. */
 static int assemble(struct assay_builder *b, const struct next *n, int tiles, int pixels, int image_sizes, int *length)
 {
     int64_t hidden = n->l.text.hidden, area = n->side * n->side;
@@ -145,7 +148,8 @@ static int assemble(struct assay_builder *b, const struct next *n, int tiles, in
     int line = b_add(b, b_op(b, "Max", B_VALUES(c.columns, b_int(b, 0))), one);
     int most = b_op(b, "ReduceMax", B_VALUES(b_mul(b, c.rows, line)));
     b_set_int(b, "keepdims", 0);
-    *length = b_add(b, most, per_tile);
+    int counted = b_add(b, most, per_tile), is_told = *length < 0 ? -1 : b_op(b, "Equal", B_VALUES(counted, *length));
+    *length = *length < 0 ? counted : *length;
     int place = b_unsqueeze(b, b_range(b, b_int(b, 0), *length), B_LIST(0)), tiled = b_sub(b, place, per_tile);
     int row = b_div(b, tiled, line), column = modulo(b, tiled, line); /* [images, length] */
     int y = b_add(b, row, c.top), x = b_add(b, column, c.left);
@@ -158,6 +162,8 @@ static int assemble(struct assay_builder *b, const struct next *n, int tiles, in
     int begin = b_mul(b, image, b_mul(b, n_tiles, per_tile));
     int fits = b_op(b, "Or", B_VALUES(single, b_op(b, "Equal", B_VALUES(b_add(b, c.tiles, one), n_tiles))));
     int good = b_op(b, "And", B_VALUES(fits, less(b, row, c.rows)));
+    if (is_told >= 0)
+        good = b_op(b, "And", B_VALUES(good, is_told));
     int at_end = b_op(b, "Equal", B_VALUES(column, c.columns));
     int index = b_where(b, at_end, newline, b_add(b, begin, from_tile));
     index = b_where(b, good, index, b_add(b, newline, one));
@@ -166,18 +172,36 @@ static int assemble(struct assay_builder *b, const struct next *n, int tiles, in
     return b_gather(b, b_concat(b, 0, B_VALUES(flat, last)), 0, index);
 }
 
+/* The largest grid that a square image of *side fills, of those the smallest. */
+static int64_t hinted_pin(const struct next *n, int64_t *side)
+{
+    int64_t best = 0, area = 0;
+    *side = 0;
+    for (int64_t i = 0; i < n->n_pins; i++) {
+        int64_t least = n->heights[i] < n->widths[i] ? n->heights[i] : n->widths[i];
+        if (least < *side || (least == *side && n->heights[i] * n->widths[i] >= area))
+            continue;
+        best = i;
+        *side = least;
+        area = n->heights[i] * n->widths[i];
+    }
+    return best;
+}
+
+/* Of 128 tokens with that image: the image whole, and its square of the grid with newlines. */
+static int64_t hinted_length(const struct next *n)
+{
+    int64_t side, pin = hinted_pin(n, &side), image = n->l.vision.image;
+    int64_t down = n->heights[pin] / image * n->side, across = n->widths[pin] / image * n->side;
+    int64_t least = down < across ? down : across;
+    int64_t rows = down - 2 * ((down - least) / 2), columns = across - 2 * ((across - least) / 2);
+    return 128 - 1 + n->side * n->side + rows * (columns + 1);
+}
+
 /* One square image in the largest grid that it fills. */
 static void hint(struct assay_builder *b, const struct next *n)
 {
-    int64_t best = 0, side = 0, area = 0, image = n->l.vision.image;
-    for (int64_t i = 0; i < n->n_pins; i++) {
-        int64_t least = n->heights[i] < n->widths[i] ? n->heights[i] : n->widths[i];
-        if (least < side || (least == side && n->heights[i] * n->widths[i] >= area))
-            continue;
-        best = i;
-        side = least;
-        area = n->heights[i] * n->widths[i];
-    }
+    int64_t side, best = hinted_pin(n, &side), image = n->l.vision.image;
     b_hint_input(b, "input_ids", "prompt:%lld:%lld", (long long)n->l.text.vocabulary, (long long)n->l.image_token);
     b_hint_input(b, "pixel_values", "image");
     b_hint_input(b, "image_sizes", "constant:%lld", (long long)side);
@@ -199,11 +223,19 @@ static void build(struct assay_builder *b, struct assay_config *c, const struct 
     int ids = b_input(b, "input_ids", ASSAY_I64, "batch sequence");
     int mask = b_input_optional(b, "attention_mask", true, ASSAY_I64, "batch sequence");
     int pixels = b_input(b, "pixel_values", ASSAY_F32, clip_image_dims(b, v, "images tiles"));
-    int image_sizes = b_input(b, "image_sizes", ASSAY_I64, "images 2"), length;
+    int image_sizes = b_input(b, "image_sizes", ASSAY_I64, "images 2"), length = -1, merged = -1;
     hint(b, &n);
+    if (b_training(b)) {
+        int positions = b_host_input(b, "merged.position_ids", ASSAY_I64, "batch merged_sequence");
+        b_hint_input(b, "merged.position_ids", "range");
+        b_hint_dim(b, "merged_sequence", hinted_length(&n));
+        merged = b_size_scalar(b, positions, 1);
+        length = b_div(b, b_sub(b, merged, b_size_scalar(b, ids, 1)), llava_images_per_row(b, ids, pixels));
+        length = b_add(b, length, b_int(b, 1));
+    }
     int tiles = llava_features(b, &n.l, b_reshape(b, pixels, B_LIST(-1, v->channels, v->image, v->image)));
     int features = assemble(b, &n, tiles, pixels, image_sizes, &length);
-    llava_read_all(b, &n.l, ids, mask, features, b_sub(b, length, b_int(b, 1)));
+    llava_read_all(b, &n.l, ids, mask, features, b_sub(b, length, b_int(b, 1)), merged);
 }
 
 static const struct assay_architecture architectures[] = {

@@ -346,12 +346,12 @@ static enum assay_status find_provider(struct assay_program *p, const struct ass
     return st;
 }
 
-/* Ops of the domain "assay" become standard ones. */
+/* Ops of the domain "assay" become standard ones, and so does the training mode of norms. */
 static enum assay_status standardize(struct assay_program *p, struct assay_error *err)
 {
     bool has_own = false;
     for (int i = 0; i < p->given->n_nodes; i++)
-        has_own |= strcmp(p->given->nodes[i]->domain, "assay") == 0;
+        has_own |= strcmp(p->given->nodes[i]->domain, "assay") == 0 || assay_node_int(p->given->nodes[i], "training_mode", 0);
     if (!has_own)
         return ASSAY_OK;
     p->graph = p->standard = assay_graph_clone(p->given);
