@@ -20,11 +20,13 @@ extern const struct assay_pass assay_pass_conv;
 extern const struct assay_pass assay_pass_rotary;
 extern const struct assay_pass assay_pass_attention;
 extern const struct assay_pass assay_pass_linear;
+extern const struct assay_pass assay_pass_product;
 extern const struct assay_pass assay_pass_elementwise;
 
 static const struct assay_pass *const passes[] = {
-    &assay_pass_fold, &assay_pass_quantize, &assay_pass_algebra,   &assay_pass_common, &assay_pass_activation,  &assay_pass_norm,
-    &assay_pass_conv, &assay_pass_rotary,   &assay_pass_attention, &assay_pass_linear, &assay_pass_elementwise,
+    &assay_pass_fold,       &assay_pass_quantize, &assay_pass_algebra, &assay_pass_common,
+    &assay_pass_activation, &assay_pass_norm,     &assay_pass_conv,    &assay_pass_rotary,
+    &assay_pass_attention,  &assay_pass_linear,   &assay_pass_product, &assay_pass_elementwise,
 };
 
 const struct assay_pass *assay_pass_at(int i) { return i >= 0 && i < (int)ASSAY_COUNT(passes) ? passes[i] : NULL; }

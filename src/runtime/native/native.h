@@ -40,9 +40,12 @@ struct native_kernel {
     void (*run)(const struct native_args *args, int part, unsigned char *scratch);
     /* Or, instead of run: the whole, on the calling thread; may fail. A dynamic kernel sets its outputs' types and data. */
     enum assay_status (*run_whole)(const struct native_args *args, struct native_pool *pool, struct assay_error *err);
-    int n_parts;                 /* ≥ 1 */
-    int64_t scratch_bytes;       /* of a thread; 64-byte aligned */
-    int in_place;                /* output 0 may take the bytes of this input if nobody reads it later; -1 = none */
+    int n_parts;           /* ≥ 1 */
+    int64_t scratch_bytes; /* of a thread; 64-byte aligned */
+    int in_place;          /* output 0 may take the bytes of this input if nobody reads it later; -1 = none */
+    /* [n_outputs]: output k may be written where that input lies, if both are a state of the program and nobody reads the input
+     * later; NULL = none */
+    const int *state_inputs;
     bool is_view;                /* does nothing: output 0 is input 0's bytes under another type */
     void *data;                  /* the maker's */
     void (*release)(void *data); /* may be NULL */

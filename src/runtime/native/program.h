@@ -58,6 +58,7 @@ struct native_special {
     int n_steps, step_room;
     struct native_cache_use *cache_uses; /* [n_states] */
     int n_cache_uses;
+    bool *moves;                     /* [n_states]: a kernel writes the state's output where its input lies */
     int *input_slots, *output_slots; /* of the graph; an input's is -1 if nobody reads it */
     int64_t workspace_bytes, scratch_bytes;
     uint64_t last_used;

@@ -213,6 +213,24 @@ static bool is_cached(const struct native_program *p, int output)
     return p->current->slots[p->current->output_slots[output]].place == NATIVE_CACHE;
 }
 
+/* What is written in place is the program's own, not what the caller bound. */
+static enum assay_status own_states(struct native_program *p, struct assay_error *err)
+{
+    bool changed = false;
+    for (int i = 0; i < p->graph->n_states; i++) {
+        struct assay_tensor *input = &p->inputs[p->graph->states[i].input], own;
+        if (!p->current->moves[i] || input->buffer)
+            continue;
+        enum assay_status st = assay_tensor_copy(&own, input, err);
+        if (st)
+            return st;
+        assay_tensor_release(input);
+        *input = own;
+        changed = true;
+    }
+    return changed ? native_specialize(p, err) : ASSAY_OK;
+}
+
 /* States stay with the program: the workspace is written over by the next run. */
 static enum assay_status keep_states(struct native_program *p, struct assay_error *err)
 {
@@ -222,6 +240,11 @@ static enum assay_status keep_states(struct native_program *p, struct assay_erro
         struct assay_tensor kept = {0};
         if (is_cached(p, state->output))
             continue;
+        if (s->moves[i]) {
+            assay_tensor_release(&p->outputs[state->output]);
+            assay_tensor_share(&p->outputs[state->output], &p->inputs[state->input]);
+            continue;
+        }
         const struct assay_tensor *made = &s->slots[s->output_slots[state->output]].tensor;
         if (made->buffer) {
             assay_tensor_share(&kept, made);
@@ -235,7 +258,7 @@ static enum assay_status keep_states(struct native_program *p, struct assay_erro
     }
     for (int i = 0; i < p->graph->n_states; i++) {
         const struct assay_state *state = &p->graph->states[i];
-        if (is_cached(p, state->output))
+        if (is_cached(p, state->output) || s->moves[i])
             continue;
         assay_tensor_release(&p->inputs[state->input]);
         assay_tensor_share(&p->inputs[state->input], &p->outputs[state->output]);
@@ -254,6 +277,8 @@ static enum assay_status run(struct assay_program *program, struct assay_error *
         st = native_specialize(p, err);
     p->stale = false;
     p->has_run = false;
+    if (!st)
+        st = own_states(p, err);
     if (!st)
         st = fill_caches(p, err);
     if (p->profile)

@@ -352,6 +352,21 @@ static void count_needs(struct maker *m)
                 m->n_needs[body->values[v].outer]++;
 }
 
+/* Whether the output is written where a state has its input: nobody reads that later, through whatever view. */
+static bool moves_state(struct maker *m, const struct native_build *build, const struct native_step *step, int output, int node)
+{
+    const struct native_special *s = m->s;
+    int input = build->kernel.state_inputs ? build->kernel.state_inputs[output] : -1;
+    int state = input >= 0 ? state_of(build, input, output) : -1;
+    if (state < 0 || step->in_slots[input] < 0)
+        return false;
+    const struct native_slot *root = &s->slots[root_of(s, step->in_slots[input])];
+    if (root->place != NATIVE_INPUT || root->last_node != node || step->in_slots[input] != root - s->slots)
+        return false;
+    s->moves[state] = true;
+    return true;
+}
+
 static void add_node(struct maker *m, int index)
 {
     struct native_special *s = m->s;
@@ -381,6 +396,8 @@ static void add_node(struct maker *m, int index)
         else if (k == 0 && build.kernel.in_place >= 0 && known &&
                  may_overwrite(m, step, build.kernel.in_place, &build.outputs[0], index))
             make_view(m, slot, step->in_slots[build.kernel.in_place]);
+        else if (moves_state(m, &build, step, k, index))
+            make_view(m, slot, step->in_slots[build.kernel.state_inputs[k]]);
     }
     give_back(m, &build);
 }
@@ -501,6 +518,7 @@ static void make_steps(struct native_special *s, struct native_program *program)
         }
     }
     s->cache_uses = assay_arena_array(&s->arena, (size_t)graph->n_states, sizeof *s->cache_uses);
+    s->moves = assay_arena_array(&s->arena, (size_t)graph->n_states, sizeof *s->moves);
     s->input_slots = assay_arena_array(&s->arena, (size_t)graph->n_inputs, sizeof *s->input_slots);
     s->output_slots = assay_arena_array(&s->arena, (size_t)graph->n_outputs, sizeof *s->output_slots);
     for (int i = 0; i < graph->n_inputs; i++)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * MatMul of two variable sides, [.., m, k] · [.., k, n], whose leading dimensions broadcast. Small matrices are multiplied where
- * they lie by the vector loops of simd/, larger ones by oneDNN. Threads share the matrices, and their rows where these are few.
+ * MatMul of two variable sides, [.., m, k] · [.., k, n], whose leading dimensions broadcast. Small matrices of f32 are
+ * multiplied where they lie by the vector loops of simd/ (larger ones: native_product.c), bf16 by oneDNN. Threads share the
+ * matrices, and their rows where these are few.
  */
 #include "runtime/native/dnnl.h"
 #include "runtime/native/simd/simd.h"
@@ -183,6 +184,8 @@ static enum assay_status make(struct native_build *b, struct assay_error *err)
     if (s->size == 4 && s->k * s->n * s->size <= SMALL_BYTES) {
         s->simd = native_simd_of(b->isa);
         b->kernel.name = "matmul in cache";
+    } else if (s->size == 4) {
+        return assay_error_set(err, ASSAY_UNSUPPORTED, "its right side does not stay in cache");
     } else if (!open_primitives(b, s, native_dnnl_type(l->dtype), n_parts)) {
         release(s);
         return assay_error_set(err, ASSAY_UNSUPPORTED, "oneDNN has no such product");

@@ -18,6 +18,16 @@
 
 enum native_reduction { NATIVE_SUM, NATIVE_SUM_SQUARES, NATIVE_SUM_ABS, NATIVE_MAX, NATIVE_MIN };
 
+/* What an update does, gathered once for all its elements. */
+struct native_sgd {
+    float scale, decay, momentum, rate;
+    bool nesterov;
+};
+/* p = keep p - rate m / (sqrt(v) root + epsilon); the corrections are in rate and root. */
+struct native_adam {
+    float scale, decay, keep, beta1, rest1, beta2, rest2, rate, root, epsilon;
+};
+
 /* X(return type, name, arguments). Lengths are numbers of elements; bf16 are uint16_t. Outputs may be inputs (in place). */
 #define NATIVE_SIMD_FUNCTIONS(X)                                                                                                 \
     X(void, relu, (float *y, const float *x, int64_t n))                                                                         \
@@ -62,7 +72,7 @@ enum native_reduction { NATIVE_SUM, NATIVE_SUM_SQUARES, NATIVE_SUM_ABS, NATIVE_M
     /* c [m, n] = a [m, k] · b: of b's rows two and two lie in turn, [k / 2, ldb, 2]; k is even, n a multiple of 64 */          \
     X(void, gemm_pairs,                                                                                                          \
       (float *c, int64_t ldc, const float *a, int64_t lda, const uint16_t *b, int64_t ldb, int64_t m, int64_t n, int64_t k))     \
-    /* c [m, n] (+)= a [m, k] · b, whose rows lie in pairs, [k / 2, ldb]; k is even, n a multiple of 16. From avx512_bf16 on:    \
+    /* c [m, n] (+)= a [m, k] · b, whose rows lie in pairs, [k / 2, ldb]; k is even, n a multiple of 16. From avx512_bf16 on:   \
      * the table of avx512 has that instruction */                                                                               \
     X(void, gemm_bf16,                                                                                                           \
       (float *c, int64_t ldc, const uint16_t *a, int64_t lda, const uint32_t *b, int64_t ldb, int64_t m, int64_t n, int64_t k,   \
@@ -95,6 +105,28 @@ enum native_reduction { NATIVE_SUM, NATIVE_SUM_SQUARES, NATIVE_SUM_ABS, NATIVE_M
     X(void, widen_less_u8, (int16_t * y, const uint8_t *x, int32_t zero, int64_t n))                                             \
     X(void, widen_less_i8, (int16_t * y, const int8_t *x, int32_t zero, int64_t n))                                              \
     X(void, muladd_i16, (int32_t * y, const int16_t *x, const int16_t *w, int64_t n))                                            \
+    /* Updates (graph/ops/op_update.c says what they compute); p0, m0, v0: before it, which may be where the results go. m NULL: \
+     * there are no moments */                                                                                                   \
+    X(void, sgd,                                                                                                                 \
+      (float *p, const float *p0, const float *g, float *m, const float *m0, int64_t n, const struct native_sgd *how))           \
+    X(void, adam,                                                                                                                \
+      (float *p, const float *p0, const float *g, float *m, const float *m0, float *v, const float *v0, int64_t n,               \
+       const struct native_adam *how))                                                                                           \
+    X(void, normalise, (float *y, const float *x, const float *scale, const float *bias, int64_t n, float mean, float inverse))  \
+    /* Gradients of rows. norm_gradient adds to dscale and dbias; centred: a mean was taken off */                               \
+    X(void, softmax_gradient, (float *dx, const float *dy, const float *y, int64_t n))                                           \
+    X(void, log_softmax_gradient, (float *dx, const float *dy, const float *y, int64_t n))                                       \
+    X(void, exp_scaled, (float *y, const float *x, int64_t n, float factor)) /* e^x factor */                                    \
+    X(void, add_scaled, (float *y, const float *x, float factor, int64_t n)) /* y + x factor */                                  \
+    X(void, norm_gradient,                                                                                                       \
+      (float *dx, const float *dy, const float *x, const float *scale, int64_t n, float mean, float inverse, bool centred,       \
+       float *dscale, float *dbias))                                                                                             \
+    /* Points channels last: adds to sums over points, by channel; and a dy + b x + c */                                         \
+    X(void, channel_moments, (const float *x, const float *shift, float *sums, float *squares, int64_t n_points, int64_t n))     \
+    X(void, channel_sums,                                                                                                        \
+      (const float *dy, const float *x, const float *mean, float *sums, float *products, int64_t n_points, int64_t n))           \
+    X(void, channel_gradient,                                                                                                    \
+      (float *dx, const float *dy, const float *x, const float *a, const float *b, const float *c, int64_t n_points, int64_t n)) \
     /* c[j] = a [k] · row j of b [n, k] */                                                                                      \
     X(void, dot_i16, (int32_t * c, const int16_t *a, const int16_t *b, int64_t n, int64_t k))
 
