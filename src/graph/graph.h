@@ -137,6 +137,11 @@ void assay_graph_sweep(struct assay_graph *graph);
  */
 enum assay_status assay_graph_sort(struct assay_graph *graph, struct assay_error *err);
 
+/* Of a sorted graph with inferred types: a node that gives back more memory than it takes runs as soon as it can, as a weight's
+ * gradient once its activation is there, and an update once nobody needs the weight of before. All others keep their order. Leaves
+ * it sorted. */
+void assay_graph_schedule(struct assay_graph *graph);
+
 /* Attributes: set replaces. The getters give the default where the attribute is missing; one of another kind counts as missing
  * (assay_graph_check reports it). */
 void assay_node_set_int(struct assay_graph *graph, struct assay_node *node, const char *name, int64_t value);

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The order of nodes and what is left over (graph.h): topological sort and sweep.
+ * The order of nodes and what is left over (graph.h): topological sort, schedule and sweep.
  *
  * Both walk with stacks of their own, since a file decides how long a chain of nodes is; only bodies within bodies recurse, and
  * the loader limits their depth. A node depends on its inputs and on all that its bodies capture.
  */
 #include "graph/graph.h"
+#include "graph/op.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* For each node, the values that it needs: items[start[i]] … items[start[i + 1] - 1]. */
 struct needs {
@@ -195,6 +197,191 @@ done:
     needs_release(&needs);
     return st;
 }
+
+/* ---- schedule */
+
+enum { MOST_READERS = 64, MOST_NEEDS = 64 }; /* of a value and a node that are looked at: time stays in proportion to the nodes */
+
+struct schedule {
+    const struct assay_graph *graph;
+    struct needs needs;
+    int *first, *readers; /* of value v: readers[first[v]] … readers[first[v + 1] - 1], one for each use */
+    int *root;            /* [n_values]: the value whose bytes it is */
+    int *n_left;          /* [n_values]: of a root: uses to come, views' included */
+    int *pair;            /* [n_values]: of a state's output: its input; else -1 */
+    bool *stays;          /* [n_values]: of a root: its bytes are not given back within a run */
+    int *n_waits;         /* [n_nodes]: uses of values that are not made yet */
+    bool *done;           /* [n_nodes] */
+    int *order, n_order;
+};
+
+static bool is_view(const struct assay_graph *graph, const struct assay_node *node)
+{
+    if (!node->op || !(node->op->flags & ASSAY_OP_VIEW) || node->n_inputs < 1 || node->n_outputs < 1 || node->inputs[0] < 0 ||
+        node->outputs[0] < 0)
+        return false;
+    const struct assay_type *from = &graph->values[node->inputs[0]].type, *to = &graph->values[node->outputs[0]].type;
+    return from->dtype == to->dtype && assay_type_count(from) == assay_type_count(to);
+}
+
+static void find_readers(struct schedule *s)
+{
+    int n_uses = s->needs.start[s->graph->n_nodes];
+    for (int i = 0; i < n_uses; i++)
+        s->first[s->needs.items[i] + 1]++;
+    for (int v = 0; v < s->graph->n_values; v++)
+        s->first[v + 1] += s->first[v];
+    int *at = assay_alloc(((size_t)s->graph->n_values + 1) * sizeof *at);
+    for (int k = 0; k < s->graph->n_nodes; k++)
+        for (int i = s->needs.start[k]; i < s->needs.start[k + 1]; i++) {
+            int value = s->needs.items[i];
+            s->readers[s->first[value] + at[value]++] = k;
+            s->n_waits[k] += s->graph->values[value].producer >= 0;
+        }
+    free(at);
+}
+
+static void schedule_open(struct schedule *s, const struct assay_graph *graph)
+{
+    size_t n_values = (size_t)graph->n_values + 2, n_nodes = (size_t)graph->n_nodes + 1;
+    *s = (struct schedule){.graph = graph};
+    needs_init(&s->needs, graph);
+    s->first = assay_alloc(n_values * sizeof *s->first);
+    s->readers = assay_alloc(((size_t)s->needs.start[graph->n_nodes] + 1) * sizeof *s->readers);
+    s->root = assay_alloc(n_values * sizeof *s->root);
+    s->n_left = assay_alloc(n_values * sizeof *s->n_left);
+    s->pair = assay_alloc(n_values * sizeof *s->pair);
+    s->stays = assay_alloc(n_values * sizeof *s->stays);
+    s->n_waits = assay_alloc(n_nodes * sizeof *s->n_waits);
+    s->done = assay_alloc(n_nodes * sizeof *s->done);
+    s->order = assay_alloc(n_nodes * sizeof *s->order);
+    find_readers(s);
+    for (int v = 0; v < graph->n_values; v++) {
+        s->root[v] = v;
+        s->pair[v] = -1;
+    }
+    for (int k = 0; k < graph->n_nodes; k++)
+        if (is_view(graph, graph->nodes[k]))
+            s->root[graph->nodes[k]->outputs[0]] = s->root[graph->nodes[k]->inputs[0]];
+    for (int v = 0; v < graph->n_values; v++) {
+        const struct assay_value *value = &graph->values[v];
+        s->stays[s->root[v]] |= value->is_output || value->producer < 0 || value->constant.data;
+        s->n_left[s->root[v]] += s->first[v + 1] - s->first[v];
+    }
+    for (int i = 0; i < graph->n_states; i++)
+        s->pair[graph->outputs[graph->states[i].output]] = graph->inputs[graph->states[i].input];
+}
+
+static void schedule_release(struct schedule *s)
+{
+    needs_release(&s->needs);
+    free(s->first);
+    free(s->readers);
+    free(s->root);
+    free(s->n_left);
+    free(s->pair);
+    free(s->stays);
+    free(s->n_waits);
+    free(s->done);
+    free(s->order);
+}
+
+/* Whether nobody but this node will read the root from now on. */
+static bool ends(const struct schedule *s, int node, int root)
+{
+    int n = 0;
+    for (int i = s->needs.start[node]; i < s->needs.start[node + 1]; i++)
+        n += s->root[s->needs.items[i]] == root;
+    return n > 0 && n == s->n_left[root];
+}
+
+static bool is_first_use(const struct schedule *s, int node, int use)
+{
+    for (int i = s->needs.start[node]; i < use; i++)
+        if (s->root[s->needs.items[i]] == s->root[s->needs.items[use]])
+            return false;
+    return true;
+}
+
+/* Whether the node gives back more bytes than it takes. What it makes of a state that it is the last to read lies in that. */
+static bool frees_memory(const struct schedule *s, int index)
+{
+    const struct assay_node *node = s->graph->nodes[index];
+    int64_t freed = 0;
+    if (is_view(s->graph, node) || s->needs.start[index + 1] - s->needs.start[index] > MOST_NEEDS)
+        return false;
+    for (int i = s->needs.start[index]; i < s->needs.start[index + 1]; i++) {
+        int root = s->root[s->needs.items[i]];
+        int64_t size = assay_type_bytes(&s->graph->values[root].type);
+        if (size > 0 && size < INT64_MAX / (2 * MOST_NEEDS) && !s->stays[root] && is_first_use(s, index, i) &&
+            ends(s, index, root))
+            freed += size;
+    }
+    for (int k = 0; k < node->n_outputs && freed > 0; k++) {
+        int value = node->outputs[k], pair = value < 0 ? -1 : s->pair[value];
+        if (value < 0 || (pair >= 0 && ends(s, index, pair)))
+            continue;
+        int64_t size = assay_type_bytes(&s->graph->values[value].type);
+        freed = size < 0 || size > freed ? 0 : freed - size;
+    }
+    return freed > 0;
+}
+
+static void perform(struct schedule *s, int index)
+{
+    const struct assay_node *node = s->graph->nodes[index];
+    s->done[index] = true;
+    s->order[s->n_order++] = index;
+    for (int i = s->needs.start[index]; i < s->needs.start[index + 1]; i++)
+        s->n_left[s->root[s->needs.items[i]]]--;
+    for (int k = 0; k < node->n_outputs; k++)
+        for (int i = node->outputs[k] < 0 ? 0 : s->first[node->outputs[k]];
+             i < (node->outputs[k] < 0 ? 0 : s->first[node->outputs[k] + 1]); i++)
+            s->n_waits[s->readers[i]]--;
+}
+
+/* The readers of a value that was made or read just now: those that are ready and free memory are next. */
+static void perform_readers(struct schedule *s, int value)
+{
+    if (value < 0 || s->first[value + 1] - s->first[value] > MOST_READERS)
+        return;
+    for (int i = s->first[value]; i < s->first[value + 1]; i++) {
+        int reader = s->readers[i];
+        if (!s->done[reader] && s->n_waits[reader] == 0 && frees_memory(s, reader))
+            perform(s, reader);
+    }
+}
+
+void assay_graph_schedule(struct assay_graph *graph)
+{
+    struct schedule s;
+    schedule_open(&s, graph);
+    for (int k = 0, next = 0; k < graph->n_nodes; k++) {
+        if (s.done[k])
+            continue;
+        perform(&s, k);
+        for (; next < s.n_order; next++) {
+            const struct assay_node *node = graph->nodes[s.order[next]];
+            for (int i = 0; i < node->n_inputs; i++)
+                perform_readers(&s, node->inputs[i]);
+            for (int i = 0; i < node->n_outputs; i++)
+                perform_readers(&s, node->outputs[i]);
+        }
+    }
+    struct assay_node **old = assay_alloc(((size_t)graph->n_nodes + 1) * sizeof *old);
+    if (graph->n_nodes)
+        memcpy(old, graph->nodes, (size_t)graph->n_nodes * sizeof *old);
+    for (int i = 0; i < graph->n_nodes; i++) {
+        graph->nodes[i] = old[s.order[i]];
+        for (int k = 0; k < graph->nodes[i]->n_outputs; k++)
+            if (graph->nodes[i]->outputs[k] >= 0)
+                graph->values[graph->nodes[i]->outputs[k]].producer = i;
+    }
+    free(old);
+    schedule_release(&s);
+}
+
+/* ---- sweep */
 
 /* Marks the nodes and values that lead to a graph output. `used` and `live` come zeroed. */
 static void mark(const struct assay_graph *graph, const struct needs *needs, bool *used, bool *live)
