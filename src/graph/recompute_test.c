@@ -121,7 +121,6 @@ ASSAY_TEST(no_pass_takes_a_copy_for_its_original)
     CHECK_OK(assay_graph_optimize(n.graph, NULL, &n.err), n.err);
     assay_graph_schedule(plain); /* passes put what they make last */
     assay_graph_schedule(n.graph);
-    printf("  %lld %lld\n", (long long)peak_of(n.graph), (long long)peak_of(plain));
     CHECK(peak_of(n.graph) * 10 < peak_of(plain) * 6);
     assay_graph_close(plain);
     assay_graph_close(n.graph);

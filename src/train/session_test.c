@@ -324,6 +324,35 @@ ASSAY_TEST(losses_are_the_same_bit_by_bit_when_activations_are_computed_again)
     compare_recomputed(training_convolutional(6, BATCH, false), true, ASSAY_RECOMPUTE_AUTO);
 }
 
+static int64_t workspace_of(const struct assay_training_step *step)
+{
+    struct assay_training_session *session = training_session(step, "cpu/native");
+    struct assay_runtime_memory memory;
+    struct assay_tensor data[2];
+    make_batch(data, 5, E_INTS(BATCH, 3, 8, 8));
+    training_run(session, step, data, 0.01, 1);
+    assay_runtime_find("native")->memory(assay_training_session_program(session), &memory);
+    release_batch(data);
+    assay_training_session_close(session);
+    return memory.workspace_bytes;
+}
+
+ASSAY_TEST(the_native_runtime_needs_less_memory_where_activations_are_computed_again)
+{
+    struct assay_graph *graph = training_convolutional(25, BATCH, true);
+    struct assay_step_options options = training_options("sgd");
+    options.train_normalization = true;
+    struct assay_training_step *plain = training_step(graph, &options);
+    options.recompute = ASSAY_RECOMPUTE_AUTO;
+    struct assay_training_step *again = training_step(graph, &options);
+    int64_t before = workspace_of(plain), after = workspace_of(again);
+    printf("  workspace of %lld bytes, %lld when activations are computed again\n", (long long)before, (long long)after);
+    CHECK(after * 2 < before);
+    assay_training_step_close(plain);
+    assay_training_step_close(again);
+    assay_graph_close(graph);
+}
+
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(states_stay_from_update_to_update_on_each_runtime),
                 ASSAY_TEST_ENTRY(a_session_goes_on_from_states_that_are_given_to_it),
                 ASSAY_TEST_ENTRY(four_parts_make_the_update_of_their_batch),
@@ -331,4 +360,5 @@ ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(states_stay_from_update_to_update_on_each_runti
                 ASSAY_TEST_ENTRY(bf16_follows_f32_with_parameters_kept_in_f32),
                 ASSAY_TEST_ENTRY(f16_with_a_loss_scale_follows_f32),
                 ASSAY_TEST_ENTRY(a_loss_scale_that_f16_cannot_hold_comes_down_until_it_does),
-                ASSAY_TEST_ENTRY(losses_are_the_same_bit_by_bit_when_activations_are_computed_again))
+                ASSAY_TEST_ENTRY(losses_are_the_same_bit_by_bit_when_activations_are_computed_again),
+                ASSAY_TEST_ENTRY(the_native_runtime_needs_less_memory_where_activations_are_computed_again))

@@ -264,6 +264,17 @@ static void add_gradient_outputs(struct making *m)
     }
 }
 
+/* Moments begin as pages that take no memory until they are written: a runtime has a copy of its own. */
+static enum assay_status make_zeros(struct assay_tensor *tensor, const struct assay_type *type, struct assay_error *err)
+{
+    int64_t bytes = assay_type_bytes(type);
+    void *zeros = bytes >= 0 ? calloc(1, (size_t)bytes + 1) : NULL;
+    if (!zeros)
+        return assay_error_set(err, ASSAY_NO_MEMORY, "no memory for %lld bytes of an optimizer's state", (long long)bytes);
+    assay_tensor_adopt(tensor, type, zeros, free, zeros);
+    return ASSAY_OK;
+}
+
 static enum assay_status add_state(struct making *m, const char *name, enum assay_step_role role, int input, int output,
                                    const struct assay_tensor *initial)
 {
@@ -281,10 +292,7 @@ static enum assay_status add_state(struct making *m, const char *name, enum assa
         assay_tensor_share(&state->initial, initial);
         return ASSAY_OK;
     }
-    enum assay_status st = assay_tensor_alloc(&state->initial, &graph->values[input].type, m->e.err);
-    if (!st)
-        memset(state->initial.data, 0, (size_t)assay_tensor_bytes(&state->initial));
-    return st;
+    return make_zeros(&state->initial, &graph->values[input].type, m->e.err);
 }
 
 static void set_number(struct assay_emit *e, const char *name, double value)
@@ -465,7 +473,11 @@ static enum assay_status settle(struct assay_graph *graph, struct assay_error *e
         st = assay_graph_infer(graph, err);
     if (!st)
         st = assay_graph_fold(graph, fold_limit_bytes, err);
-    return st ? st : assay_graph_infer(graph, err);
+    if (!st)
+        st = assay_graph_infer(graph, err);
+    if (!st)
+        assay_graph_schedule(graph);
+    return st;
 }
 
 enum assay_status assay_training_step_make(const struct assay_graph *model, const struct assay_step_options *options,

@@ -113,6 +113,8 @@ static enum assay_status compile(const struct assay_graph *graph, const struct a
     p->outputs = assay_arena_array(&p->arena, (size_t)graph->n_outputs, sizeof *p->outputs);
     st = assay_graph_optimize(p->graph, NULL, err);
     if (!st)
+        assay_graph_schedule(p->graph);
+    if (!st)
         st = native_pool_open(p->n_threads, &p->pool, err);
     if (st) {
         release(result);
