@@ -467,9 +467,12 @@ static void expand_batch_training(struct assay_emit *e, const struct assay_node 
         return;
     }
     int shape = e_ints(e, (size_t)x.rank, dims), flat = e_ints(e, E_INTS(-1)), moments[2];
-    moments[0] = e_reduce(e, "ReduceMean", node->inputs[0], true, n_axes, axes);
-    int distance = e_sub(e, node->inputs[0], moments[0]);
-    moments[1] = e_reduce(e, "ReduceMean", e_mul(e, distance, distance), true, n_axes, axes);
+    /* Sums of a whole batch need more digits than f32 has: a small gradient is the difference of large ones. */
+    int wide = e_cast(e, node->inputs[0], ASSAY_F64);
+    moments[0] = e_reduce(e, "ReduceMean", wide, true, n_axes, axes);
+    int far = e_sub(e, wide, moments[0]), distance = e_cast(e, far, x.dtype);
+    moments[1] = e_cast(e, e_reduce(e, "ReduceMean", e_mul(e, far, far), true, n_axes, axes), x.dtype);
+    moments[0] = e_cast(e, moments[0], x.dtype);
     int epsilon = e_number(e, (double)assay_node_float(node, "epsilon", 1e-5F), moments[1]);
     int factor = e_div(e, e_reshape_to(e, node->inputs[1], shape), e_unary(e, "Sqrt", e_add(e, moments[1], epsilon)));
     outputs[0] = e_add(e, e_mul(e, distance, factor), e_reshape_to(e, node->inputs[2], shape));
