@@ -13,6 +13,7 @@
     X(models)                                                                                                                    \
     X(check)                                                                                                                     \
     X(bench)                                                                                                                     \
+    X(train)                                                                                                                     \
     X(query)                                                                                                                     \
     X(quant)                                                                                                                     \
     X(coverage)                                                                                                                  \

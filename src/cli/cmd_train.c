@@ -1,0 +1,536 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* assay train: a training run, the same twice, or with several seeds. The running is in train/run.h; here options become its
+ * options, and results tables. */
+#include "base/clock.h"
+#include "base/fs.h"
+#include "cli/cli.h"
+#include "cli/train_report.h"
+#include "runtime/registry.h"
+#include "stats/stats.h"
+#include "train/run.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_SEEDS = 1000 };
+
+static const char *const precisions[] = {"f32", "bf16", "f16", NULL};
+static const struct assay_cli_option options[] = {
+    {"data", ASSAY_OPTION_TEXT, "DATASET", "What to train on: fashion-mnist, bible:bpe=1024 … (--list-datasets).", NULL},
+    {"list-datasets", ASSAY_OPTION_FLAG, NULL, "List the datasets with their options, and do nothing else.", NULL},
+    {"config", ASSAY_OPTION_ENTRIES, "NAME=VALUE", "A field of the model's config, instead of its own; weights are random.",
+     NULL},
+    {"random", ASSAY_OPTION_FLAG, NULL, "Begin with random weights also where the model has some.", NULL},
+    {"input", ASSAY_OPTION_ENTRIES, "INPUT=TENSOR", "Which tensor of the dataset an input gets [by its name].", NULL},
+    {"batch", ASSAY_OPTION_INT, "N", "Samples of a step [32].", NULL},
+    {"epochs", ASSAY_OPTION_REAL, "N", "Length of the run [1].", NULL},
+    {"steps", ASSAY_OPTION_INT, "N", "Length of the run in steps, instead of epochs.", NULL},
+    {"optimizer", ASSAY_OPTION_TEXT, "TEXT", "sgd, adam or adamw with options: sgd:momentum=0.9:nesterov [adamw].", NULL},
+    {"learning-rate", ASSAY_OPTION_REAL, "RATE", "The largest of the schedule [0.1 for sgd, else 0.001].", NULL},
+    {"schedule", ASSAY_OPTION_TEXT, "TEXT", "constant, linear or cosine with options: cosine:warmup=5% [constant].", NULL},
+    {"clip-norm", ASSAY_OPTION_REAL, "NORM", "Gradients whose norm is larger are scaled down to it [no clipping].", NULL},
+    {"precision", ASSAY_OPTION_CHOICE, "DTYPE", "f32, bf16 or f16, with parameters in f32; f16 with dynamic loss scaling [f32].",
+     precisions},
+    {"augment", ASSAY_OPTION_TEXT, "TEXT",
+     "Pictures are moved and mirrored, features of speech moved in time: height=2:width=2:mirror [nothing].", NULL},
+    {"no-dropout", ASSAY_OPTION_FLAG, NULL, "Train without dropout.", NULL},
+    {"seed", ASSAY_OPTION_INT, "N", "Of weights, order of the data, augmentation and dropout [1].", NULL},
+    {"validate-every", ASSAY_OPTION_INT, "N", "Steps from validation to validation [an epoch].", NULL},
+    {"target", ASSAY_OPTION_TEXT, "METRIC=VALUE",
+     "End when validation reaches it: accuracy=0.9, bits-per-byte=2.4, loss=1; exit code 1 if it does not.", NULL},
+    {"output", ASSAY_OPTION_TEXT, "DIR", "Where checkpoints, the model, curves and TensorBoard's events go [nothing is kept].",
+     NULL},
+    {"checkpoint-every", ASSAY_OPTION_INT, "N", "Steps from checkpoint to checkpoint [with each validation].", NULL},
+    {"keep", ASSAY_OPTION_INT, "N", "Checkpoints that stay [3].", NULL},
+    {"resume", ASSAY_OPTION_FLAG, NULL, "Go on from the newest whole checkpoint of --output, if there is one.", NULL},
+    {"reproduce", ASSAY_OPTION_FLAG, NULL, "Run twice, and compare every parameter bit by bit.", NULL},
+    {"seeds", ASSAY_OPTION_INT, "N", "Run with N seeds from --seed on, and print the spread of what they reach.", NULL},
+    {"platform", ASSAY_OPTION_TEXT, "NAME", "Where to train [cpu/native].", NULL},
+    {"threads", ASSAY_OPTION_INT, "N", "Threads of the runtime, or as many as it can use if those are fewer [1].", NULL},
+    ASSAY_OPTION_FORMAT,
+    ASSAY_OPTION_END,
+};
+
+struct train {
+    struct assay_cli *cli;
+    struct assay_run_options options;
+    struct assay_platform platform;
+    struct assay_dataset *dataset;
+    const char *target_metric; /* NULL = no target */
+    int64_t told_ns;           /* of the last plain line */
+};
+
+/* ---- what a person sees meanwhile */
+
+static void on_warning(void *context, const char *sentence)
+{
+    struct train *t = context;
+    assay_log_line(&t->cli->log, ASSAY_LOG_WARNING, "%s", sentence);
+}
+
+static void on_progress(void *context, const struct assay_run_progress *p)
+{
+    enum { PLAIN_LINE_NS = 1000000000 };
+    struct train *t = context;
+    struct assay_log *log = &t->cli->log;
+    char left[32] = "";
+    int64_t now_ns = assay_clock_ns();
+    if (p->left_ns > 0)
+        assay_clock_duration_text(p->left_ns, left, sizeof left);
+    if (p->stage == ASSAY_RUN_STARTS && p->step > 0)
+        assay_log_line(log, ASSAY_LOG_INFO, "going on after step %lld", (long long)p->step);
+    if (p->stage == ASSAY_RUN_VALIDATED)
+        assay_log_line(log, ASSAY_LOG_INFO, "step %lld: validation %s %.4g, loss %.4g", (long long)p->step, p->metric_name,
+                       p->metric, p->metric_loss);
+    if (p->stage != ASSAY_RUN_STEPPED || now_ns - t->told_ns < (log->terminal ? PLAIN_LINE_NS / 5 : 10LL * PLAIN_LINE_NS))
+        return;
+    t->told_ns = now_ns;
+    if (log->terminal && log->level >= ASSAY_LOG_INFO)
+        fprintf(log->out, "\r\033[Kstep %lld of %lld  loss %.4f  %.4g samples/s%s%s\r", (long long)p->step, (long long)p->n_steps,
+                p->loss, p->samples_per_s, *left ? "  left " : "", left);
+    else
+        assay_log_line(log, ASSAY_LOG_INFO, "step %lld of %lld: loss %.4f, %.4g samples/s%s%s", (long long)p->step,
+                       (long long)p->n_steps, p->loss, p->samples_per_s, *left ? ", left " : "", left);
+}
+
+static void on_dataset(void *context, const char *what, int64_t n_done, int64_t n_all)
+{
+    struct assay_cli *cli = context;
+    if (n_done == n_all || n_done == 0)
+        assay_log_line(&cli->log, ASSAY_LOG_INFO, "%s: %lld of %lld", what, (long long)n_done, (long long)n_all);
+}
+
+/* ---- options */
+
+static enum assay_status read_augment(struct train *t, const char *text, struct assay_error *err)
+{
+    char *words = assay_arena_strdup(&t->cli->arena, text), *rest = NULL;
+    struct assay_augment_shift *s = &t->options.shift;
+    t->options.augments = true;
+    for (char *word = strtok_r(words, ":", &rest); word; word = strtok_r(NULL, ":", &rest)) {
+        char *end = NULL, *equals = strchr(word, '=');
+        int64_t value = equals ? strtoll(equals + 1, &end, 10) : 0;
+        bool is_number = equals && end != equals + 1 && !*end && value >= 0 && value <= 10000;
+        if (strcmp(word, "mirror") == 0)
+            s->mirror = true;
+        else if (is_number && strncmp(word, "height=", 7) == 0)
+            s->height = value;
+        else if (is_number && strncmp(word, "width=", 6) == 0)
+            s->width = value;
+        else
+            return assay_error_set(err, ASSAY_INVALID,
+                                   "--augment: '%s' is not understood; there are height=N, width=N and mirror", word);
+    }
+    return ASSAY_OK;
+}
+
+static enum assay_status read_target(struct train *t, const char *text, struct assay_error *err)
+{
+    const char *equals = strchr(text, '=');
+    char *end = NULL;
+    double value = equals ? strtod(equals + 1, &end) : 0;
+    if (!equals || end == equals + 1 || *end || !isfinite(value))
+        return assay_error_set(err, ASSAY_INVALID, "--target %s: write METRIC=NUMBER, as accuracy=0.9", text);
+    t->target_metric = assay_arena_strndup(&t->cli->arena, text, (size_t)(equals - text));
+    t->options.has_target = true;
+    t->options.target = value;
+    return ASSAY_OK;
+}
+
+static enum assay_status read_texts(struct train *t, struct assay_error *err)
+{
+    struct assay_cli *cli = t->cli;
+    struct assay_run_options *o = &t->options;
+    const char *precision = assay_cli_text(cli, "precision", "f32");
+    enum assay_status st = assay_optimizer_parse(assay_cli_text(cli, "optimizer", "adamw"), &o->optimizer, err);
+    if (!st)
+        st = assay_schedule_parse(assay_cli_text(cli, "schedule", "constant"), &o->schedule, err);
+    if (!st && assay_cli_given(cli, "augment"))
+        st = read_augment(t, assay_cli_text(cli, "augment", ""), err);
+    if (!st && assay_cli_given(cli, "target"))
+        st = read_target(t, assay_cli_text(cli, "target", ""), err);
+    o->precision = strcmp(precision, "bf16") == 0 ? ASSAY_BF16 : strcmp(precision, "f16") == 0 ? ASSAY_F16 : ASSAY_NO_DTYPE;
+    o->learning_rate = assay_cli_real(cli, "learning-rate", o->optimizer.kind == ASSAY_OPTIMIZER_SGD ? 0.1 : 1e-3);
+    return st;
+}
+
+static enum assay_status read_options(struct train *t, struct assay_error *err)
+{
+    struct assay_cli *cli = t->cli;
+    struct assay_run_options *o = &t->options;
+    *o = (struct assay_run_options){
+        .task = {.model = cli->arguments[0],
+                 .random = assay_cli_flag(cli, "random"),
+                 .batch = assay_cli_int(cli, "batch", 32),
+                 .seed = (uint64_t)assay_cli_int(cli, "seed", 1),
+                 .no_dropout = assay_cli_flag(cli, "no-dropout")},
+        .clip_norm = assay_cli_real(cli, "clip-norm", 0),
+        .epochs = assay_cli_real(cli, "epochs", 1),
+        .n_steps = assay_cli_int(cli, "steps", 0),
+        .validate_every = assay_cli_int(cli, "validate-every", 0),
+        .test = true,
+        .folder = assay_cli_text(cli, "output", NULL),
+        .save_every = assay_cli_int(cli, "checkpoint-every", 0),
+        .keep = (int)assay_cli_int(cli, "keep", 3),
+        .resume = assay_cli_flag(cli, "resume"),
+        .stop = &assay_cli_stop,
+        .progress = on_progress,
+        .warn = on_warning,
+        .context = t,
+    };
+    o->task.fields = assay_cli_texts(cli, "config", &o->task.n_fields);
+    o->task.inputs = assay_cli_texts(cli, "input", &o->task.n_inputs);
+    enum assay_status st = read_texts(t, err);
+    if (!st)
+        st = assay_platform_find(&cli->arena, assay_cli_text(cli, "platform", "cpu/native"), &t->platform, &o->runtime, err);
+    if (st)
+        return st;
+    int threads = (int)assay_cli_int(cli, "threads", 1);
+    if (o->runtime->max_threads && threads > o->runtime->max_threads)
+        threads = o->runtime->max_threads;
+    o->compile = (struct assay_compile_options){.platform = &t->platform, .n_threads = threads, .isa = "", .optimization = 3};
+    return ASSAY_OK;
+}
+
+/* ---- results */
+
+static void add_columns(struct assay_table *table, const struct assay_run_result *r)
+{
+    assay_table_column(table, "seed", "seed", true);
+    assay_table_column(table, "steps", "steps", true);
+    assay_table_column(table, "train loss", "train_loss", true);
+    assay_table_column(table, "metric", "metric", false);
+    assay_table_column(table, "validation", "validation", true);
+    assay_table_column(table, "best", "best", true);
+    assay_table_column(table, "best at step", "best_step", true);
+    assay_table_column(table, "test", "test", true);
+    assay_table_column(table, "time to target", "time_to_target_s", true);
+    assay_table_column(table, "time", "wall_s", true);
+    assay_table_column(table, "samples/s", "samples_per_s", true);
+    assay_table_column(table, "waiting for data", "data_share", true);
+    assay_table_column(table, "parameters", "parameters", true);
+    (void)r;
+}
+
+static void set_real(struct assay_table *table, int column, double value, int digits)
+{
+    if (isfinite(value))
+        assay_table_real(table, column, value, digits);
+}
+
+static void set_seconds(struct assay_table *table, int column, double seconds)
+{
+    char text[32];
+    assay_clock_duration_text(seconds * 1e9, text, sizeof text);
+    assay_table_set(table, column, text, json_real(seconds));
+}
+
+static void add_row(struct assay_table *table, const struct assay_run_result *r, uint64_t seed)
+{
+    assay_table_row(table);
+    assay_table_int(table, 0, (int64_t)seed);
+    assay_table_int(table, 1, r->n_steps);
+    set_real(table, 2, r->loss, 4);
+    assay_table_text(table, 3, r->metric_name);
+    set_real(table, 4, r->final, 4);
+    set_real(table, 5, r->best, 4);
+    if (isfinite(r->best))
+        assay_table_int(table, 6, r->best_step);
+    set_real(table, 7, r->test, 4);
+    if (r->reached)
+        set_seconds(table, 8, r->time_to_target_s);
+    set_seconds(table, 9, r->wall_s);
+    set_real(table, 10, r->samples_per_s, 4);
+    set_real(table, 11, r->data_share, 2);
+    assay_table_int(table, 12, r->parameters);
+}
+
+/* The line that repeats the run. */
+static void tell_command(struct train *t)
+{
+    struct assay_cli *cli = t->cli;
+    char *line = assay_arena_printf(&cli->arena, "assay train %s", t->options.task.model);
+    for (size_t i = 0; options[i].name; i++) {
+        const struct assay_cli_option *option = &options[i];
+        size_t n = 0;
+        if (!assay_cli_given(cli, option->name) || strcmp(option->name, "resume") == 0)
+            continue;
+        const char **texts = option->kind == ASSAY_OPTION_ENTRIES ? assay_cli_texts(cli, option->name, &n) : NULL;
+        for (size_t k = 0; k < n; k++)
+            line = assay_arena_printf(&cli->arena, "%s --%s '%s'", line, option->name, texts[k]);
+        if (option->kind == ASSAY_OPTION_FLAG)
+            line = assay_arena_printf(&cli->arena, "%s --%s", line, option->name);
+        else if (option->kind == ASSAY_OPTION_INT)
+            line = assay_arena_printf(&cli->arena, "%s --%s %lld", line, option->name,
+                                      (long long)assay_cli_int(cli, option->name, 0));
+        else if (option->kind == ASSAY_OPTION_REAL)
+            line = assay_arena_printf(&cli->arena, "%s --%s %.17g", line, option->name, assay_cli_real(cli, option->name, 0));
+        else if (option->kind != ASSAY_OPTION_ENTRIES)
+            line = assay_arena_printf(&cli->arena, "%s --%s '%s'", line, option->name, assay_cli_text(cli, option->name, ""));
+    }
+    assay_log_line(&cli->log, ASSAY_LOG_INFO, "repeat it: %s", line);
+}
+
+static int finish_table(struct train *t, struct assay_table *table, int code)
+{
+    int printed = assay_cli_print(t->cli, table);
+    assay_table_release(table);
+    return printed ? printed : code;
+}
+
+static enum assay_status check_target_name(const struct train *t, const struct assay_run_result *r, struct assay_error *err)
+{
+    if (!t->target_metric || strcmp(t->target_metric, r->metric_name) == 0)
+        return ASSAY_OK;
+    return assay_error_set(err, ASSAY_INVALID, "--target: this run is measured by '%s', not by '%s'", r->metric_name,
+                           t->target_metric);
+}
+
+/* ---- one run, two, several */
+
+static enum assay_status run_one(struct train *t, bool keep, struct assay_run_result *result, struct assay_error *err)
+{
+    enum assay_status st = assay_run(&t->options, t->dataset, keep, result, err);
+    if (t->cli->log.terminal)
+        fputs("\r\033[K", t->cli->log.out);
+    return st ? st : check_target_name(t, result, err);
+}
+
+static int train_once(struct train *t)
+{
+    struct assay_error err;
+    struct assay_run_result result;
+    struct assay_table table;
+    int code = ASSAY_EXIT_OK;
+    enum assay_status st = run_one(t, false, &result, &err);
+    if (st && st != ASSAY_INTERRUPTED) {
+        assay_run_result_release(&result);
+        return assay_cli_fail(t->cli, &err);
+    }
+    if (st) {
+        code = assay_cli_fail(t->cli, &err);
+        assay_log_line(&t->cli->log, ASSAY_LOG_INFO, "%s",
+                       t->options.folder ? "the same command with --resume goes on" : "nothing was kept: there was no --output");
+    } else if (assay_train_report_curves(t->cli, &result, &t->options, t->dataset->spec, &err)) {
+        code = assay_cli_fail(t->cli, &err);
+    }
+    if (!st && t->options.has_target && !result.reached)
+        code = ASSAY_EXIT_FAILED;
+    assay_table_init(&table);
+    table.upright = true;
+    add_columns(&table, &result);
+    add_row(&table, &result, t->options.task.seed);
+    tell_command(t);
+    assay_run_result_release(&result);
+    return finish_table(t, &table, code);
+}
+
+static int64_t count_differences(const struct assay_run_result *a, const struct assay_run_result *b, int64_t *n_elements,
+                                 const char **first)
+{
+    int64_t n = 0;
+    for (int i = 0; i < a->n_states; i++) {
+        const struct assay_tensor *x = &a->states[i].tensor, *y = &b->states[i].tensor;
+        size_t size = (size_t)assay_dtype_size(x->type.dtype);
+        for (int64_t k = 0; k < assay_tensor_count(x); k++)
+            if (memcmp((char *)x->data + (size_t)k * size, (char *)y->data + (size_t)k * size, size) != 0) {
+                *first = *first ? *first : a->states[i].name;
+                n++;
+            }
+        *n_elements += assay_tensor_count(x);
+    }
+    return n;
+}
+
+static int reproduce(struct train *t)
+{
+    struct assay_error err;
+    struct assay_run_result a, b;
+    struct assay_table table;
+    const char *first = NULL;
+    int64_t n_elements = 0, n = 0;
+    enum assay_status st = run_one(t, true, &a, &err);
+    if (st) {
+        assay_run_result_release(&a);
+        return assay_cli_fail(t->cli, &err);
+    }
+    st = run_one(t, true, &b, &err);
+    if (!st)
+        n = count_differences(&a, &b, &n_elements, &first);
+    if (!st) {
+        assay_table_init(&table);
+        assay_table_column(&table, "steps", "steps", true);
+        assay_table_column(&table, "tensors", "tensors", true);
+        assay_table_column(&table, "elements", "elements", true);
+        assay_table_column(&table, "different", "different", true);
+        assay_table_column(&table, "first", "first_tensor", false);
+        assay_table_row(&table);
+        assay_table_int(&table, 0, a.n_steps);
+        assay_table_int(&table, 1, a.n_states);
+        assay_table_int(&table, 2, n_elements);
+        assay_table_int(&table, 3, n);
+        if (first)
+            assay_table_text(&table, 4, first);
+    }
+    int code = st ? assay_cli_fail(t->cli, &err) : finish_table(t, &table, n ? ASSAY_EXIT_FAILED : ASSAY_EXIT_OK);
+    assay_run_result_release(&a);
+    assay_run_result_release(&b);
+    return code;
+}
+
+/* Student's t for a mean of n values at 95 %: a bootstrap of a few runs would be far too narrow. */
+static double student(size_t n)
+{
+    static const double t[] = {12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
+                               2.201,  2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086};
+    size_t freedom = n - 1;
+    return freedom <= ASSAY_COUNT(t) ? t[freedom - 1] : 1.96 + 2.5 / (double)freedom;
+}
+
+static void tell_spread(struct train *t, const char *what, const double *x, size_t n)
+{
+    struct assay_log *log = &t->cli->log;
+    if (n < 2) {
+        assay_log_line(log, ASSAY_LOG_INFO, "%s: %zu of the runs tell it, too few for a spread", what, n);
+        return;
+    }
+    double mean = assay_stats_mean(x, n), deviation = assay_stats_deviation(x, n),
+           half = student(n) * deviation / sqrt((double)n);
+    assay_log_line(log, ASSAY_LOG_INFO, "%s: mean %.5g, 95 %% interval %.5g to %.5g, deviation %.3g, range %.5g to %.5g", what,
+                   mean, mean - half, mean + half, deviation, assay_stats_quantile(x, n, 0), assay_stats_quantile(x, n, 1));
+}
+
+static int train_seeds(struct train *t, int64_t n_seeds)
+{
+    struct assay_error err;
+    struct assay_table table;
+    const char *metric = "", *folder = t->options.folder;
+    double *values = assay_arena_array(&t->cli->arena, (size_t)n_seeds, sizeof *values);
+    double *tests = assay_arena_array(&t->cli->arena, (size_t)n_seeds, sizeof *tests);
+    double *times = assay_arena_array(&t->cli->arena, (size_t)n_seeds, sizeof *times);
+    size_t n = 0, n_tests = 0, n_times = 0;
+    enum assay_status st = ASSAY_OK;
+    assay_table_init(&table);
+    add_columns(&table, NULL);
+    for (int64_t i = 0; i < n_seeds && !st; i++) {
+        struct assay_run_result result;
+        if (folder)
+            t->options.folder =
+                assay_arena_printf(&t->cli->arena, "%s/seed-%llu", folder, (unsigned long long)t->options.task.seed);
+        st = run_one(t, false, &result, &err);
+        if (!st) {
+            metric = assay_arena_strdup(&t->cli->arena, result.metric_name);
+            add_row(&table, &result, t->options.task.seed);
+            if (isfinite(result.final))
+                values[n++] = result.final;
+            if (isfinite(result.test))
+                tests[n_tests++] = result.test;
+            if (result.reached)
+                times[n_times++] = result.time_to_target_s;
+        }
+        assay_run_result_release(&result);
+        t->options.task.seed++;
+    }
+    int code = st ? assay_cli_fail(t->cli, &err) : ASSAY_EXIT_OK;
+    tell_spread(t, assay_arena_printf(&t->cli->arena, "validation %s", metric), values, n);
+    tell_spread(t, assay_arena_printf(&t->cli->arena, "test %s", metric), tests, n_tests);
+    if (t->options.has_target)
+        tell_spread(t, "seconds to the target", times, n_times);
+    return finish_table(t, &table, code);
+}
+
+/* ---- the verb */
+
+static int list_datasets(struct assay_cli *cli)
+{
+    struct assay_table table;
+    int n;
+    const struct assay_dataset_kind *const *kinds = assay_dataset_kinds(&n);
+    assay_table_init(&table);
+    assay_table_column(&table, "dataset", "dataset", false);
+    assay_table_column(&table, "what", "about", false);
+    assay_table_column(&table, "options (default)", "options", false);
+    for (int i = 0; i < n; i++) {
+        assay_table_row(&table);
+        assay_table_text(&table, 0, kinds[i]->name);
+        assay_table_text(&table, 1, kinds[i]->about);
+        assay_table_text(&table, 2, kinds[i]->options);
+    }
+    int code = assay_cli_print(cli, &table);
+    assay_table_release(&table);
+    return code;
+}
+
+/* NULL, or what is wrong with the numbers of the command line. */
+static const char *wrong_number(const struct assay_cli *cli)
+{
+    static const struct {
+        const char *name;
+        int64_t least, most;
+    } limits[] = {{"batch", 1, 1 << 20},    {"steps", 1, INT64_C(1) << 40}, {"validate-every", 1, INT64_C(1) << 40},
+                  {"keep", 1, 1 << 20},     {"threads", 1, 4096},           {"checkpoint-every", 1, INT64_C(1) << 40},
+                  {"seeds", 1, MOST_SEEDS}, {"seed", 0, INT64_MAX}};
+    for (size_t i = 0; i < ASSAY_COUNT(limits); i++) {
+        int64_t value = assay_cli_int(cli, limits[i].name, limits[i].least);
+        if (value < limits[i].least || value > limits[i].most)
+            return limits[i].name;
+    }
+    double epochs = assay_cli_real(cli, "epochs", 1), rate = assay_cli_real(cli, "learning-rate", 1);
+    return !(epochs > 0 && epochs <= 1e6)                ? "epochs"
+           : !(rate >= 0 && isfinite(rate))              ? "learning-rate"
+           : !(assay_cli_real(cli, "clip-norm", 0) >= 0) ? "clip-norm"
+                                                         : NULL;
+}
+
+static int run(struct assay_cli *cli)
+{
+    struct assay_error err;
+    struct train t = {.cli = cli};
+    if (assay_cli_flag(cli, "list-datasets"))
+        return list_datasets(cli);
+    if (cli->n_arguments == 0)
+        return assay_cli_usage(cli, "say what to train: a model folder, an ONNX file, a preset or an architecture");
+    if (!assay_cli_given(cli, "data"))
+        return assay_cli_usage(cli, "say what to train on: --data DATASET (--list-datasets lists them)");
+    if (wrong_number(cli))
+        return assay_cli_usage(cli, "--%s is out of range", wrong_number(cli));
+    if (assay_cli_flag(cli, "resume") && !assay_cli_given(cli, "output"))
+        return assay_cli_usage(cli, "--resume needs --output DIR, where the checkpoints are");
+    if (assay_cli_flag(cli, "reproduce") && assay_cli_given(cli, "output"))
+        return assay_cli_usage(cli, "--reproduce keeps nothing, so it has no --output");
+    assay_cli_catch_signals();
+    if (read_options(&t, &err))
+        return assay_cli_fail(cli, &err);
+    struct assay_dataset_progress progress = {on_dataset, cli, &assay_cli_stop};
+    if (assay_dataset_open(assay_cli_text(cli, "data", ""), &progress, &t.dataset, &err))
+        return assay_cli_fail(cli, &err);
+    int64_t n_seeds = assay_cli_int(cli, "seeds", 1);
+    int code = assay_cli_flag(cli, "reproduce") ? reproduce(&t) : n_seeds > 1 ? train_seeds(&t, n_seeds) : train_once(&t);
+    assay_dataset_close(t.dataset);
+    return code;
+}
+
+const struct assay_verb assay_verb_train = {
+    .name = "train",
+    .summary = "train a model on a dataset",
+    .usage = "MODEL --data DATASET [OPTIONS]",
+    .description =
+        "Trains a model, and prints what it reached: loss, accuracy or bits per byte on the validation split and on the test "
+        "split, time, samples/s. MODEL is a folder with config.json (its weights are what training begins with), an ONNX file, "
+        "the name of a known model, or of an architecture whose dimensions --config gives.\n\n"
+        "With --output a checkpoint is written at each validation, whole or not at all; --resume goes on from the newest one as "
+        "if the run had never stopped, to the last bit. At the end the folder is a model that every other verb reads. "
+        "Ctrl-C writes a checkpoint and ends.\n\n"
+        "Exit code: 0 done, 1 failed, stopped, or the target was not reached, 2 usage.",
+    .examples = "assay train ds-cnn-s --data spoken-commands --epochs 20 --augment height=4 --output runs/commands\n"
+                "assay train resnet-18 --data synthetic:image=f32[3,64,64]:label=i64[]<10 --steps 20\n"
+                "assay train GPT2LMHeadModel --config n_embd=128 --config n_layer=4 --config n_head=4 --config n_positions=128 "
+                "--data bible:bpe=1024 --target bits-per-byte=2.3\n"
+                "assay train ds-cnn-s --data spoken-commands --steps 50 --reproduce\n"
+                "assay train --list-datasets",
+    .options = options,
+    .min_arguments = 0,
+    .max_arguments = 1,
+    .run = run,
+};

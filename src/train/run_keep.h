@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A run at work, and what it keeps in its folder. Only for run.c and run_keep.c. */
+#ifndef ASSAY_TRAIN_RUN_KEEP_H
+#define ASSAY_TRAIN_RUN_KEEP_H
+
+#include "train/forward.h"
+#include "train/loss_scale.h"
+#include "train/run.h"
+#include "train/tensorboard.h"
+#include "train/throughput.h"
+#include "train/train_checkpoint.h"
+
+struct run {
+    const struct assay_run_options *o;
+    const struct assay_dataset *dataset;
+    struct assay_run_result *result;
+    struct assay_task task;
+    bool has_task, has_checkpoint;
+    struct assay_training_step *step;
+    struct assay_training_session *session;
+    struct assay_forward *forward;
+    struct assay_loader *loader;
+    struct assay_tensorboard *board;
+    struct assay_training_checkpoint checkpoint; /* that the run goes on from; its tensors are read by the next update */
+    struct assay_loss_scale scale;
+    struct assay_throughput throughput;
+    struct assay_tensor *data; /* [inputs of the graph that has more] */
+    char hash[ASSAY_HASH_TEXT_SIZE];
+    int64_t n_done, n_steps, epoch, validate_every, save_every, point_every, eval_batch;
+    double pending, last_loss, last_rate; /* pending: sum of the losses of the point that is being made */
+    int64_t n_pending, start_ns, wait_ns;
+    double seconds_before; /* of the processes that this one goes on from */
+};
+
+/* Refuses a folder that has checkpoints, or goes on from the newest: states, step, position in the data, curves. */
+enum assay_status assay_run_begin(struct run *run, const struct assay_loader_options *loader,
+                                  struct assay_loader_position *position, struct assay_error *err);
+enum assay_status assay_run_save(struct run *run, struct assay_error *err);
+/* config.json and model.safetensors: a model folder as any other. */
+enum assay_status assay_run_write_model(struct run *run, struct assay_error *err);
+
+void assay_run_tell(const struct run *run, enum assay_run_stage stage, double loss, const char *path);
+void assay_run_add_point(struct assay_run_result *result, struct assay_run_point point);
+void assay_run_add_validation(struct assay_run_result *result, struct assay_run_validation validation);
+
+#endif
