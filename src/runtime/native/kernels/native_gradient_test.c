@@ -195,6 +195,25 @@ ASSAY_TEST(batch_norm_takes_the_statistics_of_its_batch)
     }
 }
 
+ASSAY_TEST(a_pool_tells_where_its_maxima_are)
+{
+    for (int64_t stride = 1; stride < 3; stride++) {
+        struct assay_graph *graph = assay_graph_open("pool");
+        int x = testing_input(graph, "x", ASSAY_F32, DIMS(3, 18, 11, 14)), made[2];
+        for (int k = 0; k < 2; k++)
+            made[k] = assay_graph_add_value(graph, "made", NULL);
+        assay_graph_add_node(graph, "MaxPool", "", 1, &x, 2, made);
+        SET_INTS(graph, "kernel_shape", 3, 3);
+        SET_INTS(graph, "strides", stride, stride);
+        SET_INTS(graph, "pads", 1, 1, 1, 1);
+        assay_graph_add_output(graph, made[0]);
+        assay_graph_add_output(graph, made[1]);
+        own(graph, "MaxPoolGradient", 2, (int[]){made[0], made[1]}, 1);
+        SET_INTS(graph, "input_shape", 3, 18, 11, 14);
+        testing_equals_reference(graph, TOLERANCE);
+    }
+}
+
 /* Three updates, on states that stay where they are; the bytes that the caller bound are not written. */
 static void check_update(const char *type, bool has_moment, int n_threads)
 {
@@ -266,4 +285,4 @@ ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(products_read_and_write_transposed), ASSAY_TEST
                 ASSAY_TEST_ENTRY(cross_entropy_leaves_out_what_is_ignored),
                 ASSAY_TEST_ENTRY(rows_that_were_gathered_twice_are_added), ASSAY_TEST_ENTRY(convolutions_have_gradients),
                 ASSAY_TEST_ENTRY(batch_norm_takes_the_statistics_of_its_batch), ASSAY_TEST_ENTRY(states_are_updated_in_place),
-                ASSAY_TEST_ENTRY(the_norm_of_gradients_is_over_all))
+                ASSAY_TEST_ENTRY(a_pool_tells_where_its_maxima_are), ASSAY_TEST_ENTRY(the_norm_of_gradients_is_over_all))

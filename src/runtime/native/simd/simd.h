@@ -112,6 +112,8 @@ struct native_adam {
     X(void, adam,                                                                                                                \
       (float *p, const float *p0, const float *g, float *m, const float *m0, float *v, const float *v0, int64_t n,               \
        const struct native_adam *how))                                                                                           \
+    /* Where x is greater than y, or NaN, it takes its place, and `place` that of at */                                          \
+    X(void, greatest_at, (float *y, int32_t *at, const float *x, int32_t place, int64_t n))                                      \
     X(void, normalise, (float *y, const float *x, const float *scale, const float *bias, int64_t n, float mean, float inverse))  \
     /* Gradients of rows. norm_gradient adds to dscale and dbias; centred: a mean was taken off */                               \
     X(void, softmax_gradient, (float *dx, const float *dy, const float *y, int64_t n))                                           \

@@ -134,3 +134,13 @@ void SIMD(add_scaled)(float *y, const float *x, float factor, int64_t n)
 {
     _Pragma("omp simd") for (int64_t i = 0; i < n; i++) y[i] += x[i] * factor;
 }
+
+void SIMD(greatest_at)(float *y, int32_t *at, const float *x, int32_t place, int64_t n)
+{
+    _Pragma("omp simd") for (int64_t i = 0; i < n; i++)
+    {
+        int takes = x[i] > y[i] || x[i] != x[i];
+        y[i] = takes ? x[i] : y[i];
+        at[i] = takes ? place : at[i];
+    }
+}
