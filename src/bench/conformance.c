@@ -314,6 +314,7 @@ enum assay_status assay_conformance_compare(struct assay_conformance_result *res
         atol = isfinite(scale.max_abs) && scale.max_rel > 0 ? measure->tolerance * scale.max_abs / scale.max_rel : 0;
         rtol = 0;
     }
+    atol = fmax(atol, measure->noise);
     struct assay_difference d = assay_tensor_compare(got, wanted, exact ? 0 : atol, exact ? 0 : rtol);
     output->max_abs = d.max_abs;
     output->max_rel = d.max_rel;
@@ -514,6 +515,7 @@ void assay_conformance_run(const char *folder, const struct assay_conformance_op
 /* ---- trees */
 
 struct found {
+    bool training;
     struct assay_arena *arena;
     const char **folders;
     size_t n, room;
@@ -534,7 +536,8 @@ static enum assay_status note_folder(void *context, const char *path, struct ass
     struct found *found = context;
     (void)err;
     const char *name = assay_path_name(path);
-    if (strcmp(name, "model.onnx") != 0 && !is_config_test(found, path, name))
+    if (found->training ? strcmp(name, "train.safetensors") != 0
+                        : strcmp(name, "model.onnx") != 0 && !is_config_test(found, path, name))
         return ASSAY_OK;
     if (found->n == found->room) {
         size_t room = 2 * found->room + 64;
@@ -545,10 +548,10 @@ static enum assay_status note_folder(void *context, const char *path, struct ass
     return ASSAY_OK;
 }
 
-enum assay_status assay_conformance_find(const char *root, struct assay_arena *arena, const char ***folders, size_t *n,
-                                         struct assay_error *err)
+enum assay_status assay_conformance_find(const char *root, bool training, struct assay_arena *arena, const char ***folders,
+                                         size_t *n, struct assay_error *err)
 {
-    struct found found = {.arena = arena};
+    struct found found = {.training = training, .arena = arena};
     enum assay_status st = assay_fs_walk(root, note_folder, &found, err);
     if (st)
         return st;

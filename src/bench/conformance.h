@@ -67,9 +67,9 @@ struct assay_conformance_result {
 void assay_conformance_run(const char *folder, const struct assay_conformance_options *options, struct assay_arena *arena,
                            struct assay_conformance_result *result);
 
-/* Every folder at or below `root` that holds a test, sorted. */
-enum assay_status assay_conformance_find(const char *root, struct assay_arena *arena, const char ***folders, size_t *n,
-                                         struct assay_error *err);
+/* Every folder at or below `root` that holds a test, of training where that is wanted, sorted. */
+enum assay_status assay_conformance_find(const char *root, bool training, struct assay_arena *arena, const char ***folders,
+                                         size_t *n, struct assay_error *err);
 
 struct assay_conformance_limits {
     int64_t time_ns, memory_bytes;     /* of each test; 0 = none */

@@ -8,9 +8,9 @@
 #include "model/safetensors.h"
 
 /* How an output is compared: the measure is |got - wanted| <= atol + rtol * |wanted|, or, where tolerance > 0, that times the
- * tensor's largest magnitude. */
+ * tensor's largest magnitude. What is as near as `noise` is right in any case. */
 struct assay_conformance_measure {
-    double rtol, atol, tolerance;
+    double rtol, atol, tolerance, noise;
 };
 
 /* Adds the output to the result. ASSAY_MISMATCH tells the first wrong element. name must outlive the result; note too. */

@@ -345,7 +345,7 @@ ASSAY_TEST(a_test_that_crashes_hangs_or_eats_memory_costs_itself_alone)
     static const float doings[] = {0, CRASH, HANG, 0, EAT, 0};
     for (size_t i = 0; i < ASSAY_COUNT(doings); i++)
         make_test(&p, assay_arena_printf(&p.arena, "test%zu", i), "Identity", &doings[i], &doings[i], 1);
-    CHECK_OK(assay_conformance_find(p.folder, &p.arena, &folders, &n, &err), err);
+    CHECK_OK(assay_conformance_find(p.folder, false, &p.arena, &folders, &n, &err), err);
     CHECK_INT(n, ASSAY_COUNT(doings));
     struct seen seen = {0};
     struct assay_conformance_limits limits = {.time_ns = 3000000000, .memory_bytes = (int64_t)400 << 20};

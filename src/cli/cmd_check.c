@@ -407,7 +407,7 @@ static int run(struct assay_cli *cli)
     }
     enum assay_status st = ASSAY_OK;
     if (assay_cli_flag(cli, "all")) {
-        st = assay_conformance_find(check.root, &cli->arena, &check.tests, &check.n_tests, &err);
+        st = assay_conformance_find(check.root, is_training(cli), &cli->arena, &check.tests, &check.n_tests, &err);
     } else {
         check.tests = assay_arena_memdup(&cli->arena, &check.root, sizeof check.root);
         check.n_tests = 1;
