@@ -324,6 +324,27 @@ ASSAY_TEST(losses_are_the_same_bit_by_bit_when_activations_are_computed_again)
     compare_recomputed(training_convolutional(6, BATCH, false), true, ASSAY_RECOMPUTE_AUTO);
 }
 
+ASSAY_TEST(all_options_go_together)
+{
+    struct assay_graph *graph = training_convolutional(5, BATCH, true);
+    struct assay_step_options options = training_options("adamw");
+    options.train_normalization = options.loss_scale = options.gradient_norm = true;
+    options.precision = ASSAY_F16;
+    options.accumulate = 2;
+    options.recompute = 3;
+    options.clip_norm = 1;
+    struct assay_training_step *step = training_step(graph, &options);
+    double wanted[STEPS], got[STEPS];
+    CHECK(losses_of(step, "cpu/reference", true, 0.01, 1024, wanted));
+    for (size_t p = 1; p < ASSAY_COUNT(training_platforms); p++) {
+        bool is_here = losses_of(step, training_platforms[p], true, 0.01, 1024, got);
+        for (int i = 0; i < STEPS && is_here; i++)
+            CHECK_NEAR(got[i], wanted[i], 4e-3 * wanted[i]); /* f16, as above */
+    }
+    assay_training_step_close(step);
+    assay_graph_close(graph);
+}
+
 static int64_t workspace_of(const struct assay_training_step *step)
 {
     struct assay_training_session *session = training_session(step, "cpu/native");
@@ -361,4 +382,5 @@ ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(states_stay_from_update_to_update_on_each_runti
                 ASSAY_TEST_ENTRY(f16_with_a_loss_scale_follows_f32),
                 ASSAY_TEST_ENTRY(a_loss_scale_that_f16_cannot_hold_comes_down_until_it_does),
                 ASSAY_TEST_ENTRY(losses_are_the_same_bit_by_bit_when_activations_are_computed_again),
+                ASSAY_TEST_ENTRY(all_options_go_together),
                 ASSAY_TEST_ENTRY(the_native_runtime_needs_less_memory_where_activations_are_computed_again))

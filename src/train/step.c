@@ -163,8 +163,11 @@ static int accumulate(struct making *m, int i, int value)
     if (e->status)
         return -1;
     m->accumulators[i] = assay_graph_add_value(graph, "accumulated", &type);
+    e->scope = graph->values[m->accumulators[i]].name; /* tells the nodes apart, since their outputs are renamed */
     assay_graph_add_input(graph, m->accumulators[i]);
-    return e_add(e, e_where(e, first, e_float(e, 0), m->accumulators[i]), value);
+    int sum = e_add(e, e_where(e, first, e_float(e, 0), m->accumulators[i]), value);
+    e->scope = "";
+    return sum;
 }
 
 static void add_accumulation(struct making *m, int *loss_sum)
@@ -177,7 +180,9 @@ static void add_accumulation(struct making *m, int *loss_sum)
         if (m->gradients[i] >= 0)
             m->gradients[i] = accumulate(m, i, m->gradients[i]);
     *loss_sum = accumulate(m, m->n, m->loss);
+    e->scope = "mean";
     int mean = e_div(e, *loss_sum, e_add(e, m->accumulated, e_float(e, 1)));
+    e->scope = "";
     if (e->status)
         return;
     const char *name = m->graph->values[m->loss].name;
@@ -192,6 +197,7 @@ static void add_accumulation(struct making *m, int *loss_sum)
 static void add_norm(struct making *m)
 {
     struct assay_emit *e = &m->e;
+    e->scope = "norm";
     int *gradients = assay_arena_array(&m->graph->arena, (size_t)m->n, sizeof *gradients), n = 0;
     int share = e_float(e, 1.0 / m->step->accumulate);
     if (m->loss_scale >= 0)
@@ -199,8 +205,10 @@ static void add_norm(struct making *m)
     else if (m->accumulated >= 0)
         m->unscale = share;
     m->scale = m->unscale;
-    if (m->options->clip_norm <= 0 && !m->options->gradient_norm && m->loss_scale < 0)
+    if (m->options->clip_norm <= 0 && !m->options->gradient_norm && m->loss_scale < 0) {
+        e->scope = "";
         return;
+    }
     for (int i = 0; i < m->n; i++)
         if (m->gradients[i] >= 0)
             gradients[n++] = m->gradients[i];
@@ -219,6 +227,7 @@ static void add_norm(struct making *m)
         assay_graph_rename(m->graph, norm, "gradient_norm");
         m->step->gradient_norm = output_position(m->graph, norm);
     }
+    e->scope = "";
 }
 
 /* A scale of 0 where this run makes no update: others of its batch are to come, or its gradients are not finite. */
@@ -227,7 +236,9 @@ static void add_skip(struct making *m)
     struct assay_emit *e = &m->e;
     int goes = m->finite;
     if (m->finite >= 0) {
+        e->scope = "finite";
         int number = e_cast(e, m->finite, ASSAY_F32);
+        e->scope = "";
         if (e->status)
             return;
         assay_graph_rename(m->graph, number, "gradients_finite");
