@@ -173,6 +173,8 @@ const char *assay_case_id(const struct assay_case *c, const char *host, struct a
     assay_hash_u64(&hash, (uint64_t)c->batch);
     assay_hash_u64(&hash, (uint64_t)c->threads);
     assay_hash_u64(&hash, (uint64_t)c->optimization);
+    if (c->optimizer)
+        assay_hash_text(&hash, c->optimizer);
     for (size_t i = 0; i < c->n_options; i++) {
         assay_hash_text(&hash, c->options[i].name);
         assay_hash_text(&hash, c->options[i].value);
@@ -214,6 +216,10 @@ const char *assay_case_command(const struct assay_case *c, struct assay_arena *a
         text = assay_arena_printf(arena, "%s --precision %s", text, c->precision);
     if (c->new_tokens)
         text = assay_arena_printf(arena, "%s --new-tokens %lld", text, (long long)c->new_tokens);
+    if (c->optimizer)
+        text = assay_arena_printf(arena, "%s --mode %s --optimizer %s", text, c->mode, quoted(arena, c->optimizer));
+    if (c->loss)
+        text = assay_arena_printf(arena, "%s --loss %s", text, quoted(arena, c->loss));
     if (c->isa && *c->isa)
         text = assay_arena_printf(arena, "%s --isa %s", text, quoted(arena, c->isa));
     if (c->ep_library)
@@ -241,6 +247,8 @@ const char *assay_case_label(const struct assay_case *c, struct assay_arena *are
                            (long long)c->batch, (long long)c->threads, c->threads == 1 ? "" : "s");
     if (assay_case_converts(c))
         text = assay_arena_printf(arena, "%s, %s", text, c->precision);
+    if (c->optimizer)
+        text = assay_arena_printf(arena, "%s, training", text);
     if (c->new_tokens)
         text = assay_arena_printf(arena, "%s, %lld new token%s", text, (long long)c->new_tokens, c->new_tokens == 1 ? "" : "s");
     return text;
@@ -267,6 +275,7 @@ void assay_case_fill_row(const struct assay_case *c, const char *host, struct as
     assay_row_set_int(row, ASSAY_ROW_threads, c->threads);
     if (c->new_tokens)
         assay_row_set_int(row, ASSAY_ROW_new_tokens, c->new_tokens);
+    assay_row_set_text(row, ASSAY_ROW_optimizer, c->optimizer);
     assay_row_set_text(row, ASSAY_ROW_isa, c->isa && *c->isa ? c->isa : NULL);
     assay_row_set_text(row, ASSAY_ROW_suite, c->suite);
     assay_row_set_text(row, ASSAY_ROW_inputs, assay_case_inputs(c, arena));

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A case: one model × platform × mode × scenario × precision × batch × shape × threads, and how it is to be measured: one forward
- * pass a run, or, with new_tokens, one whole request that generates as many. The plan makes it, the parent sends it as JSON to a
- * child process, the child measures it.
+ * pass a run, or, with new_tokens, one whole request that generates as many, or, in mode training, one training step. The plan
+ * makes it, the parent sends it as JSON to a child process, the child measures it.
  *
  * ASSAY_CASE_FIELDS is the one list of its plain members: it makes the struct and both directions of the JSON.
  * Ownership: all of a case lives in the arena it was made with.
@@ -34,6 +34,9 @@
     X(INT, new_tokens)                                                                                                           \
     X(INT, prompt_tokens)                                                                                                        \
     X(REAL, step_bytes)                                                                                                          \
+    /* training (training.h): the optimizer in full, NULL in mode inference; what is minimised, NULL = the model's own loss */   \
+    X(TEXT, optimizer)                                                                                                           \
+    X(TEXT, loss)                                                                                                                \
     /* where and how */                                                                                                          \
     X(TEXT, platform)                                                                                                            \
     X(TEXT, mode)                                                                                                                \

@@ -209,7 +209,9 @@ static enum assay_status outcome(enum assay_status st)
 void assay_case_measure(const struct assay_case *c, struct assay_row *row, json_t **json)
 {
     struct session s = {.c = c,
-                        .subject = c->new_tokens ? &subject_generate : &subject_forward,
+                        .subject = assay_case_trains(c) ? &subject_train
+                                   : c->new_tokens      ? &subject_generate
+                                                        : &subject_forward,
                         .row = row,
                         .energy_j = NAN,
                         .is_server = strcmp(c->scenario, "server") == 0};

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the files that measure a case share: child.c has the order of things, the loop's figures and the process; child_forward.c
- * what a run of one forward pass is, child_generate.c what one request for generated text is.
+ * what a run of one forward pass is, child_generate.c what one request for generated text is,
+ * child_training.c what a training step is.
  */
 #ifndef ASSAY_BENCH_CHILD_SESSION_H
 #define ASSAY_BENCH_CHILD_SESSION_H
@@ -9,8 +10,10 @@
 #include "bench/correctness.h"
 #include "bench/generation.h"
 #include "bench/measure.h"
+#include "bench/training_check.h"
 #include "device/device.h"
 #include "graph/infer.h"
+#include "train/session.h"
 
 /* One forward pass of the model's graph. */
 struct forward {
@@ -38,6 +41,23 @@ struct generation {
     struct request_times times;
 };
 
+/* Training steps. */
+struct training {
+    struct assay_tensor *data; /* [c->n_inputs] */
+    struct assay_training_step *step;
+    struct assay_training_session *session; /* of the step; closed when it has been measured */
+    double rate, loss_scale;
+    double losses[ASSAY_TRAINING_STEPS + 1]; /* of the first runs */
+    double last_loss;
+    int64_t n_runs;
+    /* After the measurement: */
+    struct assay_graph *graph; /* the model again, bound */
+    struct assay_compile_options compile;
+    struct assay_training_subject subject;
+    struct assay_training_part both;
+    struct assay_training_evidence evidence;
+};
+
 /* A case in execution. */
 struct session {
     const struct assay_case *c;
@@ -48,6 +68,7 @@ struct session {
     const struct assay_runtime *runtime;
     struct forward forward;
     struct generation generation;
+    struct training training;
     struct assay_samples samples;
     struct assay_server_result server;
     struct assay_noise before, after;
@@ -69,7 +90,7 @@ struct subject {
     enum assay_status (*profile)(struct session *s, json_t **json, struct assay_error *err);
     void (*release)(struct session *s);
 };
-extern const struct subject subject_forward, subject_generate;
+extern const struct subject subject_forward, subject_generate, subject_train;
 
 /* As the case asks for it; platform and options are borrowed from the session. */
 struct assay_compile_options session_compile_options(const struct session *s, bool profile);

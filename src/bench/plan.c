@@ -5,6 +5,7 @@
 #include "base/fs.h"
 #include "bench/inputs.h"
 #include "bench/request.h"
+#include "bench/training.h"
 #include "graph/infer.h"
 #include "graph/precision.h"
 #include "model/analysis.h"
@@ -89,6 +90,7 @@ static enum assay_status make_inputs(struct assay_plan *plan, const struct assay
 struct model {
     const char *path;
     struct assay_graph *graph;
+    const char *loss; /* the output that training minimises; NULL where it cannot be trained, which the child then says */
     struct assay_model_info info;
     struct assay_phases phases; /* opened when first needed */
     struct assay_open_inputs inputs, request;
@@ -179,7 +181,7 @@ static enum assay_status set_options(struct assay_case *c, const struct assay_sp
  * decoding on a busy machine. */
 static double usual_time_limit(const struct assay_case *c)
 {
-    const double seconds_per_flop = 5e-9, day = 86400;
+    const double seconds_per_flop = assay_case_trains(c) ? 2.5e-8 : 5e-9, day = 86400; /* several steps are compared */
     return fmin(day, 60 + 4 * c->max_time + (c->flops > 0 ? seconds_per_flop * c->flops : 0));
 }
 
@@ -198,6 +200,7 @@ static void add_case(struct assay_plan *plan, const struct assay_case *c)
 static const char *one_text[] = {""};
 static const char *default_platforms[] = {"cpu/reference", "cpu/onnxruntime"};
 static const char *default_scenarios[] = {"single-stream"};
+static const char *default_modes[] = {"inference"};
 static int64_t one[] = {1}, none[] = {0};
 
 static struct assay_text_list texts_or(const struct assay_text_list *list, const char **otherwise, size_t n)
@@ -238,6 +241,16 @@ static enum assay_status find_platform(struct assay_plan *plan, const char *name
     return ASSAY_OK;
 }
 
+/* A step is no query: it is run back to back. */
+static bool leave_out_scenario(struct assay_plan *plan, const struct assay_case *base, const char *scenario)
+{
+    if (!assay_case_trains(base) || strcmp(scenario, "single-stream") == 0)
+        return false;
+    leave_out(plan, assay_arena_printf(&plan->arena, "%s in mode training and scenario %s: training is single-stream",
+                                       base->model, scenario));
+    return true;
+}
+
 /* One platform's cases for a model at one batch. */
 static void add_platform_cases(struct assay_plan *plan, const struct assay_spec *spec, const struct assay_case *base,
                                const struct assay_runtime *runtime)
@@ -249,6 +262,8 @@ static void add_platform_cases(struct assay_plan *plan, const struct assay_spec 
         for (size_t k = 0; k < isas.n; k++)
             for (size_t t = 0; t < threads.n; t++) {
                 struct assay_case c = *base;
+                if (leave_out_scenario(plan, base, scenario_list.items[s]))
+                    continue;
                 if (runtime->max_threads && threads.items[t] > runtime->max_threads) {
                     leave_out(plan, assay_arena_printf(&plan->arena, "%s with %lld threads: it has %d", base->platform,
                                                        (long long)threads.items[t], runtime->max_threads));
@@ -295,7 +310,11 @@ static enum assay_status add_precision(struct assay_plan *plan, const struct ass
                                            base->model, precision, base->model_precision));
         return ASSAY_OK;
     }
-    if (c.new_tokens) {
+    if (assay_case_trains(&c)) {
+        c.flops = c.bytes = NAN;
+        if (model->loss && assay_training_cost(bound, model->loss, &c, err) == ASSAY_NO_MEMORY)
+            st = ASSAY_NO_MEMORY; /* any other reason is the row's */
+    } else if (c.new_tokens) {
         st = assay_phases_cost(&model->phases, &c, &plan->arena, err);
     } else if (assay_case_converts(&c)) {
         struct assay_graph *converted = assay_graph_clone(bound);
@@ -381,6 +400,8 @@ static enum assay_status add_cases(struct assay_plan *plan, const struct assay_s
                                    struct assay_case *base, struct assay_error *err)
 {
     struct assay_int_list batches = ints_or(&spec->batches, one), tokens = ints_or(&spec->new_tokens, none);
+    if (assay_case_trains(base))
+        tokens = (struct assay_int_list){none, 1};
     enum assay_status st = ASSAY_OK;
     for (size_t t = 0; !st && t < tokens.n; t++) {
         bool here = true;
@@ -395,11 +416,35 @@ static enum assay_status add_cases(struct assay_plan *plan, const struct assay_s
     return st;
 }
 
-static enum assay_status add_model(struct assay_plan *plan, const struct assay_spec *spec, const char *path,
+static enum assay_status set_training(struct assay_case *c, const struct assay_spec *spec, struct assay_arena *arena,
+                                      struct assay_error *err)
+{
+    struct assay_optimizer optimizer;
+    char text[ASSAY_OPTIMIZER_TEXT_SIZE];
+    enum assay_status st = assay_optimizer_parse(spec->optimizer ? spec->optimizer : "adamw", &optimizer, err);
+    if (!st && spec->loss)
+        st = assay_training_check_loss(spec->loss, err);
+    if (st)
+        return st;
+    c->optimizer = assay_arena_strdup(arena, assay_optimizer_text(&optimizer, text));
+    c->loss = spec->loss;
+    return ASSAY_OK;
+}
+
+/* A model that cannot be trained is opened as it is: its cases are rows that say why. */
+static enum assay_status open_model(struct model *model, const struct assay_case *c, struct assay_error *err)
+{
+    enum assay_status st = ASSAY_UNSUPPORTED;
+    if (assay_case_trains(c))
+        st = assay_training_open(model->path, c->loss, &model->graph, &model->loss, &model->info, err);
+    return st == ASSAY_UNSUPPORTED ? assay_model_open(model->path, NULL, &model->graph, &model->info, err) : st;
+}
+
+static enum assay_status add_model(struct assay_plan *plan, const struct assay_spec *spec, const char *path, const char *mode,
                                    struct assay_error *err)
 {
     struct model model = {.path = path};
-    struct assay_case base = {.model_path = assay_arena_strdup(&plan->arena, path), .mode = "inference"};
+    struct assay_case base = {.model_path = assay_arena_strdup(&plan->arena, path), .mode = mode};
     char *whole = realpath(path, NULL); /* the row's command works from any folder */
     if (whole)
         base.model_path = assay_arena_strdup(&plan->arena, whole);
@@ -407,7 +452,10 @@ static enum assay_status add_model(struct assay_plan *plan, const struct assay_s
     char id[ASSAY_HASH_TEXT_SIZE];
     if (!is_utf8(base.model_path))
         return assay_error_set(err, ASSAY_INVALID, "the path of model '%s' is not UTF-8: give it another name", base.model_path);
-    enum assay_status st = assay_model_open(path, NULL, &model.graph, &model.info, err);
+    enum assay_status st = assay_case_trains(&base) ? set_training(&base, spec, &plan->arena, err) : ASSAY_OK;
+    if (st)
+        return st;
+    st = open_model(&model, &base, err);
     if (st) {
         add_sentence(plan, &plan->unreadable, &plan->n_unreadable, assay_arena_strdup(&plan->arena, err->message));
         return ASSAY_OK;
@@ -428,9 +476,11 @@ static enum assay_status add_model(struct assay_plan *plan, const struct assay_s
 
 enum assay_status assay_plan_add(struct assay_plan *plan, const struct assay_spec *spec, struct assay_error *err)
 {
+    struct assay_text_list modes = texts_or(&spec->modes, default_modes, 1);
     enum assay_status st = assay_spec_check(spec, err);
     for (size_t i = 0; !st && i < spec->models.n; i++)
-        st = add_model(plan, spec, spec->models.items[i], err);
+        for (size_t m = 0; !st && m < modes.n; m++)
+            st = add_model(plan, spec, spec->models.items[i], modes.items[m], err);
     return st;
 }
 

@@ -206,6 +206,8 @@ enum assay_status assay_plan_run(struct assay_plan *plan, const struct assay_run
             if (options->is_done &&
                 options->is_done(options->context, assay_case_id(c, options->machine->host, &plan->arena), round))
                 continue;
+            if (options->skips && options->skips(options->context, c))
+                continue;
             if (c->memory_limit == 0)
                 c->memory_limit =
                     (int64_t)(0.9 * (double)(options->machine->memory_limit_bytes ? options->machine->memory_limit_bytes

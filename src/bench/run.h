@@ -20,6 +20,7 @@ struct assay_run_options {
     const volatile sig_atomic_t *stop;   /* set by a signal handler; may be NULL */
     /* All optional: */
     bool (*is_done)(void *context, const char *case_id, int round); /* already measured in this run (resuming) */
+    bool (*skips)(void *context, const struct assay_case *c);       /* not to be measured after what was */
     void (*on_start)(void *context, const struct assay_case *c, int index, int total);
     void *context;
 };

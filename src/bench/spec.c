@@ -53,6 +53,10 @@ void assay_spec_override(struct assay_spec *spec, const struct assay_spec *over)
         spec->name = over->name;
     if (over->ep_library)
         spec->ep_library = over->ep_library;
+    if (over->optimizer)
+        spec->optimizer = over->optimizer;
+    if (over->loss)
+        spec->loss = over->loss;
     if (over->suite)
         spec->suite = over->suite;
     if (over->trace_path)
@@ -113,8 +117,9 @@ enum assay_status assay_spec_check(const struct assay_spec *spec, struct assay_e
     if (spec->models.n == 0)
         return assay_error_set(err, ASSAY_INVALID, "no model is given");
     for (size_t i = 0; i < spec->modes.n; i++)
-        if (strcmp(spec->modes.items[i], "inference") != 0)
-            return assay_error_set(err, ASSAY_INVALID, "there is no mode '%s'; there is: inference", spec->modes.items[i]);
+        if (strcmp(spec->modes.items[i], "inference") != 0 && strcmp(spec->modes.items[i], "training") != 0)
+            return assay_error_set(err, ASSAY_INVALID, "there is no mode '%s'; there are: inference, training",
+                                   spec->modes.items[i]);
     for (size_t i = 0; i < spec->scenarios.n; i++) {
         size_t k = 0;
         while (k < ASSAY_COUNT(scenarios) && strcmp(scenarios[k], spec->scenarios.items[i]) != 0)

@@ -26,6 +26,7 @@ struct assay_spec {
     struct assay_text_list dims;      /* "name=value" */
     struct assay_text_list inputs;    /* "input=kind" */
     struct assay_text_list options;   /* "name=value", for the runtime */
+    const char *optimizer, *loss;     /* of mode training; NULL = adamw, and the model's own */
     const char *ep_library;
     const char *suite;
     int64_t seed, optimization; /* -1 = default */

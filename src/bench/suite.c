@@ -16,7 +16,7 @@ enum { SUITE_LIMIT_BYTES = 1 << 20 };
 
 /* A spec as YAML has it: what is missing is NULL. */
 struct raw_spec {
-    char *name, *ep_library;
+    char *name, *ep_library, *optimizer, *loss;
     char **model, **platform, **mode, **scenario, **precision, **isa, **shape, **dim, **input, **option;
     unsigned n_model, n_platform, n_mode, n_scenario, n_precision, n_isa, n_shape, n_dim, n_input, n_option;
     int64_t *batch, *threads, *new_tokens;
@@ -50,6 +50,8 @@ static const cyaml_schema_value_t int_value = {CYAML_VALUE_INT(CYAML_FLAG_DEFAUL
 static const cyaml_schema_field_t spec_fields[] = {
     TEXT("name", struct raw_spec, name),
     TEXT("ep-library", struct raw_spec, ep_library),
+    TEXT("optimizer", struct raw_spec, optimizer),
+    TEXT("loss", struct raw_spec, loss),
     TEXTS("model", model),
     TEXTS("platform", platform),
     TEXTS("mode", mode),
@@ -131,6 +133,8 @@ static void copy_spec(struct assay_arena *arena, const struct raw_spec *raw, con
     assay_spec_init(spec);
     spec->name = raw->name ? assay_arena_strdup(arena, raw->name) : NULL;
     spec->ep_library = raw->ep_library ? assay_arena_strdup(arena, raw->ep_library) : NULL;
+    spec->optimizer = raw->optimizer ? assay_arena_strdup(arena, raw->optimizer) : NULL;
+    spec->loss = raw->loss ? assay_arena_strdup(arena, raw->loss) : NULL;
     spec->models = copy_texts(arena, raw->model, raw->n_model);
     for (size_t i = 0; i < spec->models.n; i++) {
         const char *path = assay_path_join(arena, folder, spec->models.items[i]);

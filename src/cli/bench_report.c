@@ -3,6 +3,7 @@
 #include "cli/bench_report.h"
 
 #include "base/clock.h"
+#include "bench/training.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -59,6 +60,24 @@ static void fill_output_token(struct assay_table *t, int column, const struct as
     fill_metric(t, column, row, "time_per_output_token_median_ns");
 }
 
+static void fill_forward(struct assay_table *t, int column, const struct assay_row *row, enum assay_column from)
+{
+    (void)from;
+    fill_metric(t, column, row, "forward_ns");
+}
+
+static void fill_backward(struct assay_table *t, int column, const struct assay_row *row, enum assay_column from)
+{
+    (void)from;
+    fill_metric(t, column, row, "backward_ns");
+}
+
+static void fill_update(struct assay_table *t, int column, const struct assay_row *row, enum assay_column from)
+{
+    (void)from;
+    fill_metric(t, column, row, "update_ns");
+}
+
 static void fill_throughput(struct assay_table *t, int column, const struct assay_row *row, enum assay_column from)
 {
     double value = assay_row_real(row, from, NAN);
@@ -95,7 +114,7 @@ static void fill_noise(struct assay_table *t, int column, const struct assay_row
         assay_table_text(t, column, "");
 }
 
-enum when { ALWAYS, CONVERTED, GENERATED }; /* columns that only some cases fill are there if one of the plan's does */
+enum when { ALWAYS, CONVERTED, GENERATED, TRAINED }; /* columns that only some cases fill are there if one of the plan's does */
 
 static const struct readable {
     const char *header, *name;
@@ -106,6 +125,7 @@ static const struct readable {
 } readable[] = {
     {"model", "model", false, ALWAYS, ASSAY_ROW_model, fill_text},
     {"platform", "platform", false, ALWAYS, ASSAY_ROW_platform, fill_text},
+    {"mode", "mode", false, TRAINED, ASSAY_ROW_mode, fill_text},
     {"precision", "precision", false, CONVERTED, ASSAY_ROW_precision, fill_text},
     {"scenario", "scenario", false, ALWAYS, ASSAY_ROW_scenario, fill_text},
     {"batch", "batch", true, ALWAYS, ASSAY_ROW_batch, fill_int},
@@ -114,6 +134,9 @@ static const struct readable {
     {"status", "status", false, ALWAYS, ASSAY_ROW_status, fill_text},
     {"median", "latency_median_ns", true, ALWAYS, ASSAY_ROW_latency_median_ns, fill_ns},
     {"95 % interval", "latency_interval", true, ALWAYS, ASSAY_ROW_latency_low_ns, fill_interval},
+    {"forward", "forward_ns", true, TRAINED, ASSAY_ROW_metrics, fill_forward},
+    {"backward", "backward_ns", true, TRAINED, ASSAY_ROW_metrics, fill_backward},
+    {"update", "update_ns", true, TRAINED, ASSAY_ROW_metrics, fill_update},
     {"TTFT", "time_to_first_token_median_ns", true, GENERATED, ASSAY_ROW_metrics, fill_first_token},
     {"TPOT", "time_per_output_token_median_ns", true, GENERATED, ASSAY_ROW_metrics, fill_output_token},
     {"p90", "latency_p90_ns", true, ALWAYS, ASSAY_ROW_latency_p90_ns, fill_ns},
@@ -132,7 +155,8 @@ static bool is_shown(const struct readable *column, const struct assay_plan *pla
 {
     for (size_t i = 0; i < plan->n_cases; i++)
         if (column->when == ALWAYS || (column->when == CONVERTED && assay_case_converts(&plan->cases[i])) ||
-            (column->when == GENERATED && plan->cases[i].new_tokens))
+            (column->when == GENERATED && plan->cases[i].new_tokens) ||
+            (column->when == TRAINED && assay_case_trains(&plan->cases[i])))
             return true;
     return false;
 }

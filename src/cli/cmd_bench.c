@@ -3,6 +3,7 @@
  * lake and to a person. */
 #include "bench/run.h"
 #include "bench/suite.h"
+#include "cli/batch_sweep.h"
 #include "cli/bench_report.h"
 #include "cli/cli.h"
 #include "lake/lake.h"
@@ -17,7 +18,14 @@ static const struct assay_cli_option options[] = {
     {"suite", ASSAY_OPTION_TEXT, "FILE", "Run the cases of a suite (YAML); options given here replace the suite's.", NULL},
     {"platform", ASSAY_OPTION_TEXTS, "LIST", "Where to run: names as `assay devices` lists them [cpu/reference,cpu/onnxruntime].",
      NULL},
-    {"mode", ASSAY_OPTION_TEXTS, "LIST", "inference [inference].", NULL},
+    {"mode", ASSAY_OPTION_TEXTS, "LIST",
+     "inference, training: a run is one training step then, forward, backward and update [inference].", NULL},
+    {"optimizer", ASSAY_OPTION_TEXT, "TEXT",
+     "Mode training: sgd, adam or adamw, with options as in sgd:momentum=0.9:nesterov:weight-decay=5e-4 [adamw].", NULL},
+    {"loss", ASSAY_OPTION_TEXT, "OUTPUT[:KIND]",
+     "Mode training, for ONNX files: minimise this output, or its cross-entropy or mse to an input that is added, as in "
+     "logits:cross-entropy [the model's own loss].",
+     NULL},
     {"scenario", ASSAY_OPTION_TEXTS, "LIST",
      "single-stream, multi-stream, offline or server, as MLPerf defines them [single-stream].", scenario_words},
     {"precision", ASSAY_OPTION_TEXTS, "LIST",
@@ -114,6 +122,8 @@ static void read_spec(const struct assay_cli *cli, struct assay_spec *spec)
     spec->profile = assay_cli_flag(cli, "profile");
     spec->trace_path = assay_cli_text(cli, "trace", NULL);
     spec->ep_library = assay_cli_text(cli, "ep-library", NULL);
+    spec->optimizer = assay_cli_text(cli, "optimizer", NULL);
+    spec->loss = assay_cli_text(cli, "loss", NULL);
 }
 
 static enum assay_status make_plan(const struct assay_cli *cli, struct assay_plan *plan, struct assay_suite *suite,
@@ -145,6 +155,7 @@ struct bench {
         struct assay_table table;
     } * profiles;
     size_t n_profiles;
+    struct assay_sweep sweep;
     struct assay_arena arena;
     const char **done; /* case ids of the run that is resumed, one for each row */
     size_t n_done;
@@ -162,6 +173,17 @@ static bool is_done(void *context, const char *case_id, int round)
     if (round >= n)
         return false;
     assay_progress_step(&b->cli->log, NULL);
+    return true;
+}
+
+/* Whether memory ended at a smaller batch: the sweep of batches is over. */
+static bool skips(void *context, const struct assay_case *c)
+{
+    struct bench *b = context;
+    if (!assay_sweep_is_over(&b->sweep, c))
+        return false;
+    assay_progress_step(&b->cli->log, assay_arena_printf(&b->arena, "left out  %s: memory ended at a smaller batch",
+                                                         assay_case_label(c, &b->arena)));
     return true;
 }
 
@@ -194,6 +216,7 @@ static enum assay_status on_row(void *context, const struct assay_case *c, struc
     b->n_noisy += assay_row_int(row, ASSAY_ROW_noisy, 0) != 0;
     b->last_command = assay_case_command(c, &b->arena);
     assay_bench_table_add(&b->table, row, assay_cli_format(b->cli));
+    assay_sweep_add(&b->sweep, c, row);
     assay_progress_step(&b->cli->log, assay_bench_line(c, row, &b->arena));
     if (profile)
         add_profile(b, c, profile);
@@ -286,6 +309,7 @@ static enum assay_status run_plan(struct bench *b, struct assay_plan *plan, stru
         .rounds = (int)assay_cli_int(cli, "rounds", 1),
         .stop = &assay_cli_stop,
         .is_done = is_done,
+        .skips = skips,
         .on_start = on_start,
         .context = b,
     };
@@ -324,12 +348,25 @@ static enum assay_status print_plan(const struct assay_plan *plan, struct assay_
     return st;
 }
 
+static enum assay_status print_sweep(struct bench *b, enum assay_format format, struct assay_error *err)
+{
+    struct assay_table table;
+    if ((format != ASSAY_FORMAT_TABLE && format != ASSAY_FORMAT_MARKDOWN) || !assay_sweep_table(&b->sweep, &table))
+        return ASSAY_OK;
+    printf("\nScaling with the batch\n\n");
+    enum assay_status st = assay_table_print(&table, format, stdout, err);
+    assay_table_release(&table);
+    return st;
+}
+
 /* The end of a run: the table, what was profiled, where it is, how to repeat it. */
 static enum assay_status print_results(struct bench *b, struct assay_error *err)
 {
     enum assay_format format = assay_cli_format(b->cli);
     struct assay_log *log = &b->cli->log;
     enum assay_status st = b->n_rows ? assay_table_print(&b->table, format, stdout, err) : ASSAY_OK;
+    if (!st)
+        st = print_sweep(b, format, err);
     for (size_t i = 0; !st && i < b->n_profiles && (format == ASSAY_FORMAT_TABLE || format == ASSAY_FORMAT_MARKDOWN); i++) {
         printf("\nWhere the time goes: %s\n\n%s\n\n", b->profiles[i].label, b->profiles[i].words);
         st = assay_table_print(&b->profiles[i].table, format, stdout, err);
@@ -359,6 +396,7 @@ static int run(struct assay_cli *cli)
         return assay_cli_usage(cli, "--rounds is at least 1");
     assay_plan_init(&plan);
     assay_arena_init(&b.arena);
+    b.sweep.arena = &b.arena;
     assay_table_init(&b.table);
     enum assay_status st = make_plan(cli, &plan, &suite, &err);
     if (!st)
@@ -415,6 +453,8 @@ const struct assay_verb assay_verb_bench = {
                 "  assay bench model.onnx --platform cpu/onnxruntime --profile --trace trace.json\n"
                 "  assay bench bert-base-uncased --dim sequence=128 --precision f32,bf16\n"
                 "  assay bench Qwen2-0.5B --new-tokens 32 --shape input_ids=Nx128\n"
+                "  assay bench bert-tiny --mode training --dim sequence=64 --batch 1..64:x2 --platform cpu/native\n"
+                "  assay bench model.onnx --mode training --loss logits:cross-entropy --optimizer sgd:momentum=0.9\n"
                 "  assay bench --suite suites/first.yaml --rounds 3 --resume\n",
     .options = options,
     .max_arguments = -1,

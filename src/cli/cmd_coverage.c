@@ -208,16 +208,19 @@ static const char *absent_reason(const struct coverage *c, const char *const *at
     for (int i = 0; i < c->platforms.n; i++)
         if (strcmp(c->platforms.items[i].name, at[PLATFORM]) == 0)
             platform = &c->platforms.items[i];
-    if (strcmp(at[MODE], "training") == 0)
-        return "training is not built yet";
     if (!platform)
         return "this program has no such platform: its rows come from elsewhere";
     if (!platform->available)
         return assay_arena_printf(c->arena, "platform absent: %s", platform->reason);
     if (strcmp(at[PRECISION], "int8") == 0)
-        return "no row in this lake, and models are not quantized here yet";
+        return strcmp(at[MODE], "training") == 0 ? "no row in this lake: integers have no gradient"
+                                                 : "no row in this lake, and models are not quantized here yet";
     if (c->is_filtered)
         return "no row in this lake passes the filters";
+    if (strcmp(at[MODE], "training") == 0)
+        return assay_arena_printf(c->arena, "no row in this lake: assay bench MODEL --mode training%s%s makes one",
+                                  is_converted(at[PRECISION]) ? " --precision " : "",
+                                  is_converted(at[PRECISION]) ? at[PRECISION] : "");
     if (is_converted(at[PRECISION]))
         return assay_arena_printf(c->arena, "no row in this lake: assay bench MODEL --precision %s makes one", at[PRECISION]);
     return "no row in this lake";
@@ -341,8 +344,8 @@ static int print_matrix(struct coverage *c)
     }
     if (n_left_out)
         assay_log_line(&c->cli->log, ASSAY_LOG_INFO,
-                       "%zu lines without any row are left out (training and int8 are not built yet; assay bench --precision "
-                       "f16,bf16 fills the others): --all shows them",
+                       "%zu lines without any row are left out (assay bench --mode training and --precision f16,bf16 fill "
+                       "them): --all shows them",
                        n_left_out);
     assay_table_release(&table);
     return code;

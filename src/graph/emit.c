@@ -44,7 +44,7 @@ int e_constant(struct assay_emit *e, const char *name, const struct assay_type *
     if (e->status)
         return -1;
     int known = assay_graph_find(e->graph, name);
-    if (known >= 0)
+    if (known >= 0 && e->graph->values[known].constant.data)
         return known;
     struct assay_tensor tensor;
     struct assay_error err;

@@ -52,6 +52,7 @@
     X(suite, TEXT, "", "The suite that the case came from; null = the command line.")                                            \
     X(inputs, TEXT, "", "How the inputs were made: kind per input, generator and seed, or the files' hash.")                     \
     X(new_tokens, INT, "", "Tokens generated for each sample of a request; null = a run is one forward pass.")                   \
+    X(optimizer, TEXT, "", "Training: the optimizer with its options; null in mode inference.")                                  \
     /* outcome */                                                                                                                \
     X(status, TEXT, "", "ok, unsupported, no_memory, mismatch, timeout, crashed.")                                               \
     X(reason, TEXT, "", "One sentence, if the status is not ok.")                                                                \

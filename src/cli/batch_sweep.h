@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Scaling with the batch: what rows that differ in nothing but their batch tell together.
+ *
+ * The knee is the smallest batch from which on the next larger one gains less than 10 % of throughput for a doubling: beyond it,
+ * memory and latency buy little.
+ */
+#ifndef ASSAY_CLI_BATCH_SWEEP_H
+#define ASSAY_CLI_BATCH_SWEEP_H
+
+#include "bench/case.h"
+#include "report/table.h"
+
+struct assay_sweep_point {
+    const char *series; /* the case's label without its batch */
+    int64_t batch, memory_bytes;
+    double throughput; /* NaN: the case has none */
+    const char *unit;
+    bool no_memory;
+};
+
+struct assay_sweep {
+    struct assay_arena *arena;
+    struct assay_sweep_point *points; /* in the order of the rows */
+    size_t n, room;
+};
+
+void assay_sweep_add(struct assay_sweep *sweep, const struct assay_case *c, const struct assay_row *row);
+/* Whether a smaller batch of the same series, in mode training, has run out of memory. */
+bool assay_sweep_is_over(const struct assay_sweep *sweep, const struct assay_case *c);
+/* A line for each batch of the series that have at least three. False: there is none, and nothing to release. */
+bool assay_sweep_table(const struct assay_sweep *sweep, struct assay_table *table);
+
+#endif
