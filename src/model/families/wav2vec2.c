@@ -406,7 +406,14 @@ static int statistics(struct assay_builder *b, int x, int length)
     int mean = b_div(b, b_reduce(b, "ReduceSum", only(b, x, mask), true, B_LIST(1)), count);
     int difference = only(b, b_sub(b, x, mean), mask);
     int squares = b_reduce(b, "ReduceSum", b_mul(b, difference, difference), true, B_LIST(1));
-    int deviation = b_unary(b, "Sqrt", b_div(b, squares, b_sub(b, count, b_scalar(b, 1))));
+    int variance = b_div(b, squares, b_sub(b, count, b_scalar(b, 1))), deviation;
+    if (b_training(b)) { /* of what is constant it has no slope, and PyTorch takes 0 */
+        int is_zero = b_op(b, "Equal", B_VALUES(variance, b_scalar(b, 0)));
+        deviation = b_unary(b, "Sqrt", b_where(b, is_zero, b_scalar(b, 1), variance));
+        deviation = b_where(b, is_zero, b_scalar(b, 0), deviation);
+    } else {
+        deviation = b_unary(b, "Sqrt", variance);
+    }
     return b_squeeze(b, b_concat(b, -1, B_VALUES(mean, deviation)), B_LIST(1));
 }
 
