@@ -525,8 +525,7 @@ const struct assay_verb assay_verb_train = {
         "Exit code: 0 done, 1 failed, stopped, or the target was not reached, 2 usage.",
     .examples = "assay train ds-cnn-s --data spoken-commands --epochs 20 --augment height=4 --output runs/commands\n"
                 "assay train resnet-18 --data synthetic:image=f32[3,64,64]:label=i64[]<10 --steps 20\n"
-                "assay train GPT2LMHeadModel --config n_embd=128 --config n_layer=4 --config n_head=4 --config n_positions=128 "
-                "--data bible:bpe=1024 --target bits-per-byte=2.3\n"
+                "assay train gpt2 --config n_layer=4 --config n_embd=192 --data bible:bpe=1024 --target bits-per-byte=2.3\n"
                 "assay train ds-cnn-s --data spoken-commands --steps 50 --reproduce\n"
                 "assay train --list-datasets",
     .options = options,

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Runs that are killed and resumed end with the bits of one that was not: each run is a process of its own, as a person's is. */
+#include "train/run.h"
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/test.h"
+#include "runtime/registry.h"
+#include "train/train_checkpoint.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { N_STEPS = 60, N_KILLS = 20 };
+static const char data[] = "synthetic:x=f32[3,8,8]:label=i64[]<4:train=64:validation=16:test=8";
+static const char *const fields[] = {"hidden_sizes=[4,8]", "strides=[1,2]", "embedding_size=4"};
+
+static volatile sig_atomic_t stop;
+
+struct warnings {
+    int n;
+    char last[600];
+};
+
+static void on_warning(void *context, const char *sentence)
+{
+    struct warnings *w = context;
+    w->n++;
+    snprintf(w->last, sizeof w->last, "%s", sentence);
+}
+
+static void stop_at_step_seven(void *context, const struct assay_run_progress *progress)
+{
+    (void)context;
+    stop = progress->step >= 7;
+}
+
+static struct assay_run_options usual(const char *folder)
+{
+    struct assay_run_options o = {
+        .task = {.model = "PlainResNetForImageClassification", .fields = fields, .n_fields = 3, .batch = 8, .seed = 3},
+        .learning_rate = 0.01,
+        .n_steps = N_STEPS,
+        .validate_every = 16,
+        .save_every = 1,
+        .keep = 2,
+        .folder = folder,
+        .resume = true};
+    CHECK(!assay_optimizer_parse("adamw", &o.optimizer, NULL));
+    CHECK(!assay_schedule_parse("cosine:warmup=5", &o.schedule, NULL));
+    return o;
+}
+
+static enum assay_status train(struct assay_run_options *o, const char *name, bool keep, struct assay_run_result *result,
+                               struct assay_error *err)
+{
+    struct assay_arena arena;
+    struct assay_platform platform;
+    struct assay_dataset *dataset = NULL;
+    assay_arena_init(&arena);
+    *result = (struct assay_run_result){0};
+    enum assay_status st = assay_platform_find(&arena, name, &platform, &o->runtime, err);
+    o->compile = (struct assay_compile_options){.platform = &platform, .n_threads = 1, .isa = "", .optimization = 3};
+    if (!st)
+        st = assay_dataset_open(data, NULL, &dataset, err);
+    if (!st)
+        st = assay_run(o, dataset, keep, result, err);
+    assay_dataset_close(dataset);
+    assay_arena_release(&arena);
+    return st;
+}
+
+/* In a child. */
+static pid_t start(const char *folder, const char *platform)
+{
+    pid_t child = fork();
+    if (child != 0)
+        return child;
+    struct assay_run_options o = usual(folder);
+    struct assay_run_result result;
+    struct assay_error err = {0};
+    enum assay_status st = train(&o, platform, false, &result, &err);
+    if (st)
+        fprintf(stderr, "%s\n", err.message);
+    _exit(st == ASSAY_OK ? 0 : 1);
+}
+
+static int wait_for(pid_t child)
+{
+    int status = 0;
+    CHECK(waitpid(child, &status, 0) == child);
+    return status;
+}
+
+static void check_same_file(struct assay_arena *arena, const char *a, const char *b, const char *name)
+{
+    char *x, *y;
+    size_t n, m;
+    struct assay_error err;
+    CHECK_OK(assay_fs_read(assay_path_join(arena, a, name), 1 << 24, arena, &x, &n, &err), err);
+    CHECK_OK(assay_fs_read(assay_path_join(arena, b, name), 1 << 24, arena, &y, &m, &err), err);
+    CHECK_INT(n, m);
+    CHECK(memcmp(x, y, n) == 0);
+}
+
+static void kill_and_resume(const char *platform)
+{
+    struct assay_arena arena;
+    struct assay_error err;
+    struct assay_rng rng;
+    char *root;
+    int n_killed = 0;
+    assay_arena_init(&arena);
+    CHECK_OK(assay_fs_temporary_folder(&arena, &root, &err), err);
+    char *whole = assay_path_join(&arena, root, "whole"), *killed = assay_path_join(&arena, root, "killed");
+    int64_t start_ns = assay_clock_ns();
+    CHECK_INT(wait_for(start(whole, platform)), 0);
+    uint64_t length_us = (uint64_t)(assay_clock_ns() - start_ns) / 1000;
+    assay_rng_init(&rng, 17, assay_rng_stream(platform));
+    for (int i = 0; i < N_KILLS; i++) {
+        pid_t child = start(killed, platform);
+        uint64_t us = assay_rng_below(&rng, length_us / 3 + 1);
+        nanosleep(&(struct timespec){(time_t)(us / 1000000), (long)(us % 1000000) * 1000}, NULL);
+        kill(child, SIGKILL);
+        n_killed += WIFSIGNALED(wait_for(child));
+    }
+    CHECK(n_killed > 0);
+    CHECK_INT(wait_for(start(killed, platform)), 0);
+    const char *last = assay_arena_printf(&arena, "step-%08d", N_STEPS);
+    static const char *const files[] = {"parameters.safetensors", "optimizer.safetensors"};
+    for (size_t i = 0; i < ASSAY_COUNT(files); i++)
+        check_same_file(&arena, assay_path_join(&arena, whole, last), assay_path_join(&arena, killed, last), files[i]);
+    CHECK_OK(assay_fs_remove(root, &err), err);
+    assay_arena_release(&arena);
+}
+
+static void require(const char *name)
+{
+    struct assay_arena arena;
+    struct assay_platform platform;
+    const struct assay_runtime *runtime;
+    static struct assay_error err;
+    assay_arena_init(&arena);
+    enum assay_status st = assay_platform_find(&arena, name, &platform, &runtime, &err);
+    assay_arena_release(&arena);
+    if (st)
+        SKIP("%s", err.message);
+}
+
+ASSAY_TEST(a_run_killed_twenty_times_ends_with_the_same_bits_on_reference) { kill_and_resume("cpu/reference"); }
+
+ASSAY_TEST(a_run_killed_twenty_times_ends_with_the_same_bits_on_native)
+{
+    require("cpu/native");
+    kill_and_resume("cpu/native");
+}
+
+ASSAY_TEST(a_run_killed_twenty_times_ends_with_the_same_bits_on_onnxruntime)
+{
+    require("cpu/onnxruntime");
+    kill_and_resume("cpu/onnxruntime");
+}
+
+ASSAY_TEST(a_damaged_checkpoint_is_named_and_the_one_before_it_used)
+{
+    struct assay_arena arena;
+    struct assay_error err;
+    struct assay_run_result result;
+    struct warnings warnings = {0};
+    char *folder, *text;
+    size_t n;
+    assay_arena_init(&arena);
+    CHECK_OK(assay_fs_temporary_folder(&arena, &folder, &err), err);
+    struct assay_run_options o = usual(folder);
+    o.n_steps = 6;
+    CHECK_OK(train(&o, "cpu/reference", false, &result, &err), err);
+    assay_run_result_release(&result);
+    char *path = assay_path_join(&arena, folder, "step-00000006/parameters.safetensors");
+    CHECK_OK(assay_fs_read(path, 1 << 24, &arena, &text, &n, &err), err);
+    text[n / 2] ^= 1;
+    CHECK_OK(assay_fs_write(path, text, n, &err), err);
+    o.n_steps = 8;
+    o.warn = on_warning;
+    o.context = &warnings;
+    CHECK_OK(train(&o, "cpu/reference", false, &result, &err), err);
+    CHECK_INT(result.first_step, 5);
+    CHECK_INT(warnings.n, 1);
+    CHECK_CONTAINS(warnings.last, "step-00000006");
+    assay_run_result_release(&result);
+    CHECK_OK(assay_fs_remove(folder, &err), err);
+    assay_arena_release(&arena);
+}
+
+ASSAY_TEST(a_stopped_run_leaves_a_checkpoint_of_its_last_step_and_a_fresh_one_is_refused)
+{
+    struct assay_arena arena;
+    struct assay_error err;
+    struct assay_run_result result;
+    char *folder;
+    assay_arena_init(&arena);
+    CHECK_OK(assay_fs_temporary_folder(&arena, &folder, &err), err);
+    struct assay_run_options o = usual(folder);
+    stop = 0;
+    o.n_steps = 12;
+    o.save_every = 100;
+    o.stop = &stop;
+    o.progress = stop_at_step_seven;
+    CHECK(train(&o, "cpu/reference", false, &result, &err) == ASSAY_INTERRUPTED);
+    assay_run_result_release(&result);
+    o.progress = NULL;
+    o.stop = NULL;
+    o.resume = false;
+    CHECK(train(&o, "cpu/reference", false, &result, &err) == ASSAY_INVALID);
+    CHECK_CONTAINS(err.message, "--resume");
+    assay_run_result_release(&result);
+    o.resume = true;
+    CHECK_OK(train(&o, "cpu/reference", false, &result, &err), err);
+    CHECK_INT(result.first_step, 7);
+    CHECK_INT(result.n_steps, 12);
+    assay_run_result_release(&result);
+    o.learning_rate = 0.5;
+    CHECK(train(&o, "cpu/reference", false, &result, &err) == ASSAY_INVALID);
+    CHECK_CONTAINS(err.message, "learning_rate");
+    assay_run_result_release(&result);
+    CHECK_OK(assay_fs_remove(folder, &err), err);
+    assay_arena_release(&arena);
+}
+
+ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(a_run_killed_twenty_times_ends_with_the_same_bits_on_reference),
+                ASSAY_TEST_ENTRY(a_run_killed_twenty_times_ends_with_the_same_bits_on_native),
+                ASSAY_TEST_ENTRY(a_run_killed_twenty_times_ends_with_the_same_bits_on_onnxruntime),
+                ASSAY_TEST_ENTRY(a_damaged_checkpoint_is_named_and_the_one_before_it_used),
+                ASSAY_TEST_ENTRY(a_stopped_run_leaves_a_checkpoint_of_its_last_step_and_a_fresh_one_is_refused))
