@@ -94,13 +94,11 @@ int e_number(struct assay_emit *e, double number, int like)
 
 int e_ints(struct assay_emit *e, size_t n, const int64_t *values)
 {
-    char name[32 + ASSAY_MAX_RANK * 2 * 22];
-    size_t used = (size_t)snprintf(name, sizeof name, "const/[");
-    if (n > ASSAY_MAX_RANK * 2)
-        return e_fail(e, ASSAY_UNSUPPORTED, "a list of %zu integers is longer than this writes", n);
+    char *name = assay_arena_alloc(&e->graph->arena, 16 + n * 22), *at = name;
+    at += sprintf(at, "const/[");
     for (size_t i = 0; i < n; i++)
-        used += (size_t)snprintf(name + used, sizeof name - used, "%s%lld", i ? "," : "", (long long)values[i]);
-    snprintf(name + used, sizeof name - used, "]");
+        at += sprintf(at, "%s%lld", i ? "," : "", (long long)values[i]);
+    sprintf(at, "]");
     struct assay_type type = assay_type_make(ASSAY_I64, 1, (const int64_t[]){(int64_t)n});
     return e_constant(e, name, &type, values);
 }
