@@ -18,6 +18,20 @@
 
 enum native_reduction { NATIVE_SUM, NATIVE_SUM_SQUARES, NATIVE_SUM_ABS, NATIVE_MAX, NATIVE_MIN };
 
+/* A group of a row of f32 as whole numbers (simd_coded.c): x = scale (128 high + low). */
+enum { NATIVE_CODED_GROUP = 32, NATIVE_CODED_PANEL = 64 };
+struct native_coded {
+    int8_t high[NATIVE_CODED_GROUP], low[NATIVE_CODED_GROUP]; /* -64 … 63 */
+    float scale;
+    int32_t offset; /* what the weights' zero adds to a sum */
+};
+/* A panel of weights is groups, one after another: unsigned codes of 8 bits [GROUP / 4, PANEL, 4], or of 4 bits
+ * [GROUP / 8, PANEL, 4], of each 8 rows the first 4 in the lower halves of bytes; then scales [PANEL], bf16, or f32 if wide. */
+static inline int64_t native_coded_group_bytes(int bits, bool wide)
+{
+    return NATIVE_CODED_PANEL * (NATIVE_CODED_GROUP * bits / 8 + (wide ? 4 : 2));
+}
+
 /* X(return type, name, arguments). Lengths are numbers of elements; bf16 are uint16_t. Outputs may be inputs (in place). */
 #define NATIVE_SIMD_FUNCTIONS(X)                                                                                                 \
     X(void, relu, (float *y, const float *x, int64_t n))                                                                         \
@@ -62,6 +76,12 @@ enum native_reduction { NATIVE_SUM, NATIVE_SUM_SQUARES, NATIVE_SUM_ABS, NATIVE_M
     /* c [m, n] = a [m, k] · b: of b's rows two and two lie in turn, [k / 2, ldb, 2]; k is even, n a multiple of 64 */          \
     X(void, gemm_pairs,                                                                                                          \
       (float *c, int64_t ldc, const float *a, int64_t lda, const uint16_t *b, int64_t ldb, int64_t m, int64_t n, int64_t k))     \
+    X(void, code_rows, (struct native_coded * to, const float *x, int64_t n_groups, int32_t zero))                               \
+    /* y [m, PANEL] += rows x [m, n_groups] times a panel; the second where the CPU has VNNI */                                  \
+    X(void, coded_panel,                                                                                                         \
+      (float *y, const struct native_coded *x, int64_t m, int64_t n_groups, const unsigned char *panel, int bits, bool wide))    \
+    X(void, coded_panel_vnni,                                                                                                    \
+      (float *y, const struct native_coded *x, int64_t m, int64_t n_groups, const unsigned char *panel, int bits, bool wide))    \
     /* c [m, n] (+)= a [m, k] · b, whose rows lie in pairs, [k / 2, ldb]; k is even, n a multiple of 16. From avx512_bf16 on:    \
      * the table of avx512 has that instruction */                                                                               \
     X(void, gemm_bf16,                                                                                                           \
