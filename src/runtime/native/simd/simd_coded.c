@@ -24,18 +24,18 @@ void SIMD(code_rows)(struct native_coded *to, const float *x, int64_t n_groups, 
             largest = fabsf(x[i]) > largest ? fabsf(x[i]) : largest;
             unlike += x[i] - x[i]; /* 0, or NaN */
         }
-        bool is_zero = !(largest > 1e-30f);
-        float inverse = is_zero || unlike != 0 ? 0 : LARGEST / largest;
+        bool is_finite = unlike == 0, is_zero = !(largest > 1e-30f);
+        float inverse = is_zero ? 0 : LARGEST / largest;
         int32_t sum = 0;
         _Pragma("omp simd reduction(+ : sum)") for (int i = 0; i < GROUP; i++)
         {
-            float scaled = x[i] * inverse;
+            float scaled = is_finite ? x[i] * inverse : 0;
             int32_t q = (int32_t)(scaled + (scaled < 0 ? -0.5f : 0.5f)), high = (q + 64) >> 7;
             to[g].high[i] = (int8_t)high;
             to[g].low[i] = (int8_t)(q - high * 128);
             sum += q;
         }
-        to[g].scale = unlike != 0 ? NAN : is_zero ? 0 : largest / LARGEST;
+        to[g].scale = !is_finite ? NAN : is_zero ? 0 : largest / LARGEST;
         to[g].offset = -zero * sum;
     }
 }
