@@ -13,19 +13,18 @@ struct gemv {
     int64_t x_step;
 };
 
-static float each_activation(dnnl_alg_kind_t kind, float x, float alpha, float beta)
+static void bound(dnnl_alg_kind_t kind, float *y, int64_t n, float alpha, float beta)
 {
-    if (kind == dnnl_eltwise_relu) /* leaky, if alpha is not 0 */
-        return x < 0 ? alpha * x : x;
-    if (kind == dnnl_eltwise_clip)
-        return x < alpha ? alpha : x > beta ? beta : x;
-    float gate = x / 6 + 0.5f; /* of hard swish */
-    return x * (gate < 0 ? 0 : gate > 1 ? 1 : gate);
+    for (int64_t i = 0; i < n; i++)
+        if (kind == dnnl_eltwise_relu) /* leaky, if alpha is not 0 */
+            y[i] = y[i] < 0 ? alpha * y[i] : y[i];
+        else
+            y[i] = y[i] < alpha ? alpha : y[i] > beta ? beta : y[i];
 }
 
-static void activate(const struct native_gemv *g, const struct native_simd *simd, float *y, int64_t n)
+void native_activate(dnnl_alg_kind_t kind, float alpha, float beta, const struct native_simd *simd, float *y, int64_t n)
 {
-    switch (g->activation) {
+    switch (kind) {
     case dnnl_alg_kind_undef:
         break;
     case dnnl_eltwise_gelu_erf:
@@ -35,7 +34,10 @@ static void activate(const struct native_gemv *g, const struct native_simd *simd
         simd->gelu_tanh(y, y, n);
         break;
     case dnnl_eltwise_swish:
-        simd->swish(y, y, g->alpha, n);
+        simd->swish(y, y, alpha, n);
+        break;
+    case dnnl_eltwise_hardswish:
+        simd->hard_swish(y, y, n);
         break;
     case dnnl_eltwise_logistic:
         simd->sigmoid(y, y, n);
@@ -44,8 +46,7 @@ static void activate(const struct native_gemv *g, const struct native_simd *simd
         simd->tanh(y, y, n);
         break;
     default:
-        for (int64_t i = 0; i < n; i++)
-            y[i] = each_activation(g->activation, y[i], g->alpha, g->beta);
+        bound(kind, y, n, alpha, beta);
     }
 }
 
@@ -61,7 +62,7 @@ void native_gemv_finish(const struct native_gemv *g, const struct native_simd *s
     } else if (g->residual >= 0) {
         simd->mask_add(y, (const float *)args->in[g->residual]->data + place, n);
     }
-    activate(g, simd, y, n);
+    native_activate(g->activation, g->alpha, g->beta, simd, y, n);
     if (g->is_bf16)
         simd->to_bf16((uint16_t *)args->out[0]->data + place, y, n);
     else

@@ -24,6 +24,8 @@ struct native_gemv {
     float alpha, beta;
 };
 
+/* An activation as of oneDNN, in place. */
+void native_activate(dnnl_alg_kind_t kind, float alpha, float beta, const struct native_simd *simd, float *y, int64_t n);
 /* Bias, residual and activation of columns `at` … at + n of row `row`, whose products are in y, and stores them in output 0.
  * `room` is for n floats. */
 void native_gemv_finish(const struct native_gemv *gemv, const struct native_simd *simd, const struct native_args *args, float *y,

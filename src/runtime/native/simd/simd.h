@@ -32,6 +32,16 @@ static inline int64_t native_coded_group_bytes(int bits, bool wide)
     return NATIVE_CODED_PANEL * (NATIVE_CODED_GROUP * bits / 8 + (wide ? 4 : 2));
 }
 
+/* y [m, n] = a [m, k] · b + bias (+ residual), held within bounds; low -infinity, high infinity where there are none. Columns of
+ * all that b is a part of lie in panels [ceil(n / PANEL)] [depth, PANEL], the last of as many columns as a multiple of ALIGN has;
+ * b is their rows from `skip` on. The bias has as many, or is NULL. */
+enum { NATIVE_FILTER_PANEL = 64, NATIVE_FILTER_ALIGN = 16 };
+struct native_filter {
+    const float *panels, *bias;
+    int64_t lda, k, n, depth, skip;
+    float low, high;
+};
+
 /* X(return type, name, arguments). Lengths are numbers of elements; bf16 are uint16_t. Outputs may be inputs (in place). */
 #define NATIVE_SIMD_FUNCTIONS(X)                                                                                                 \
     X(void, relu, (float *y, const float *x, int64_t n))                                                                         \
@@ -42,6 +52,7 @@ static inline int64_t native_coded_group_bytes(int bits, bool wide)
     X(void, gelu, (float *y, const float *x, int64_t n))               /* x Φ(x) */                                             \
     X(void, gelu_tanh, (float *y, const float *x, int64_t n))          /* its tanh approximation */                              \
     X(void, swish, (float *y, const float *x, float alpha, int64_t n)) /* x sigmoid(alpha x) */                                  \
+    X(void, hard_swish, (float *y, const float *x, int64_t n))         /* x max(0, min(1, x / 6 + ½)) */                        \
     /* Each operation in turn on n elements; `at` has the addresses of its places (vector.h). */                                 \
     X(void, vector, (const struct native_vector *ops, int n_ops, char *const *at, int64_t n))                                    \
     /* Of a row: normalised, times scale, plus bias (may be NULL); variance in a second pass. */                                 \
@@ -73,6 +84,8 @@ static inline int64_t native_coded_group_bytes(int bits, bool wide)
     X(void, gemm,                                                                                                                \
       (float *c, int64_t ldc, const float *a, int64_t lda, const float *b, int64_t ldb, int64_t m, int64_t n, int64_t k,         \
        bool add))                                                                                                                \
+    /* rows of a and y one after another, lda and n apart; residual (may be NULL) as y */                                        \
+    X(void, filter, (const struct native_filter *filter, float *y, const float *a, const float *residual, int64_t m))            \
     /* c [m, n] = a [m, k] · b: of b's rows two and two lie in turn, [k / 2, ldb, 2]; k is even, n a multiple of 64 */          \
     X(void, gemm_pairs,                                                                                                          \
       (float *c, int64_t ldc, const float *a, int64_t lda, const uint16_t *b, int64_t ldb, int64_t m, int64_t n, int64_t k))     \
@@ -82,7 +95,7 @@ static inline int64_t native_coded_group_bytes(int bits, bool wide)
       (float *y, const struct native_coded *x, int64_t m, int64_t n_groups, const unsigned char *panel, int bits, bool wide))    \
     X(void, coded_panel_vnni,                                                                                                    \
       (float *y, const struct native_coded *x, int64_t m, int64_t n_groups, const unsigned char *panel, int bits, bool wide))    \
-    /* c [m, n] (+)= a [m, k] · b, whose rows lie in pairs, [k / 2, ldb]; k is even, n a multiple of 16. From avx512_bf16 on:    \
+    /* c [m, n] (+)= a [m, k] · b, whose rows lie in pairs, [k / 2, ldb]; k is even, n a multiple of 16. From avx512_bf16 on:   \
      * the table of avx512 has that instruction */                                                                               \
     X(void, gemm_bf16,                                                                                                           \
       (float *c, int64_t ldc, const uint16_t *a, int64_t lda, const uint32_t *b, int64_t ldb, int64_t m, int64_t n, int64_t k,   \
