@@ -32,21 +32,28 @@ static void run_short_rows(const struct native_args *args, int part, unsigned ch
     }
 }
 
+static void make_rows(const struct softmax *s, float *y, const float *x, int64_t rows)
+{
+    if (!s->is_log)
+        s->simd->softmax(y, x, s->n, rows);
+    for (int64_t i = 0; s->is_log && i < rows; i++)
+        s->simd->log_softmax(y + i * s->n, x + i * s->n, s->n);
+}
+
 static void run_rows(const struct native_args *args, int part, unsigned char *scratch)
 {
     const struct softmax *s = args->kernel->data;
-    void (*function)(float *, const float *, int64_t) = s->is_log ? s->simd->log_softmax : s->simd->softmax;
     float *row = (float *)(void *)scratch;
     int64_t begin, end;
     native_share(s->outer, 1, part, args->kernel->n_parts, &begin, &end);
+    if (s->dtype == ASSAY_F32) {
+        make_rows(s, (float *)args->out[0]->data + begin * s->n, (const float *)args->in[0]->data + begin * s->n, end - begin);
+        return;
+    }
     for (int64_t i = begin * s->n; i < end * s->n; i += s->n) {
-        if (s->dtype == ASSAY_F32) {
-            function((float *)args->out[0]->data + i, (const float *)args->in[0]->data + i, s->n);
-        } else {
-            s->simd->from_bf16(row, (const uint16_t *)args->in[0]->data + i, s->n);
-            function(row, row, s->n);
-            s->simd->to_bf16((uint16_t *)args->out[0]->data + i, row, s->n);
-        }
+        s->simd->from_bf16(row, (const uint16_t *)args->in[0]->data + i, s->n);
+        make_rows(s, row, row, 1);
+        s->simd->to_bf16((uint16_t *)args->out[0]->data + i, row, s->n);
     }
 }
 

@@ -5,7 +5,7 @@
 
 ASSAY_TEST(rows_of_any_length_add_up_to_one)
 {
-    static const int64_t lengths[] = {1, 2, 7, 16, 33, 64, 65, 300};
+    static const int64_t lengths[] = {1, 2, 7, 16, 33, 49, 64, 65, 127, 300};
     for (size_t i = 0; i < ASSAY_COUNT(lengths); i++)
         for (int64_t rows = 3; rows < 400; rows += 131) {
             struct assay_graph *graph = assay_graph_open("rows");

@@ -60,7 +60,7 @@ struct native_filter {
     X(void, rms_norm, (float *y, const float *x, const float *scale, int64_t n, float epsilon))                                  \
     X(void, moments, (const float *x, int64_t n, double *mean, double *variance))                                                \
     X(void, linear, (float *y, const float *x, int64_t n, float a, float b)) /* a x + b */                                       \
-    X(void, softmax, (float *y, const float *x, int64_t n))                                                                      \
+    X(void, softmax, (float *y, const float *x, int64_t n, int64_t rows))    /* rows of n, one after another */                  \
     X(void, log_softmax, (float *y, const float *x, int64_t n))                                                                  \
     X(double, reduce, (const float *x, int64_t n, enum native_reduction how))                                                    \
     X(void, reduce_into, (float *y, const float *x, int64_t n, enum native_reduction how)) /* y[i] with x[i] */                  \

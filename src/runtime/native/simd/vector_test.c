@@ -235,7 +235,7 @@ ASSAY_TEST(softmax_of_masked_rows_adds_up_to_one)
                     most = fmax(most, (double)x[i]);
                 for (int i = 0; i < n; i++)
                     sum += exp((double)x[i] - most);
-                native_simd_of(tiers[t])->softmax(y, x, n);
+                native_simd_of(tiers[t])->softmax(y, x, n, 1);
                 native_simd_of(tiers[t])->log_softmax(logs, x, n);
                 for (int i = 0; i < n; i++) {
                     CHECK_NEAR(y[i], exp((double)x[i] - most) / sum, 5e-7);
