@@ -151,20 +151,6 @@ static enum assay_status check_block_size(const struct assay_op_call *call, stru
     return ASSAY_OK;
 }
 
-static enum assay_status infer_dequantize(struct assay_op_call *call, struct assay_error *err)
-{
-    enum assay_status st = check_block_size(call, err);
-    if (!st)
-        st = assay_rule_dtype(call, 0, DEQUANTIZED, err);
-    if (!st)
-        st = assay_rule_dtype(call, 1, ASSAY_SET_FLOAT16 | ASSAY_DTYPE_BIT(ASSAY_F32), err);
-    if (!st && assay_rule_has_input(call, 2))
-        st = assay_rule_same_dtype(call, 0, 2, err);
-    call->outputs[0] = call->inputs[0];
-    call->outputs[0].dtype = call->inputs[1].dtype;
-    return st;
-}
-
 /* x as [outer, n, inner] around the axis, of which each `block` share a scale: scales are [outer, n_blocks, inner]. */
 struct blocks {
     struct assay_split split;
@@ -191,6 +177,24 @@ static enum assay_status blocks_of(const struct assay_op_call *call, struct bloc
                                assay_type_text(scale, has, sizeof has), b->block, axis,
                                assay_type_text(&wanted, wants, sizeof wants));
     return ASSAY_OK;
+}
+
+static enum assay_status infer_dequantize(struct assay_op_call *call, struct assay_error *err)
+{
+    struct blocks blocks;
+    bool in_blocks = assay_node_int(call->node, "block_size", 0) > 0;
+    enum assay_status st = check_block_size(call, err);
+    if (!st)
+        st = assay_rule_dtype(call, 0, DEQUANTIZED, err);
+    if (!st)
+        st = assay_rule_dtype(call, 1, ASSAY_SET_FLOAT16 | ASSAY_DTYPE_BIT(ASSAY_F32), err);
+    if (!st && assay_rule_has_input(call, 2))
+        st = assay_rule_same_dtype(call, 0, 2, err);
+    if (!st && in_blocks && assay_type_is_known(&call->inputs[0]) && assay_type_is_known(&call->inputs[1]))
+        st = blocks_of(call, &blocks, err);
+    call->outputs[0] = call->inputs[0];
+    call->outputs[0].dtype = call->inputs[1].dtype;
+    return st;
 }
 
 /* n codes from place `at` on. */

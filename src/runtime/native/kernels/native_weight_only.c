@@ -7,6 +7,8 @@
 #include "runtime/native/kernels/conv.h"
 #include "runtime/native/kernels/gemv.h"
 
+#include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -67,7 +69,7 @@ static enum assay_status pack(struct native_build *b, const struct source *s, st
 {
     char key[64];
     int64_t n_panels = (s->n + PANEL - 1) / PANEL;
-    snprintf(key, sizeof key, "coded %d %d", s->transposed, b->node->inputs[4]);
+    snprintf(key, sizeof key, "coded %d %d %" PRId64, s->transposed, b->node->inputs[4], s->block);
     c->g.panels = native_pack_find(b, 1, key);
     if (c->g.panels)
         return ASSAY_OK;
@@ -111,6 +113,15 @@ static void run(const struct native_args *args, int part, unsigned char *scratch
 
 /* ---- making */
 
+static bool are_finite(const struct assay_tensor *scales)
+{
+    const float *x = scales->data;
+    for (int64_t i = 0, n = assay_tensor_count(scales); i < n; i++)
+        if (!isfinite(x[i]))
+            return false;
+    return true;
+}
+
 static bool fits_bf16(const struct assay_tensor *scales)
 {
     const float *x = scales->data;
@@ -138,6 +149,10 @@ static bool describe(struct native_build *b, struct source *s, struct coded *c)
     int64_t axis = assay_node_int(node, "axis", 1), bias = node->inputs[2], residual = node->inputs[3];
     if ((axis < 0 ? axis + 2 : axis) != s->transposed || s->block < 1 || s->block % GROUP || s->k % GROUP || s->k < 1 ||
         s->n < 1 || b->constants[4]->type.dtype != ASSAY_F32 || x->dims[x->rank - 1] != s->k || assay_type_count(x) == 0)
+        return false;
+    const struct assay_type *scales = &b->constants[4]->type; /* one for each block of a column */
+    if (scales->rank != 2 || scales->dims[s->transposed] != (s->k - 1) / s->block + 1 || scales->dims[!s->transposed] != s->n ||
+        !are_finite(b->constants[4]))
         return false;
     if (bias >= 0 &&
         (!b->constants[2] || b->constants[2]->type.dtype != ASSAY_F32 || assay_tensor_count(b->constants[2]) != s->n))

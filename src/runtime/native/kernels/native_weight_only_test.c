@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Against the reference runtime, on the tier that is asked for. */
+#include "graph/infer.h"
 #include "runtime/native/testing.h"
 
 #include <math.h>
@@ -82,5 +83,44 @@ ASSAY_TEST(what_is_not_finite_stays_so)
     assay_tensor_release(&y);
 }
 
-ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(products_equal_the_reference_for_any_rows_codes_and_scales),
+/* Blocks of 96 and of 128 have as many scales here: one weight, packed for each. */
+ASSAY_TEST(a_weight_that_is_shared_is_packed_for_each_block_size)
+{
+    struct assay_graph *graph = assay_graph_open("shared");
+    int x = testing_input(graph, "x", ASSAY_F32, 2, (const int64_t[]){3, 160});
+    int codes = testing_random_constant(graph, "codes", ASSAY_I8, 2, (const int64_t[]){160, 64});
+    int scales = testing_random_constant(graph, "scales", ASSAY_F32, 2, (const int64_t[]){2, 64});
+    for (int block = 96; block <= 128; block += 32) {
+        int w = testing_node(graph, "DequantizeLinear", NUMBERS(codes, scales), "w");
+        assay_node_set_int(graph, testing_last(graph), "axis", 0);
+        assay_node_set_int(graph, testing_last(graph), "block_size", block);
+        assay_graph_add_output(graph, testing_node(graph, "MatMul", NUMBERS(x, w), "y"));
+    }
+    testing_equals_reference(graph, tolerance);
+}
+
+/* What a file says of its blocks is not believed. */
+ASSAY_TEST(scales_of_another_shape_are_refused)
+{
+    static const int64_t shapes[][2] = {{1, 1}, {1, 64}, {64, 4}, {4, 63}, {5, 64}, {0, 64}};
+    for (size_t i = 0; i < ASSAY_COUNT(shapes); i++) {
+        struct assay_error err;
+        struct assay_graph *graph = assay_graph_open("lie");
+        int x = testing_input(graph, "x", ASSAY_F32, 2, (const int64_t[]){1, 128});
+        int codes = testing_random_constant(graph, "codes", ASSAY_I4, 2, (const int64_t[]){128, 64});
+        int w = testing_node(graph, "DequantizeLinear",
+                             NUMBERS(codes, testing_random_constant(graph, "scales", ASSAY_F32, 2, shapes[i])), "w");
+        assay_node_set_int(graph, testing_last(graph), "axis", 0);
+        assay_node_set_int(graph, testing_last(graph), "block_size", 32);
+        assay_graph_add_output(graph, testing_node(graph, "MatMul", NUMBERS(x, w), "y"));
+        CHECK_OK(assay_graph_sort(graph, &err), err);
+        CHECK_INT(assay_graph_infer(graph, &err), ASSAY_INVALID);
+        CHECK_CONTAINS(err.message, "blocks of 32");
+        assay_graph_close(graph);
+    }
+}
+
+ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(a_weight_that_is_shared_is_packed_for_each_block_size),
+                ASSAY_TEST_ENTRY(scales_of_another_shape_are_refused),
+                ASSAY_TEST_ENTRY(products_equal_the_reference_for_any_rows_codes_and_scales),
                 ASSAY_TEST_ENTRY(what_is_not_finite_stays_so))
