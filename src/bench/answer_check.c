@@ -4,6 +4,7 @@
 
 #include "base/fs.h"
 #include "bench/reference_cache.h"
+#include "graph/weight_only.h"
 #include "runtime/registry.h"
 
 #include <math.h>
@@ -205,6 +206,8 @@ static const char *kept_path(const struct assay_case *c, const struct assay_requ
 {
     struct assay_hash hash;
     assay_reference_hash_init(&hash, c->model_id);
+    if (assay_case_quantizes(c))
+        assay_hash_text(&hash, c->precision);
     assay_hash_text(&hash, "generated");
     assay_hash_u64(&hash, (uint64_t)request->max_new_tokens);
     for (size_t i = 0; i < request->n_inputs; i++) {
@@ -233,10 +236,19 @@ static enum assay_status generate_reference(struct assay_generator *generator, c
     return st;
 }
 
+static enum assay_status quantize(void *context, struct assay_graph *graph, struct assay_error *err)
+{
+    return assay_graph_convert(graph, context, err);
+}
+
 static enum assay_status open_reference(const struct assay_case *c, struct assay_arena *arena, struct assay_platform *platform,
                                         struct assay_generator **generator, struct assay_error *err)
 {
     struct assay_generator_options options = {.compile = {.platform = platform, .n_threads = 1}};
+    if (assay_case_quantizes(c)) {
+        options.transform = quantize;
+        options.context = (void *)(uintptr_t)c->precision;
+    }
     enum assay_status st = assay_platform_find(arena, "cpu/reference", platform, &options.runtime, err);
     return st ? st : assay_generator_open(c->model_path, &options, generator, err);
 }

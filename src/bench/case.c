@@ -3,6 +3,7 @@
 #include "bench/case.h"
 
 #include "base/hash.h"
+#include "graph/weight_only.h"
 
 #include <math.h>
 #include <string.h>
@@ -124,6 +125,11 @@ enum assay_status assay_case_from_json(struct assay_case *c, const json_t *objec
 bool assay_case_converts(const struct assay_case *c)
 {
     return c->precision && c->model_precision && strcmp(c->precision, c->model_precision) != 0;
+}
+
+bool assay_case_quantizes(const struct assay_case *c)
+{
+    return assay_case_converts(c) && assay_weight_only_dtype(c->precision) != ASSAY_NO_DTYPE;
 }
 
 /* ---- texts */

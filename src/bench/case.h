@@ -90,6 +90,9 @@ struct assay_case {
 
 /* Whether the model is converted to another precision than its own. */
 bool assay_case_converts(const struct assay_case *c);
+/* Whether its weights are quantized. The reference is then that of the quantized model: how far quantization is from f32 is a
+ * property of the model, and not of the runtime that is measured. */
+bool assay_case_quantizes(const struct assay_case *c);
 
 /* New reference. */
 json_t *assay_case_to_json(const struct assay_case *c);

@@ -6,6 +6,7 @@
 #include "bench/profile.h"
 #include "graph/infer.h"
 #include "graph/precision.h"
+#include "graph/weight_only.h"
 
 #include <string.h>
 
@@ -44,6 +45,8 @@ enum assay_status session_convert(void *context, struct assay_graph *graph, stru
     const struct session *s = context;
     if (!assay_case_converts(s->c))
         return ASSAY_OK;
+    if (assay_case_quantizes(s->c))
+        return assay_graph_convert(graph, s->c->precision, err);
     enum assay_dtype dtype = assay_dtype_from_word(s->c->precision);
     return (s->runtime->set_precision ? s->runtime->set_precision : assay_graph_set_precision)(graph, dtype, err);
 }
@@ -245,7 +248,7 @@ static enum assay_status check(struct session *s, struct assay_correctness *k, s
 {
     const struct forward *f = &s->forward;
     struct assay_graph *original = NULL;
-    bool other = assay_case_converts(s->c) && !assay_correctness_excuse(s->c, s->runtime);
+    bool other = assay_case_converts(s->c) && !assay_case_quantizes(s->c) && !assay_correctness_excuse(s->c, s->runtime);
     enum assay_status st = other ? load(s, &original, err) : s->c->check ? reload(s, err) : ASSAY_OK;
     if (!st)
         st = assay_correctness_check(s->c, f->graph, original, f->inputs, s->runtime, f->program, &s->arena, k, err);

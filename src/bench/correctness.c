@@ -14,7 +14,7 @@ double assay_tolerance(const char *precision)
     static const struct {
         const char *precision;
         double tolerance;
-    } known[] = {{"f64", 1e-6}, {"f32", 1e-4}, {"f16", 2e-2}, {"bf16", 1e-1}, {"int8", 5e-2}};
+    } known[] = {{"f64", 1e-6}, {"f32", 1e-4}, {"f16", 2e-2}, {"bf16", 1e-1}, {"int8", 5e-2}, {"w8a32", 5e-2}, {"w4a32", 5e-2}};
     for (size_t i = 0; precision && i < ASSAY_COUNT(known); i++)
         if (strcmp(known[i].precision, precision) == 0)
             return known[i].tolerance;
@@ -41,6 +41,8 @@ static const char *cache_path(const struct assay_case *c, const struct assay_gra
 {
     struct assay_hash hash;
     assay_reference_hash_init(&hash, c->model_id);
+    if (assay_case_quantizes(c))
+        assay_hash_text(&hash, c->precision);
     for (int i = 0; i < graph->n_inputs; i++)
         assay_reference_hash_tensor(&hash, &inputs[i]);
     return assay_reference_path(&hash, arena);
@@ -114,7 +116,7 @@ const char *assay_correctness_excuse(const struct assay_case *c, const struct as
         return "no check was asked for";
     if (runtime->computes_nothing)
         return "this runtime computes nothing";
-    if (runtime->is_reference && !assay_case_converts(c))
+    if (runtime->is_reference && (!assay_case_converts(c) || assay_case_quantizes(c)))
         return "this is the reference";
     return NULL;
 }
@@ -132,7 +134,7 @@ static void keep_reference(const struct assay_case *c, const struct assay_graph 
                            const struct assay_runtime *runtime, struct assay_program *program, struct assay_arena *arena)
 {
     struct assay_tensor *outputs = assay_arena_array(arena, (size_t)graph->n_outputs, sizeof *outputs);
-    if (!runtime->is_reference || assay_case_converts(c) || is_random(graph))
+    if (!runtime->is_reference || (assay_case_converts(c) && !assay_case_quantizes(c)) || is_random(graph))
         return;
     const char *path = cache_path(c, graph, inputs, arena);
     if (!path || assay_fs_exists(path))

@@ -7,7 +7,7 @@
 #include "bench/request.h"
 #include "bench/training.h"
 #include "graph/infer.h"
-#include "graph/precision.h"
+#include "graph/weight_only.h"
 #include "model/analysis.h"
 #include "runtime/registry.h"
 
@@ -304,9 +304,11 @@ static enum assay_status add_precision(struct assay_plan *plan, const struct ass
     struct assay_case c = *base;
     enum assay_status st = ASSAY_OK;
     c.precision = precision;
-    bool can_be = strcmp(base->model_precision, "f32") == 0 && (strcmp(precision, "f16") == 0 || strcmp(precision, "bf16") == 0);
+    bool can_be = strcmp(base->model_precision, "f32") == 0 &&
+                  (strcmp(precision, "f16") == 0 || strcmp(precision, "bf16") == 0 || assay_weight_only_dtype(precision));
     if (assay_case_converts(&c) && !can_be) {
-        leave_out(plan, assay_arena_printf(&plan->arena, "%s in %s: the model is %s; only f32 is converted, to f16 or bf16",
+        leave_out(plan, assay_arena_printf(&plan->arena,
+                                           "%s in %s: the model is %s; only f32 is converted, to f16, bf16, w8a32 or w4a32",
                                            base->model, precision, base->model_precision));
         return ASSAY_OK;
     }
@@ -318,7 +320,7 @@ static enum assay_status add_precision(struct assay_plan *plan, const struct ass
         st = assay_phases_cost(&model->phases, &c, &plan->arena, err);
     } else if (assay_case_converts(&c)) {
         struct assay_graph *converted = assay_graph_clone(bound);
-        st = assay_graph_set_precision(converted, assay_dtype_from_word(precision), err);
+        st = assay_graph_convert_for_counting(converted, precision, err);
         if (!st)
             st = assay_graph_infer(converted, err);
         if (!st) { /* FLOPs are the model's: casts are a cost, and no work */

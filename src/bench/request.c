@@ -3,7 +3,7 @@
 #include "bench/request.h"
 
 #include "graph/infer.h"
-#include "graph/precision.h"
+#include "graph/weight_only.h"
 #include "model/analysis.h"
 
 #include <math.h>
@@ -161,7 +161,7 @@ enum assay_status assay_phases_decode_at(const struct assay_phases *phases, cons
     *graph = assay_graph_clone(decode);
     st = assay_graph_bind(*graph, bindings, n, err);
     if (!st && converted && assay_case_converts(c))
-        st = assay_graph_set_precision(*graph, assay_dtype_from_word(c->precision), err);
+        st = assay_graph_convert_for_counting(*graph, c->precision, err);
     if (!st)
         st = assay_graph_infer(*graph, err);
     if (!st)
@@ -215,7 +215,7 @@ static enum assay_status encode_cost(const struct assay_phases *phases, const st
     if (!phases->encode || !assay_case_converts(c))
         return ASSAY_OK;
     struct assay_graph *graph = assay_graph_clone(phases->encode);
-    enum assay_status st = assay_graph_set_precision(graph, assay_dtype_from_word(c->precision), err);
+    enum assay_status st = assay_graph_convert_for_counting(graph, c->precision, err);
     if (!st)
         st = assay_graph_infer(graph, err);
     if (!st)

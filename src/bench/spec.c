@@ -2,6 +2,8 @@
 /* See spec.h. */
 #include "bench/spec.h"
 
+#include "graph/weight_only.h"
+
 #include <math.h>
 #include <stddef.h>
 #include <string.h>
@@ -142,8 +144,10 @@ enum assay_status assay_spec_check(const struct assay_spec *spec, struct assay_e
             return assay_error_set(err, ASSAY_INVALID, "--new-tokens %lld is not from 0 to %d",
                                    (long long)spec->new_tokens.items[i], ASSAY_MAX_NEW_TOKENS);
     for (size_t i = 0; i < spec->precisions.n; i++)
-        if (assay_dtype_from_word(spec->precisions.items[i]) == ASSAY_NO_DTYPE && strcmp(spec->precisions.items[i], "int8") != 0)
-            return assay_error_set(err, ASSAY_INVALID, "there is no precision '%s'; there are: f32, f16, bf16, f64, int8",
+        if (assay_dtype_from_word(spec->precisions.items[i]) == ASSAY_NO_DTYPE &&
+            strcmp(spec->precisions.items[i], "int8") != 0 && !assay_weight_only_dtype(spec->precisions.items[i]))
+            return assay_error_set(err, ASSAY_INVALID,
+                                   "there is no precision '%s'; there are: f32, f16, bf16, f64, int8, w8a32, w4a32",
                                    spec->precisions.items[i]);
     return check_measuring(spec, err);
 }

@@ -29,8 +29,10 @@ static const struct assay_cli_option options[] = {
     {"scenario", ASSAY_OPTION_TEXTS, "LIST",
      "single-stream, multi-stream, offline or server, as MLPerf defines them [single-stream].", scenario_words},
     {"precision", ASSAY_OPTION_TEXTS, "LIST",
-     "f32, f16, bf16, f64, int8: an f32 model is converted to f16 and bf16, and then compared with itself in f32; otherwise only "
-     "models that are so [the file's own].",
+     "f32, f16, bf16, f64, int8, w8a32, w4a32: an f32 model is converted to f16 and bf16, and then compared with itself in f32; "
+     "its "
+     "weights are quantized to 8 or 4 bits (w8a32, w4a32), and then it is compared with the reference's run of that; otherwise "
+     "only models that are so [the file's own].",
      NULL},
     {"batch", ASSAY_OPTION_INTS, "LIST", "Samples in one run [1].", NULL},
     {"threads", ASSAY_OPTION_INTS, "LIST", "Threads of the runtime, pinned to as many CPUs [1].", NULL},

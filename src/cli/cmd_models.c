@@ -7,7 +7,7 @@
 #include <string.h>
 
 static const char *const phase_words[] = {"whole", "encode", "decode", NULL};
-static const char *const precision_words[] = {"f32", "f16", "bf16", NULL};
+static const char *const precision_words[] = {"f32", "f16", "bf16", "w8a32", "w4a32", NULL};
 static const struct assay_cli_option options[] = {
     {"batch", ASSAY_OPTION_INT, "N", "Of free dimensions that come first in an input, or are called like batch [1].", NULL},
     {"shape", ASSAY_OPTION_ENTRIES, "INPUT=DIMS", "Shape of an input: x=1x3x640x640; once for each input.", NULL},
@@ -16,7 +16,8 @@ static const struct assay_cli_option options[] = {
      "Of a model that generates: whole, as one graph; encode and decode, the graphs that are run once a request and once a token "
      "[whole].",
      phase_words},
-    {"precision", ASSAY_OPTION_CHOICE, "PRECISION", "What to compute in: f32, f16 or bf16 [as the model is].", precision_words},
+    {"precision", ASSAY_OPTION_CHOICE, "PRECISION", "f32, f16, bf16; or weights of 8 or 4 bits, w8a32, w4a32 [as the model is].",
+     precision_words},
     {"context", ASSAY_OPTION_INT, "TOKENS", "How many tokens are cached, for the memory of a model that generates [1024].", NULL},
     {"known", ASSAY_OPTION_FLAG, NULL, "List the well-known architectures that Assay builds by name.", NULL},
     {"ops", ASSAY_OPTION_FLAG, NULL, "Print which ops one model is made of, with their cost.", NULL},

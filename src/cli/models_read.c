@@ -6,6 +6,7 @@
 #include "bench/shape.h"
 #include "graph/infer.h"
 #include "graph/precision.h"
+#include "graph/weight_only.h"
 #include "model/presets.h"
 
 #include <limits.h>
@@ -191,6 +192,13 @@ enum assay_status assay_models_open_as_is(const struct assay_cli *cli, const cha
         if (strcmp(phase, phase_words[i]) == 0)
             how.phase = (enum assay_model_phase)i;
     enum assay_status st = assay_model_open(path, &how, graph, info, err);
+    const char *precision = assay_cli_text(cli, "precision", "f32");
+    if (!st && assay_weight_only_dtype(precision)) { /* which no pass does */
+        st = assay_graph_convert(*graph, precision, err);
+        if (st)
+            assay_graph_close(*graph);
+        return st;
+    }
     const char *nearest = st == ASSAY_ABSENT ? nearest_preset(path) : NULL;
     if (!nearest)
         return st;

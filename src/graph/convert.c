@@ -70,6 +70,9 @@ double assay_tensor_real(const struct assay_tensor *tensor, int64_t index)
         return ((const float *)tensor->data)[index];
     case ASSAY_F64:
         return ((const double *)tensor->data)[index];
+    case ASSAY_U4:
+    case ASSAY_I4:
+        return (double)assay_four_bits(tensor, index);
     case ASSAY_NO_DTYPE:
         break;
     }
@@ -90,6 +93,13 @@ int64_t assay_tensor_int(const struct assay_tensor *tensor, int64_t index)
     default:
         return saturate(assay_tensor_real(tensor, index), INT64_MIN, INT64_MAX);
     }
+}
+
+static void set_four_bits(struct assay_tensor *tensor, int64_t index, int64_t code)
+{
+    unsigned char *byte = (unsigned char *)tensor->data + index / 2;
+    int shift = (int)(index % 2 * 4);
+    *byte = (unsigned char)((*byte & ~(15 << shift)) | (code & 15) << shift);
 }
 
 void assay_tensor_set_real(struct assay_tensor *tensor, int64_t index, double value)
@@ -119,6 +129,12 @@ void assay_tensor_set_real(struct assay_tensor *tensor, int64_t index, double va
     case ASSAY_F64:
         ((double *)tensor->data)[index] = value;
         return;
+    case ASSAY_U4:
+        set_four_bits(tensor, index, saturate(value, 0, 15));
+        return;
+    case ASSAY_I4:
+        set_four_bits(tensor, index, saturate(value, -8, 7));
+        return;
     case ASSAY_NO_DTYPE:
         break;
     }
@@ -137,6 +153,8 @@ void assay_tensor_set_real(struct assay_tensor *tensor, int64_t index, double va
     CASE(F16, uint16_t, assay_f32_to_f16(odd(from[i])))                                                                          \
     CASE(BF16, uint16_t, assay_f32_to_bf16(odd(from[i])))                                                                        \
     CASE(BOOL, bool, from[i] != 0)                                                                                               \
+    case ASSAY_U4:                                                                                                               \
+    case ASSAY_I4:                                                                                                               \
     case ASSAY_NO_DTYPE:                                                                                                         \
         break;
 
@@ -214,6 +232,11 @@ enum assay_status assay_tensor_convert(struct assay_tensor *to, const struct ass
     case ASSAY_F16:
     case ASSAY_BF16:
         from_half(from->type.dtype, dtype, made.data, from->data, n);
+        break;
+    case ASSAY_U4:
+    case ASSAY_I4:
+        for (int64_t i = 0; i < n; i++)
+            assay_tensor_set_real(&made, i, assay_tensor_real(from, i));
         break;
     case ASSAY_NO_DTYPE:
         break;

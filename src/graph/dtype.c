@@ -20,12 +20,20 @@ size_t assay_dtype_size(enum assay_dtype dtype)
 const char *assay_dtype_word(int dtype)
 {
     /* ONNX's names of the types that we do not have, in the order of their numbers; ours are filled in from the list. */
-    static const char *const words[] = {
-        [0] = "unknown",       [8] = "string",          [14] = "complex64",  [15] = "complex128",
-        [17] = "float8e4m3fn", [18] = "float8e4m3fnuz", [19] = "float8e5m2", [20] = "float8e5m2fnuz",
-        [21] = "uint4",        [22] = "int4",           [23] = "float4e2m1",
+    static const char *const words[] = {[0] = "unknown",
+                                        [8] = "string",
+                                        [14] = "complex64",
+                                        [15] = "complex128",
+                                        [17] = "float8e4m3fn",
+                                        [18] = "float8e4m3fnuz",
+                                        [19] = "float8e5m2",
+                                        [20] = "float8e5m2fnuz",
+                                        [23] = "float4e2m1",
 #define X(name, number, word, size, type) [number] = word,
-        ASSAY_DTYPES(X)
+                                        ASSAY_DTYPES(X)
+#undef X
+#define X(name, number, word) [number] = word,
+                                            ASSAY_PACKED_DTYPES(X)
 #undef X
     };
     return dtype >= 0 && (size_t)dtype < ASSAY_COUNT(words) && words[dtype] ? words[dtype] : "unknown";
@@ -40,6 +48,8 @@ enum assay_dtype assay_dtype_from_word(const char *word)
 #undef X
     return ASSAY_NO_DTYPE;
 }
+
+bool assay_dtype_is_packed(enum assay_dtype dtype) { return dtype == ASSAY_U4 || dtype == ASSAY_I4; }
 
 bool assay_dtype_is_float(enum assay_dtype dtype)
 {

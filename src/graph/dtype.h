@@ -24,15 +24,24 @@
     X(U64, 13, "u64", 8, uint64_t)                                                                                               \
     X(BF16, 16, "bf16", 2, uint16_t)
 
+/* Of 4 bits, two a byte, the earlier in the low bits. Weights are stored so; DequantizeLinear alone reads them. */
+#define ASSAY_PACKED_DTYPES(X)                                                                                                   \
+    X(U4, 21, "u4")                                                                                                              \
+    X(I4, 22, "i4")
+
 enum assay_dtype {
     ASSAY_NO_DTYPE = 0, /* unknown, or no tensor */
 #define X(name, number, word, size, type) ASSAY_##name = number,
     ASSAY_DTYPES(X)
 #undef X
+#define X(name, number, word) ASSAY_##name = number,
+        ASSAY_PACKED_DTYPES(X)
+#undef X
 };
 
-/* 0 for a number that is no type of ours. */
+/* 0 for a number that is no type of ours, and for those of 4 bits. */
 size_t assay_dtype_size(enum assay_dtype dtype);
+bool assay_dtype_is_packed(enum assay_dtype dtype); /* of 4 bits */
 /* "f32"; for a number that is no type of ours, ONNX's name of it ("string", "float8e4m3fn") or "unknown". Static. */
 const char *assay_dtype_word(int dtype);
 /* ASSAY_NO_DTYPE if there is none. */

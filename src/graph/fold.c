@@ -24,18 +24,26 @@ static bool is_stored(const struct assay_node *node)
     return strcmp(node->type, "Constant") == 0 && !*node->domain && assay_node_attr(node, "value");
 }
 
-/* A weight that arithmetic makes of weights (weight norm) and that is no larger than one of them, which as a rule goes. */
+/* A weight that arithmetic (weight norm) or a move (gates in another order) makes of weights, and that is no larger than what it
+ * is made of, which as a rule goes. */
 static bool is_weight(const struct assay_op_call *call, int64_t *size)
 {
-    static const char *const types[] = {"Add", "Div", "Mul", "Sub"};
+    static const char *const types[] = {"Add",     "Div",   "Mul",   "Sub",     "Concat",
+                                        "Reshape", "Slice", "Split", "Squeeze", "Unsqueeze"};
     bool is_listed = false;
+    int64_t of_bytes = 0;
     for (size_t i = 0; i < ASSAY_COUNT(types); i++)
         is_listed |= strcmp(call->node->type, types[i]) == 0 && !*call->node->domain;
-    *size = assay_type_bytes(&call->outputs[0]);
+    *size = 0;
+    for (int i = 0; i < call->n_outputs; i++) {
+        int64_t bytes = assay_type_bytes(&call->outputs[i]);
+        if (bytes < 0)
+            return false;
+        *size += bytes;
+    }
     for (int k = 0; k < call->n_inputs && is_listed; k++)
-        if (*size >= 0 && call->data[k] && *size <= assay_tensor_bytes(call->data[k]))
-            return true;
-    return false;
+        of_bytes += call->data[k] ? assay_tensor_bytes(call->data[k]) : 0;
+    return is_listed && *size <= of_bytes;
 }
 
 static bool is_affordable(const struct assay_op_call *call, struct budget *budget)

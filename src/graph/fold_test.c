@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Constant folding. */
+#include "graph/emit.h"
 #include "graph/testing.h"
 
 enum { MEGABYTE = 1 << 20 };
@@ -192,7 +193,26 @@ ASSAY_TEST(constants_fold_in_the_body_of_an_if_that_stays)
     assay_graph_close(graph);
 }
 
-ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(a_folded_graph_gives_the_same_results_with_no_constant_node_left),
+ASSAY_TEST(a_weight_in_another_order_is_a_weight_at_any_size)
+{
+    static const double zeros[512];
+    struct assay_graph *graph = assay_graph_open("g");
+    int weight = testing_constant(graph, "w", ASSAY_F32, zeros, 512), parts[2] = {0, 0};
+    struct assay_error err;
+    struct assay_emit e = assay_emit_make(graph, "", &err);
+    e_many(&e, "Split", "", 1, &weight, 2, parts);
+    int other = e_unsqueeze(&e, e_concat(&e, 0, 2, (const int[]){parts[1], parts[0]}), E_INTS(0));
+    CHECK_OK(assay_emit_finish(&e), err);
+    assay_graph_add_output(graph, other);
+    CHECK_OK(assay_graph_sort(graph, &err), err);
+    CHECK_OK(assay_graph_infer(graph, &err), err);
+    CHECK_OK(assay_graph_fold(graph, 64, &err), err);
+    CHECK_INT(graph->n_nodes, 0);
+    assay_graph_close(graph);
+}
+
+ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(a_weight_in_another_order_is_a_weight_at_any_size),
+                ASSAY_TEST_ENTRY(a_folded_graph_gives_the_same_results_with_no_constant_node_left),
                 ASSAY_TEST_ENTRY(a_weight_made_of_a_weight_is_made_once_whatever_its_size),
                 ASSAY_TEST_ENTRY(what_would_be_too_large_stays_a_node),
                 ASSAY_TEST_ENTRY(many_results_together_stop_at_the_total_limit), ASSAY_TEST_ENTRY(random_nodes_stay),

@@ -261,6 +261,18 @@ static enum assay_status infer_node(struct assay_graph *graph, const struct assa
     return ASSAY_OK;
 }
 
+/* What leaves a graph is copied, stacked and compared by elements that have addresses. */
+static enum assay_status check_results(const struct assay_graph *graph, struct assay_error *err)
+{
+    for (int i = 0; i < graph->n_outputs; i++) {
+        const struct assay_value *value = &graph->values[graph->outputs[i]];
+        if (assay_dtype_is_packed(value->type.dtype))
+            return assay_error_set(err, ASSAY_UNSUPPORTED,
+                                   "output '%s' has elements of 4 bits, which only DequantizeLinear may read", value->name);
+    }
+    return ASSAY_OK;
+}
+
 enum assay_status assay_graph_infer(struct assay_graph *graph, struct assay_error *err)
 {
     struct assay_arena scratch;
@@ -271,7 +283,7 @@ enum assay_status assay_graph_infer(struct assay_graph *graph, struct assay_erro
         assay_arena_clear(&scratch);
     }
     assay_arena_release(&scratch);
-    return st;
+    return st ? st : check_results(graph, err);
 }
 
 void assay_graph_refresh_captures(struct assay_graph *body)

@@ -171,7 +171,27 @@ ASSAY_TEST(a_body_is_inferred_with_the_types_that_it_is_given)
     assay_graph_close(graph);
 }
 
-ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(a_symbol_binds_everywhere_and_a_place_where_it_is),
+/* Their elements have no addresses to copy them by. */
+ASSAY_TEST(weights_of_4_bits_are_no_outputs)
+{
+    struct assay_graph *graph = assay_graph_open("g");
+    struct assay_error err;
+    struct assay_type type = assay_type_make(ASSAY_I4, 1, (const int64_t[]){3});
+    struct assay_tensor codes;
+    CHECK_INT(assay_tensor_alloc(&codes, &type, NULL), ASSAY_OK);
+    memset(codes.data, 0, (size_t)assay_tensor_bytes(&codes));
+    int value = assay_graph_add_constant(graph, "codes", &codes);
+    assay_tensor_release(&codes);
+    assay_graph_add_output(graph, testing_node(graph, "Abs", NUMBERS(testing_input(graph, "x", ASSAY_F32, 0, NULL)), "y"));
+    CHECK_OK(assay_graph_infer(graph, &err), err);
+    assay_graph_add_output(graph, value);
+    CHECK_INT(assay_graph_infer(graph, &err), ASSAY_UNSUPPORTED);
+    CHECK_CONTAINS(err.message, "'codes' has elements of 4 bits");
+    assay_graph_close(graph);
+}
+
+ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(weights_of_4_bits_are_no_outputs),
+                ASSAY_TEST_ENTRY(a_symbol_binds_everywhere_and_a_place_where_it_is),
                 ASSAY_TEST_ENTRY(the_hash_does_not_see_what_is_bound_or_inferred),
                 ASSAY_TEST_ENTRY(a_wrong_binding_says_what_there_is),
                 ASSAY_TEST_ENTRY(contents_that_follow_from_shapes_resolve_a_reshape),

@@ -132,7 +132,8 @@ enum assay_status assay_onnx_read_external(struct assay_onnx_reader *reader, con
                                reader->where, what, (long long)length, (long long)offset, location, (long long)size,
                                (long long)bytes);
     const unsigned char *data = shared->map.data + offset;
-    bool as_it_is = (uintptr_t)data % assay_dtype_size(type->dtype) == 0 && (type->dtype != ASSAY_BOOL || are_bools(data, bytes));
+    size_t element = assay_dtype_is_packed(type->dtype) ? 1 : assay_dtype_size(type->dtype);
+    bool as_it_is = (uintptr_t)data % element == 0 && (type->dtype != ASSAY_BOOL || are_bools(data, bytes));
     if (as_it_is) {
         atomic_fetch_add(&shared->references, 1);
         assay_tensor_adopt(tensor, type, (void *)(uintptr_t)data, release_map, shared);

@@ -21,7 +21,7 @@ static enum assay_status read_type(struct assay_onnx_reader *reader, const Onnx_
 {
     int number = proto->has_data_type ? proto->data_type : 0;
     type->dtype = (enum assay_dtype)number;
-    if (!assay_dtype_size(type->dtype)) {
+    if (!assay_dtype_size(type->dtype) && !assay_dtype_is_packed(type->dtype)) {
         bool of_onnx = number > 0 && strcmp(assay_dtype_word(number), "unknown") != 0;
         return assay_error_set(reader->err, of_onnx ? ASSAY_UNSUPPORTED : ASSAY_INVALID,
                                of_onnx ? "%s: %s has elements of type %s, which Assay does not have"
@@ -32,7 +32,7 @@ static enum assay_status read_type(struct assay_onnx_reader *reader, const Onnx_
         return assay_error_set(reader->err, ASSAY_UNSUPPORTED, "%s: %s has %zu dimensions; Assay has at most %d", reader->where,
                                what, proto->n_dims, ASSAY_MAX_RANK);
     type->rank = (int)proto->n_dims;
-    int64_t bytes = (int64_t)assay_dtype_size(type->dtype);
+    int64_t bytes = assay_dtype_is_packed(type->dtype) ? 1 : (int64_t)assay_dtype_size(type->dtype);
     for (int i = 0; i < type->rank; i++) {
         type->dims[i] = proto->dims[i];
         if (type->dims[i] < 0)
@@ -136,6 +136,8 @@ static void copy_typed(const Onnx__TensorProto *proto, struct assay_tensor *tens
         break;
     case ASSAY_I8:
     case ASSAY_U8:
+    case ASSAY_U4:
+    case ASSAY_I4:
         for (size_t i = 0; i < n; i++)
             ((uint8_t *)tensor->data)[i] = (uint8_t)proto->int32_data[i];
         break;
@@ -152,7 +154,8 @@ static enum assay_status read_typed(struct assay_onnx_reader *reader, const Onnx
     const char *field;
     size_t n;
     find_typed(proto, type->dtype, &field, &n);
-    if ((uint64_t)assay_type_count(type) != n) {
+    bool is_packed = assay_dtype_is_packed(type->dtype); /* two in each int32 */
+    if ((uint64_t)(is_packed ? assay_type_bytes(type) : assay_type_count(type)) != n) {
         char text[128];
         return assay_error_set(reader->err, ASSAY_INVALID, "%s: %s has %zu elements in %s, but %s needs %lld", reader->where,
                                what, n, field, assay_type_text(type, text, sizeof text), (long long)assay_type_count(type));
@@ -222,6 +225,9 @@ enum assay_status assay_onnx_read_sparse(struct assay_onnx_reader *reader, Onnx_
     shape.n_dims = proto->n_dims;
     shape.dims = proto->dims;
     st = read_type(reader, &shape, what, &type);
+    if (!st && assay_dtype_is_packed(type.dtype))
+        st = assay_error_set(reader->err, ASSAY_UNSUPPORTED, "%s: %s is a sparse tensor of 4 bits, which Assay does not read",
+                             reader->where, what);
     if (!st)
         st = assay_onnx_read_tensor(reader, proto->values, false, what, &values);
     if (!st)

@@ -78,6 +78,9 @@ static enum assay_status infer_types(const struct assay_op *op, struct assay_op_
     for (int i = 0; i < call->n_outputs; i++)
         call->outputs[i] = (struct assay_type){.rank = -1};
     enum assay_status st = assay_op_check_inputs(op, call->node, err);
+    for (int i = 0; i < call->n_inputs && !st; i++)
+        if (assay_dtype_is_packed(call->inputs[i].dtype) && !(op->flags & ASSAY_OP_TAKES_4_BITS))
+            st = assay_error_set(err, ASSAY_UNSUPPORTED, "its input %d is of 4 bits: only DequantizeLinear reads those", i);
     if (!st && call->n_outputs < 1)
         st = assay_error_set(err, ASSAY_INVALID, "it has no outputs");
     if (!st)

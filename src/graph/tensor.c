@@ -64,6 +64,8 @@ int64_t assay_type_count(const struct assay_type *type)
 int64_t assay_type_bytes(const struct assay_type *type)
 {
     int64_t count = assay_type_count(type), size = (int64_t)assay_dtype_size(type->dtype), bytes;
+    if (count >= 0 && assay_dtype_is_packed(type->dtype))
+        return count / 2 + count % 2;
     if (count < 0 || size == 0)
         return -1;
     return __builtin_mul_overflow(count, size, &bytes) ? INT64_MAX : bytes;

@@ -33,7 +33,7 @@ bool assay_type_equal(const struct assay_type *a, const struct assay_type *b);
 /* Product of the dimensions, 1 for a scalar; -1 if not all known. Overflow is caught where types are made from files (load,
  * alloc). */
 int64_t assay_type_count(const struct assay_type *type);
-int64_t assay_type_bytes(const struct assay_type *type); /* -1 if not known */
+int64_t assay_type_bytes(const struct assay_type *type); /* of 4 bits: whole bytes; -1 if not known */
 /* "f32[1,3,224,224]", unknown dimensions as "?", into text. Returns text. */
 char *assay_type_text(const struct assay_type *type, char *text, size_t size);
 
@@ -60,6 +60,12 @@ static inline int64_t assay_tensor_bytes(const struct assay_tensor *t) { return 
 /* One element as a double or an int64 (bool as 0/1, 16-bit floats converted). Not for inner loops. */
 double assay_tensor_real(const struct assay_tensor *tensor, int64_t index);
 int64_t assay_tensor_int(const struct assay_tensor *tensor, int64_t index);
+/* Element `index` of a tensor of U4 or I4. */
+static inline int assay_four_bits(const struct assay_tensor *tensor, int64_t index)
+{
+    int code = ((const unsigned char *)tensor->data)[index / 2] >> (index % 2 * 4) & 15;
+    return tensor->type.dtype == ASSAY_I4 ? (code ^ 8) - 8 : code;
+}
 void assay_tensor_set_real(struct assay_tensor *tensor, int64_t index, double value);
 
 /* A whole tensor converted to another dtype, values as C casts them (ONNX Cast's rules, see graph/ops/cast.c, are stricter). */

@@ -16,7 +16,7 @@
 struct look {
     struct assay_traits traits;
     const char *named_sound, *named_sound_why;      /* an input whose name says that it is sound */
-    int64_t weight_bytes, bytes_of[ASSAY_BF16 + 1]; /* of weights, by dtype */
+    int64_t weight_bytes, bytes_of[ASSAY_I4 + 1]; /* of weights, by dtype */
 };
 
 static void look_at_names(struct look *t, const struct assay_graph *graph)

@@ -2,8 +2,9 @@
 /*
  * Ops of the domain "assay", which passes make (graph/pass.h) and no file brings:
  *
- *     Linear(x [.., k], weight [k, n], bias [n]?, residual [.., n]?) -> y [.., n]
- *         y = activation(x · weight + bias + residual); trans_weight = 1: the weight is [n, k].
+ *     Linear(x [.., k], weight [k, n], bias [n]?, residual [.., n]?, scale?) -> y [.., n]
+ *         y = activation(x · weight + bias + residual); trans_weight = 1: the weight is [n, k]. With a scale, the weight is what
+ *         DequantizeLinear makes of the two under the attributes axis and block_size.
  *     Conv(x, w, b?, residual?) -> y
  *         y = activation(Conv(x, w, b) + residual), with Conv's attributes.
  *     Fused(x₀, x₁ …) -> y
@@ -146,13 +147,54 @@ static enum assay_status make_product(struct assay_op_call *call, const struct a
 
 /* ---- Linear */
 
+/* DequantizeLinear as the node's codes and scales see it. */
+static const struct assay_op *dequantize(const struct assay_op_call *call, struct assay_op_call *inner, struct assay_type *inputs)
+{
+    *inner = *call;
+    inputs[0] = call->inputs[1];
+    inputs[1] = call->inputs[4];
+    inner->inputs = inputs;
+    inner->n_inputs = 2;
+    return assay_op_find("", "DequantizeLinear");
+}
+
+static enum assay_status infer_weight(const struct assay_op_call *call, struct assay_error *err)
+{
+    struct assay_op_call inner;
+    struct assay_type inputs[2], weight = assay_type_unknown(ASSAY_NO_DTYPE);
+    const struct assay_op *op = dequantize(call, &inner, inputs);
+    inner.outputs = &weight;
+    return op->infer(&inner, err);
+}
+
+/* The weight in f32: shared, or made. */
+static enum assay_status take_weight(const struct assay_op_call *call, struct assay_tensor *weight, struct assay_error *err)
+{
+    if (!assay_rule_has_input(call, 4)) {
+        assay_tensor_share(weight, call->data[1]);
+        return ASSAY_OK;
+    }
+    struct assay_op_call inner;
+    struct assay_type inputs[2], type = call->inputs[1];
+    const struct assay_tensor *data[] = {call->data[1], call->data[4]};
+    const struct assay_op *op = dequantize(call, &inner, inputs);
+    type.dtype = ASSAY_F32;
+    enum assay_status st = assay_tensor_alloc(weight, &type, err);
+    inner.data = data;
+    inner.results = weight;
+    inner.outputs = &type;
+    return st ? st : op->run(&inner, err);
+}
+
 static enum assay_status infer_linear(struct assay_op_call *call, struct assay_error *err)
 {
     const struct assay_type *x = &call->inputs[0], *w = &call->inputs[1];
     struct assay_type *y = &call->outputs[0];
     int transposed = assay_node_int(call->node, "trans_weight", 0) != 0;
     enum assay_status st = assay_rule_dtype(call, 0, ASSAY_SET_FLOAT16 | ASSAY_DTYPE_BIT(ASSAY_F32), err);
-    if (!st)
+    if (!st && assay_rule_has_input(call, 4))
+        st = infer_weight(call, err);
+    else if (!st)
         st = assay_rule_same_dtype(call, 0, 1, err);
     if (!st)
         st = assay_rule_rank(call, 1, 2, 2, err);
@@ -178,6 +220,7 @@ static enum assay_status infer_linear(struct assay_op_call *call, struct assay_e
 static enum assay_status run_linear(struct assay_op_call *call, struct assay_error *err)
 {
     const struct assay_tensor *x = call->data[0], *w = call->data[1];
+    struct assay_tensor weight = {0};
     bool transposed = assay_node_int(call->node, "trans_weight", 0) != 0;
     int64_t k = w->type.dims[transposed], n = w->type.dims[!transposed];
     struct assay_type type = x->type;
@@ -185,9 +228,11 @@ static enum assay_status run_linear(struct assay_op_call *call, struct assay_err
     type.dims[type.rank - 1] = n;
     if (assay_tensor_count(&call->results[0]) == 0)
         return ASSAY_OK;
-    enum assay_status st = make_product(call, &type, &y, err);
+    enum assay_status st = take_weight(call, &weight, err);
+    if (!st)
+        st = make_product(call, &type, &y, err);
     if (st)
-        return st;
+        goto done;
     struct assay_gemm g = {
         .a_type = ASSAY_F32,
         .b_type = ASSAY_F32,
@@ -196,7 +241,7 @@ static enum assay_status run_linear(struct assay_op_call *call, struct assay_err
         .k = k,
         .alpha = 1,
         .a = {.data = x->data, .row_stride = k, .column_stride = 1},
-        .b = {.data = w->data, .row_stride = transposed ? 1 : n, .column_stride = transposed ? k : 1},
+        .b = {.data = weight.data, .row_stride = transposed ? 1 : n, .column_stride = transposed ? k : 1},
         .c = y.data,
         .c_row_stride = n,
     };
@@ -207,7 +252,9 @@ static enum assay_status run_linear(struct assay_op_call *call, struct assay_err
     st = assay_gemm_run(&g, err);
     if (!st)
         st = finish(call, &y, err);
+done:
     assay_tensor_release(&y);
+    assay_tensor_release(&weight);
     return st;
 }
 
@@ -358,7 +405,7 @@ static void cost_fused(const struct assay_op_call *call, struct assay_cost *cost
 }
 
 const struct assay_op assay_ops_fused[] = {
-    {"Linear", "assay", 2, 4, ASSAY_OP_VIA_F32, infer_linear, run_linear, cost_linear},
+    {"Linear", "assay", 2, 5, ASSAY_OP_VIA_F32 | ASSAY_OP_TAKES_4_BITS, infer_linear, run_linear, cost_linear},
     {"Conv", "assay", 2, 4, ASSAY_OP_VIA_F32, infer_conv, run_conv, cost_conv},
     {"Fused", "assay", 1, -1, ASSAY_OP_VIEW, infer_fused, run_fused, cost_fused},
     {0},

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* QuantizeLinear and DequantizeLinear, per tensor or along an axis, and DynamicQuantizeLinear. Blocks (opset 21) are not there.
+/* QuantizeLinear, per tensor or along an axis; DequantizeLinear, in blocks along an axis too (opset 21); DynamicQuantizeLinear.
  */
 #include "graph/ops/requantize.h"
 
@@ -8,7 +8,8 @@
 
 enum {
     NARROW = ASSAY_SET_8BIT | ASSAY_DTYPE_BIT(ASSAY_I16) | ASSAY_DTYPE_BIT(ASSAY_U16),
-    WITH_I32 = NARROW | ASSAY_DTYPE_BIT(ASSAY_I32)
+    FOUR_BITS = ASSAY_DTYPE_BIT(ASSAY_U4) | ASSAY_DTYPE_BIT(ASSAY_I4),
+    DEQUANTIZED = NARROW | FOUR_BITS | ASSAY_DTYPE_BIT(ASSAY_I32)
 };
 
 /* x and its parameters as [outer, n, inner], n = 1 for one scale. */
@@ -143,18 +144,113 @@ static void cost_quantize(const struct assay_op_call *call, struct assay_cost *c
 
 /* ---- DequantizeLinear */
 
+static enum assay_status check_block_size(const struct assay_op_call *call, struct assay_error *err)
+{
+    if (assay_node_int(call->node, "block_size", 0) < 0)
+        return assay_error_set(err, ASSAY_INVALID, "its block_size is negative");
+    return ASSAY_OK;
+}
+
+/* x as [outer, n, inner] around the axis, of which each `block` share a scale: scales are [outer, n_blocks, inner]. */
+struct blocks {
+    struct assay_split split;
+    int64_t block, n_blocks;
+};
+
+/* Sides are compared as the standard has it: x's, but for the axis, where there is one scale for each block. */
+static enum assay_status blocks_of(const struct assay_op_call *call, struct blocks *b, struct assay_error *err)
+{
+    const struct assay_type *x = &call->inputs[0], *scale = &call->inputs[1];
+    int axis;
+    enum assay_status st = assay_rule_axis(assay_node_int(call->node, "axis", 1), x->rank, &axis, err);
+    if (st)
+        return st;
+    b->split = assay_split_at(x, axis);
+    b->block = assay_node_int(call->node, "block_size", 0);
+    b->n_blocks = b->split.n / b->block + (b->split.n % b->block != 0);
+    struct assay_type wanted = *x;
+    wanted.dims[axis] = b->n_blocks;
+    wanted.dtype = scale->dtype;
+    char has[128], wants[128];
+    if (!assay_type_equal(&wanted, scale))
+        return assay_error_set(err, ASSAY_INVALID, "its scale is %s where blocks of %" PRId64 " along axis %d want %s",
+                               assay_type_text(scale, has, sizeof has), b->block, axis,
+                               assay_type_text(&wanted, wants, sizeof wants));
+    return ASSAY_OK;
+}
+
 static enum assay_status infer_dequantize(struct assay_op_call *call, struct assay_error *err)
 {
-    enum assay_status st = check_blocks(call, err);
+    struct blocks blocks;
+    bool in_blocks = assay_node_int(call->node, "block_size", 0) > 0;
+    enum assay_status st = check_block_size(call, err);
     if (!st)
-        st = assay_rule_dtype(call, 0, WITH_I32, err);
+        st = assay_rule_dtype(call, 0, DEQUANTIZED, err);
     if (!st)
         st = assay_rule_dtype(call, 1, ASSAY_SET_FLOAT16 | ASSAY_DTYPE_BIT(ASSAY_F32), err);
     if (!st && assay_rule_has_input(call, 2))
         st = assay_rule_same_dtype(call, 0, 2, err);
+    if (!st && in_blocks && assay_type_is_known(&call->inputs[0]) && assay_type_is_known(&call->inputs[1]))
+        st = blocks_of(call, &blocks, err);
     call->outputs[0] = call->inputs[0];
     call->outputs[0].dtype = call->inputs[1].dtype;
     return st;
+}
+
+/* n codes from place `at` on. */
+static void read_codes(const struct assay_tensor *x, int64_t at, int64_t n, int32_t *codes)
+{
+    switch (x->type.dtype) {
+    case ASSAY_I8:
+        for (int64_t i = 0; i < n; i++)
+            codes[i] = ((const int8_t *)x->data)[at + i];
+        break;
+    case ASSAY_U8:
+        for (int64_t i = 0; i < n; i++)
+            codes[i] = ((const uint8_t *)x->data)[at + i];
+        break;
+    case ASSAY_I4:
+    case ASSAY_U4:
+        for (int64_t i = 0; i < n; i++)
+            codes[i] = assay_four_bits(x, at + i);
+        break;
+    default:
+        for (int64_t i = 0; i < n; i++)
+            codes[i] = (int32_t)assay_tensor_int(x, at + i);
+    }
+}
+
+enum { CODES = 256 };
+
+/* n numbers from place `at` on; their scales and zero points from `place` on, one for each (stride 1) or one for all (0). */
+static void dequantize_run(struct assay_op_call *call, int64_t at, int64_t n, int64_t place, int64_t stride)
+{
+    const struct assay_tensor *zeros = assay_rule_data(call, 2);
+    const float *scales = call->data[1]->data;
+    int32_t codes[CODES], zero[CODES] = {0};
+    float *to = call->results[0].data;
+    for (int64_t from = 0; from < n; from += CODES) {
+        int64_t m = n - from < CODES ? n - from : CODES, first = place + from * stride;
+        read_codes(call->data[0], at + from, m, codes);
+        if (zeros)
+            read_codes(zeros, first, stride ? m : 1, zero);
+        for (int64_t i = 0; i < m; i++)
+            to[at + from + i] = (float)(codes[i] - zero[i * stride]) * scales[first + i * stride];
+    }
+}
+
+static void dequantize_blocks(struct assay_op_call *call, const struct blocks *b)
+{
+    int64_t n = b->split.n, inner = b->split.inner;
+    for (int64_t i = 0; i < b->split.outer; i++)
+        for (int64_t k = 0; k < b->n_blocks; k++) {
+            int64_t first = k * b->block, end = n - first < b->block ? n : first + b->block,
+                    place = (i * b->n_blocks + k) * inner;
+            if (inner == 1)
+                dequantize_run(call, i * n + first, end - first, place, 0);
+            for (int64_t row = first; inner > 1 && row < end; row++)
+                dequantize_run(call, (i * n + row) * inner, inner, place, 1);
+        }
 }
 
 #define DEQUANTIZE_RUN(name, type)                                                                                               \
@@ -192,15 +288,25 @@ static void dequantize(const struct assay_tensor *x, float *to, int64_t at, int6
 static enum assay_status run_dequantize(struct assay_op_call *call, struct assay_error *err)
 {
     struct layout layout;
+    struct blocks blocks;
     const struct assay_tensor *x = call->data[0], *scales = call->data[1], *zeros = assay_rule_data(call, 2);
-    enum assay_status st = layout_of(call, &layout, err);
+    bool in_blocks = assay_node_int(call->node, "block_size", 0) > 0;
+    enum assay_status st = in_blocks ? blocks_of(call, &blocks, err) : layout_of(call, &layout, err);
     if (st || assay_tensor_count(x) == 0)
         return st;
     if (zeros && assay_tensor_count(zeros) != assay_tensor_count(scales))
         return assay_error_set(err, ASSAY_INVALID, "there are %" PRId64 " scales, but %" PRId64 " zero points",
                                assay_tensor_count(scales), assay_tensor_count(zeros));
+    if (in_blocks) {
+        dequantize_blocks(call, &blocks);
+        return ASSAY_OK;
+    }
     for (int64_t i = 0; i < layout.split.outer * layout.split.n; i++) {
         int64_t k = i % layout.split.n * layout.scale_stride;
+        if (assay_dtype_is_packed(x->type.dtype)) {
+            dequantize_run(call, i * layout.split.inner, layout.split.inner, k, 0);
+            continue;
+        }
         int32_t zero = zeros ? (int32_t)assay_tensor_int(zeros, k) : 0;
         dequantize(x, call->results[0].data, i * layout.split.inner, layout.split.inner, assay_tensor_real(scales, k), zero);
     }
@@ -257,7 +363,7 @@ static void cost_dynamic(const struct assay_op_call *call, struct assay_cost *co
 
 const struct assay_op assay_ops_quantize[] = {
     {"QuantizeLinear", "", 2, 3, ASSAY_OP_VIA_F32, infer_quantize, run_quantize, cost_quantize},
-    {"DequantizeLinear", "", 2, 3, ASSAY_OP_VIA_F32, infer_dequantize, run_dequantize, cost_quantize},
+    {"DequantizeLinear", "", 2, 3, ASSAY_OP_VIA_F32 | ASSAY_OP_TAKES_4_BITS, infer_dequantize, run_dequantize, cost_quantize},
     {"DynamicQuantizeLinear", "", 1, 1, 0, infer_dynamic, run_dynamic, cost_dynamic},
     {0},
 };

@@ -239,6 +239,8 @@ static int (*comparison(enum assay_dtype dtype))(const void *a, const void *b, i
         return compare_##name;
         ASSAY_DTYPES(X)
 #undef X
+    case ASSAY_U4:
+    case ASSAY_I4:
     case ASSAY_NO_DTYPE:
         break;
     }

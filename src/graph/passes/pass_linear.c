@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Products with a constant matrix become assay.Linear, with what follows: bias, residual, activation. */
+/* Products with a constant matrix, or with one behind a DequantizeLinear in blocks, become assay.Linear, with what follows: bias,
+ * residual, activation. */
 #include "graph/match.h"
 #include "graph/pass.h"
 #include "graph/passes/epilogue.h"
@@ -10,13 +11,16 @@ struct product {
     int x, weight, bias, residual, y; /* values; -1 = none */
     bool transposed;                  /* the weight is [n, k] */
     int64_t n;
+    int scale; /* of weights that are codes, in blocks of `block` along k; -1 = they are numbers */
+    int64_t block;
 };
 
 /* The matrix behind a Transpose of both dimensions, or the value itself. */
 static int behind_transpose(const struct assay_match *match, int value, bool *transposed)
 {
     int maker = assay_match_maker(match, value, "Transpose");
-    if (maker < 0 || !assay_match_constant(match, match->graph->nodes[maker]->inputs[0]))
+    int from = maker < 0 ? -1 : match->graph->nodes[maker]->inputs[0];
+    if (maker < 0 || (!assay_match_constant(match, from) && assay_match_maker(match, from, "DequantizeLinear") < 0))
         return value;
     size_t n;
     const int64_t *perm = assay_node_ints(match->graph->nodes[maker], "perm", &n);
@@ -24,6 +28,24 @@ static int behind_transpose(const struct assay_match *match, int value, bool *tr
         return value;
     *transposed = !*transposed;
     return match->graph->nodes[maker]->inputs[0];
+}
+
+/* The codes behind a DequantizeLinear with a scale for each block along k and no zero points. */
+static void look_behind_codes(const struct assay_match *match, struct product *p)
+{
+    int maker = assay_match_maker(match, p->weight, "DequantizeLinear");
+    const struct assay_node *node = maker < 0 ? NULL : match->graph->nodes[maker];
+    if (!node || (node->n_inputs > 2 && node->inputs[2] >= 0) || assay_node_int(node, "block_size", 0) < 1)
+        return;
+    const struct assay_tensor *codes = assay_match_constant(match, node->inputs[0]);
+    const struct assay_tensor *scale = assay_match_constant(match, node->inputs[1]);
+    int64_t axis = assay_node_int(node, "axis", 1);
+    if (!codes || codes->type.rank != 2 || !scale || scale->type.dtype != ASSAY_F32 || scale->type.rank != 2 ||
+        (axis < 0 ? axis + 2 : axis) != p->transposed)
+        return;
+    p->weight = node->inputs[0];
+    p->scale = node->inputs[1];
+    p->block = assay_node_int(node, "block_size", 0);
 }
 
 /* A constant of n numbers in its last dimension and no others, as a vector. */
@@ -56,17 +78,25 @@ static bool find_product(struct assay_match *match, int index, struct product *p
     bool is_gemm = assay_match_is(match, index, "Gemm"), is_linear = assay_match_is(match, index, "assay.Linear");
     if (!is_gemm && !is_linear && !assay_match_is(match, index, "MatMul"))
         return false;
-    *p = (struct product){node->inputs[0], node->inputs[1], -1, -1, node->outputs[0], false, 0};
+    *p = (struct product){node->inputs[0], node->inputs[1], -1, -1, node->outputs[0], false, 0, -1, 0};
     if (is_linear && *assay_node_string(node, "activation", ""))
         return false;
     if (is_gemm && !is_plain_gemm(node))
         return false;
     p->transposed = assay_node_int(node, is_gemm ? "transB" : "trans_weight", 0) != 0;
-    p->weight = behind_transpose(match, p->weight, &p->transposed);
+    if (is_linear && node->n_inputs > 4) {
+        p->scale = node->inputs[4];
+        p->block = assay_node_int(node, "block_size", 0);
+    } else {
+        p->weight = behind_transpose(match, p->weight, &p->transposed);
+        look_behind_codes(match, p);
+    }
     const struct assay_tensor *w = assay_match_constant(match, p->weight);
     enum assay_dtype dtype = w ? w->type.dtype : ASSAY_NO_DTYPE;
     bool is_float = dtype == ASSAY_F32 || dtype == ASSAY_F16 || dtype == ASSAY_BF16;
-    if (!is_float || w->type.rank != 2 || graph->values[p->x].type.rank < 1)
+    bool is_code = dtype == ASSAY_I8 || dtype == ASSAY_U8 || dtype == ASSAY_I4 || dtype == ASSAY_U4;
+    if (!(p->scale >= 0 ? is_code && graph->values[p->x].type.dtype == ASSAY_F32 : is_float) || w->type.rank != 2 ||
+        graph->values[p->x].type.rank < 1)
         return false;
     p->n = w->type.dims[p->transposed ? 0 : 1];
     if (is_gemm && node->n_inputs > 2 && node->inputs[2] >= 0) {
@@ -110,15 +140,20 @@ static bool fuse(struct assay_match *match, int index)
     if (assay_match_is(match, index, "assay.Linear") && !has_bias && e.n_nodes == 0)
         return false;
     int residual = p.residual >= 0 ? p.residual : e.residual;
-    int inputs[] = {p.x, p.weight, p.bias, residual};
+    int inputs[] = {p.x, p.weight, p.bias, residual, p.scale};
     const char *name = graph->nodes[index]->name;
     struct assay_node *linear = assay_match_remake(match, e.y, "Linear", "assay",
-                                                   residual >= 0 ? 4
-                                                   : p.bias >= 0 ? 3
-                                                                 : 2,
+                                                   p.scale >= 0    ? 5
+                                                   : residual >= 0 ? 4
+                                                   : p.bias >= 0   ? 3
+                                                                   : 2,
                                                    inputs);
     linear->name = name;
     assay_node_set_int(graph, linear, "trans_weight", p.transposed);
+    if (p.scale >= 0) {
+        assay_node_set_int(graph, linear, "axis", p.transposed);
+        assay_node_set_int(graph, linear, "block_size", p.block);
+    }
     assay_epilogue_set(graph, linear, &e);
     return true;
 }

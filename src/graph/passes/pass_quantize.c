@@ -319,7 +319,7 @@ static bool turn_early(struct assay_match *match, int index)
 static bool ends_at_zero(const struct assay_match *match, const struct codes *out)
 {
     const struct assay_tensor *zero = out->zero >= 0 ? assay_match_constant(match, out->zero) : NULL;
-    return (zero ? assay_tensor_int(zero, 0) : 0) == (out->dtype == ASSAY_U8 ? 0 : -128);
+    return (zero ? assay_tensor_int(zero, 0) : 0) == (out->dtype == ASSAY_U8 ? 0 : -128) && scale_at(match, out, 0) > 0;
 }
 
 static int sole_maker(const struct assay_match *match, int value)

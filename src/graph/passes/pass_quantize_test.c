@@ -97,7 +97,26 @@ ASSAY_TEST(elementwise_ops_between_codes_become_one_node)
     }
 }
 
-ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(what_moves_and_chooses_works_on_codes), ASSAY_TEST_ENTRY(other_scales_are_kept_apart),
-                ASSAY_TEST_ENTRY(concatenation_brings_codes_to_one_scale),
+/* Codes of a negative scale end where numbers begin. */
+ASSAY_TEST(a_relu_stays_before_a_negative_scale)
+{
+    for (int negative = 0; negative < 2; negative++) {
+        struct assay_graph *g = assay_graph_open("g");
+        struct assay_type type = assay_type_make(ASSAY_I8, 2, (const int64_t[]){6, 4});
+        struct assay_tensor codes = testing_noise(&type, 3);
+        int w = assay_graph_add_constant(g, "w", &codes);
+        assay_tensor_release(&codes);
+        int x = coded(g, testing_input(g, "x", ASSAY_F32, DIMS(2, 6)), 0.01, 128);
+        w = testing_node(g, "DequantizeLinear", NUMBERS(w, testing_number(g, 0.5)), "weight");
+        x = testing_node(g, "Relu", NUMBERS(testing_node(g, "MatMul", NUMBERS(x, w), "product")), "relu");
+        assay_graph_add_output(g, quantize(g, x, negative ? -0.01 : 0.01, 0));
+        testing_pass(g, "quantize", false);
+        CHECK_INT(testing_count(g, "", "Relu"), negative);
+        assay_graph_close(g);
+    }
+}
+
+ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(a_relu_stays_before_a_negative_scale), ASSAY_TEST_ENTRY(what_moves_and_chooses_works_on_codes),
+                ASSAY_TEST_ENTRY(other_scales_are_kept_apart), ASSAY_TEST_ENTRY(concatenation_brings_codes_to_one_scale),
                 ASSAY_TEST_ENTRY(products_of_what_varies_read_numbers_that_were_moved),
                 ASSAY_TEST_ENTRY(elementwise_ops_between_codes_become_one_node))

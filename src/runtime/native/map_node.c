@@ -170,7 +170,9 @@ static int code(struct native_map *map, const struct assay_node *node, const int
     float number = (float)assay_tensor_real(scale, 0), middle = zero ? (float)assay_tensor_real(zero, 0) : 0;
     if (!isfinite(number) || number == 0)
         return -1;
-    return to_codes ? native_map_quantize(map, values[0], zero ? zero->type.dtype : ASSAY_U8, number, middle)
+    int64_t wanted = assay_node_int(node, "output_dtype", 0);
+    enum assay_dtype dtype = zero ? zero->type.dtype : wanted ? (enum assay_dtype)wanted : ASSAY_U8;
+    return to_codes ? native_map_quantize(map, values[0], dtype, number, middle)
                     : native_map_dequantize(map, values[0], number, middle);
 }
 

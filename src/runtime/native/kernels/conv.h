@@ -12,6 +12,22 @@ struct native_activation {
     float alpha, beta;
 };
 
+/* What a convolution with constant weights asks for, whatever op asks. */
+struct native_conv {
+    struct assay_window window;
+    int64_t batch, n_in, n_out, groups; /* channels of all groups */
+    int x, weight, bias, residual;      /* inputs; -1 = none */
+    enum assay_dtype dtype;
+    int along; /* the dimension of which threads may share the rows: those before it are of size 1 */
+    struct native_activation activation;
+};
+
+/* Of f32, where each output is made of numbers that lie in a row: 1 × 1, or along one dimension. False where oneDNN does it
+ * better. */
+bool native_conv_rows_suits(const struct native_build *build, const struct native_conv *conv);
+enum assay_status native_conv_rows_make(struct native_build *build, const struct native_conv *conv, const float *bias,
+                                        struct assay_error *err);
+
 /* Reads a node's attributes; false if oneDNN has no such activation. */
 bool native_activation_find(const struct assay_node *node, struct native_activation *activation);
 

@@ -2,8 +2,6 @@
 /* See gemv.h. Threads share the panels. */
 #include "runtime/native/kernels/gemv.h"
 
-#include "runtime/native/simd/simd.h"
-
 #include <string.h>
 
 enum { PANEL = 64, PART_BYTES = 1 << 17, PARTS_PER_THREAD = 4 /* so that a thread that was interrupted leaves work to others */ };
@@ -15,59 +13,58 @@ struct gemv {
     int64_t x_step;
 };
 
-static float each_activation(dnnl_alg_kind_t kind, float x, float alpha, float beta)
+static void bound(dnnl_alg_kind_t kind, float *y, int64_t n, float alpha, float beta)
 {
-    if (kind == dnnl_eltwise_relu) /* leaky, if alpha is not 0 */
-        return x < 0 ? alpha * x : x;
-    if (kind == dnnl_eltwise_clip)
-        return x < alpha ? alpha : x > beta ? beta : x;
-    float gate = x / 6 + 0.5f; /* of hard swish */
-    return x * (gate < 0 ? 0 : gate > 1 ? 1 : gate);
+    for (int64_t i = 0; i < n; i++)
+        if (kind == dnnl_eltwise_relu) /* leaky, if alpha is not 0 */
+            y[i] = y[i] < 0 ? alpha * y[i] : y[i];
+        else
+            y[i] = y[i] < alpha ? alpha : y[i] > beta ? beta : y[i];
 }
 
-static void activate(const struct gemv *k, float *y, int64_t n)
+void native_activate(dnnl_alg_kind_t kind, float alpha, float beta, const struct native_simd *simd, float *y, int64_t n)
 {
-    switch (k->g.activation) {
+    switch (kind) {
     case dnnl_alg_kind_undef:
         break;
     case dnnl_eltwise_gelu_erf:
-        k->simd->gelu(y, y, n);
+        simd->gelu(y, y, n);
         break;
     case dnnl_eltwise_gelu_tanh:
-        k->simd->gelu_tanh(y, y, n);
+        simd->gelu_tanh(y, y, n);
         break;
     case dnnl_eltwise_swish:
-        k->simd->swish(y, y, k->g.alpha, n);
+        simd->swish(y, y, alpha, n);
+        break;
+    case dnnl_eltwise_hardswish:
+        simd->hard_swish(y, y, n);
         break;
     case dnnl_eltwise_logistic:
-        k->simd->sigmoid(y, y, n);
+        simd->sigmoid(y, y, n);
         break;
     case dnnl_eltwise_tanh:
-        k->simd->tanh(y, y, n);
+        simd->tanh(y, y, n);
         break;
     default:
-        for (int64_t i = 0; i < n; i++)
-            y[i] = each_activation(k->g.activation, y[i], k->g.alpha, k->g.beta);
+        bound(kind, y, n, alpha, beta);
     }
 }
 
-/* Columns `at` … of row `row`, whose products are in y. */
-static void finish(const struct gemv *k, const struct native_args *args, float *y, int64_t row, int64_t at, int64_t n,
-                   float *room)
+void native_gemv_finish(const struct native_gemv *g, const struct native_simd *simd, const struct native_args *args, float *y,
+                        int64_t row, int64_t at, int64_t n, float *room)
 {
-    const struct native_gemv *g = &k->g;
     int64_t place = row * g->n + at;
     if (g->bias)
-        k->simd->mask_add(y, g->bias + at, n);
+        simd->mask_add(y, g->bias + at, n);
     if (g->residual >= 0 && g->is_bf16) {
-        k->simd->from_bf16(room, (const uint16_t *)args->in[g->residual]->data + place, n);
-        k->simd->mask_add(y, room, n);
+        simd->from_bf16(room, (const uint16_t *)args->in[g->residual]->data + place, n);
+        simd->mask_add(y, room, n);
     } else if (g->residual >= 0) {
-        k->simd->mask_add(y, (const float *)args->in[g->residual]->data + place, n);
+        simd->mask_add(y, (const float *)args->in[g->residual]->data + place, n);
     }
-    activate(k, y, n);
+    native_activate(g->activation, g->alpha, g->beta, simd, y, n);
     if (g->is_bf16)
-        k->simd->to_bf16((uint16_t *)args->out[0]->data + place, y, n);
+        simd->to_bf16((uint16_t *)args->out[0]->data + place, y, n);
     else
         memcpy((float *)args->out[0]->data + place, y, (size_t)n * sizeof *y);
 }
@@ -100,7 +97,7 @@ static void run(const struct native_args *args, int part, unsigned char *scratch
         else
             k->simd->gemm(made, PANEL, x, k->x_step, (const float *)g->panels + step, PANEL, g->m, PANEL, g->k, false);
         for (int64_t i = 0; i < g->m; i++)
-            finish(k, args, made + i * PANEL, i, at, n, room);
+            native_gemv_finish(g, k->simd, args, made + i * PANEL, i, at, n, room);
     }
 }
 

@@ -7,6 +7,7 @@
 #define ASSAY_RUNTIME_NATIVE_KERNELS_GEMV_H
 
 #include "runtime/native/dnnl.h"
+#include "runtime/native/simd/simd.h"
 
 /* More rows are computed faster by oneDNN, which multiplies bf16 without converting them. */
 enum { NATIVE_GEMV_ROWS = 8, NATIVE_GEMV_BF16_ROWS = 3 };
@@ -23,6 +24,12 @@ struct native_gemv {
     float alpha, beta;
 };
 
+/* An activation as of oneDNN, in place. */
+void native_activate(dnnl_alg_kind_t kind, float alpha, float beta, const struct native_simd *simd, float *y, int64_t n);
+/* Bias, residual and activation of columns `at` … at + n of row `row`, whose products are in y, and stores them in output 0.
+ * `room` is for n floats. */
+void native_gemv_finish(const struct native_gemv *gemv, const struct native_simd *simd, const struct native_args *args, float *y,
+                        int64_t row, int64_t at, int64_t n, float *room);
 /* Makes the build's kernel; copies `gemv`. */
 void native_gemv_make(struct native_build *build, const struct native_gemv *gemv);
 

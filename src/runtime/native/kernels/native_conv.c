@@ -16,16 +16,6 @@
 
 enum { DIMS = ASSAY_WINDOW_DIMS };
 
-/* What is asked for, whatever op asks. */
-struct conv {
-    struct assay_window window;
-    int64_t batch, n_in, n_out, groups; /* channels of all groups */
-    int x, weight, bias, residual;      /* inputs; -1 = none */
-    enum assay_dtype dtype;
-    int along; /* the dimension of which threads may share the rows: those before it are of size 1 */
-    struct native_activation activation;
-};
-
 /* What one primitive makes: of images [image, image + images) the outputs [row, row + rows), channels [filter, filter + filters).
  */
 struct region {
@@ -43,7 +33,7 @@ struct piece {
 };
 
 struct state {
-    struct conv c;
+    struct native_conv c;
     int n_pieces;
     struct piece *pieces;
     int *first; /* [n_parts + 1]: pieces of each part */
@@ -96,7 +86,7 @@ static void release(void *data)
 
 /* The window of a region: its own input rows, with the padding that falls to it. *first is the first input row. False if all
  * that some end of it sees is padding. */
-static bool cut_window(const struct conv *c, const struct region *r, struct assay_window *w, int64_t *first)
+static bool cut_window(const struct native_conv *c, const struct region *r, struct assay_window *w, int64_t *first)
 {
     int d = c->along;
     *w = c->window;
@@ -116,10 +106,10 @@ static bool cut_window(const struct conv *c, const struct region *r, struct assa
     return true;
 }
 
-static dnnl_data_type_t type_of(const struct conv *c) { return native_dnnl_type(c->dtype); }
+static dnnl_data_type_t type_of(const struct native_conv *c) { return native_dnnl_type(c->dtype); }
 
 /* Of the region's weights as the graph has them, or as oneDNN likes them (`any`). */
-static void describe_weights(const struct conv *c, int64_t filters, bool any, dnnl_memory_desc_t *desc)
+static void describe_weights(const struct native_conv *c, int64_t filters, bool any, dnnl_memory_desc_t *desc)
 {
     static const dnnl_format_tag_t tags[] = {dnnl_abc, dnnl_abcd, dnnl_abcde, dnnl_abcdef};
     int n = 0, dims = c->window.n_dims;
@@ -133,7 +123,7 @@ static void describe_weights(const struct conv *c, int64_t filters, bool any, dn
     dnnl_memory_desc_init_by_tag(desc, n, d, type_of(c), any ? dnnl_format_tag_any : tags[n - 3]);
 }
 
-static dnnl_status_t describe(const struct conv *c, const struct region *r, const struct assay_window *w,
+static dnnl_status_t describe(const struct native_conv *c, const struct region *r, const struct assay_window *w,
                               const dnnl_memory_desc_t *weight, dnnl_primitive_desc_t *result)
 {
     int n = w->n_dims, from = DIMS - n;
@@ -157,7 +147,7 @@ static dnnl_status_t describe(const struct conv *c, const struct region *r, cons
 
 /* ---- the weights and the bias */
 
-static enum assay_status pack_weights(struct native_build *b, const struct conv *c, const struct region *r,
+static enum assay_status pack_weights(struct native_build *b, const struct native_conv *c, const struct region *r,
                                       const dnnl_memory_desc_t *form, const void **packed, struct assay_error *err)
 {
     char key[640];
@@ -177,7 +167,8 @@ static enum assay_status pack_weights(struct native_build *b, const struct conv 
     return native_dnnl_pack(&plain, (const char *)w->data + r->filter * filter_bytes, form, bytes, err);
 }
 
-static enum assay_status read_bias(struct native_build *b, const struct conv *c, const float **bias, struct assay_error *err)
+static enum assay_status read_bias(struct native_build *b, const struct native_conv *c, const float **bias,
+                                   struct assay_error *err)
 {
     const struct assay_tensor *given = b->constants[c->bias];
     const float *have = given->type.dtype == ASSAY_F32 ? given->data : native_pack_find(b, c->bias, "f32");
@@ -201,7 +192,7 @@ static enum assay_status fail(struct assay_error *err, dnnl_status_t st)
 }
 
 /* The best descriptor for a region; its weights in the form of another's if that costs nothing. */
-static dnnl_status_t choose(const struct conv *c, const struct region *r, const struct assay_window *w,
+static dnnl_status_t choose(const struct native_conv *c, const struct region *r, const struct assay_window *w,
                             const dnnl_memory_desc_t *form, const char *form_info, dnnl_primitive_desc_t *desc, const char **info)
 {
     *desc = NULL;
@@ -237,7 +228,7 @@ struct maker {
 static void link_piece(struct maker *m, struct piece *piece, const struct region *r, const_dnnl_primitive_desc_t desc,
                        const void *weights)
 {
-    const struct conv *c = &m->s->c;
+    const struct native_conv *c = &m->s->c;
     int64_t size = (int64_t)assay_dtype_size(c->dtype), points = r->images;
     for (int d = 0; d < DIMS; d++)
         points *= d == c->along ? r->rows : c->window.output[d];
@@ -260,7 +251,7 @@ static void link_piece(struct maker *m, struct piece *piece, const struct region
 
 static enum assay_status add_piece(struct maker *m, const struct region *r, struct assay_error *err)
 {
-    const struct conv *c = &m->s->c;
+    const struct native_conv *c = &m->s->c;
     struct assay_window w;
     int64_t first_row, size = (int64_t)assay_dtype_size(c->dtype);
     if (!cut_window(c, r, &w, &first_row))
@@ -323,7 +314,7 @@ struct split {
 };
 
 /* By estimated time of a thread: what it computes, at some 100 GFLOP/s, and what it reads and copies, at some 10 GB/s. */
-static struct split divide(const struct native_build *b, const struct conv *c)
+static struct split divide(const struct native_build *b, const struct native_conv *c)
 {
     const struct assay_window *w = &c->window;
     double size = (double)assay_dtype_size(c->dtype);
@@ -350,7 +341,7 @@ static struct split divide(const struct native_build *b, const struct conv *c)
 static enum assay_status add_pieces(struct maker *m, struct split split, struct assay_error *err)
 {
     struct state *s = m->s;
-    const struct conv *c = &s->c;
+    const struct native_conv *c = &s->c;
     int n_parts = split.rows * split.filters;
     enum assay_status st = ASSAY_OK;
     s->pieces = assay_arena_array(m->b->arena, 3 * (size_t)n_parts, sizeof *s->pieces);
@@ -370,12 +361,14 @@ static enum assay_status add_pieces(struct maker *m, struct split split, struct 
     return st;
 }
 
-static enum assay_status make(struct native_build *b, const struct conv *c, struct assay_error *err)
+static enum assay_status make(struct native_build *b, const struct native_conv *c, struct assay_error *err)
 {
     struct state *s = assay_arena_alloc(b->arena, sizeof *s);
     *s = (struct state){.c = *c};
     struct maker m = {.b = b, .s = s};
     enum assay_status st = c->bias >= 0 ? read_bias(b, c, &m.bias, err) : ASSAY_OK;
+    if (!st && native_conv_rows_suits(b, c))
+        return native_conv_rows_make(b, c, m.bias, err);
     struct split split = divide(b, c);
     if (!st)
         st = add_pieces(&m, split, err);
@@ -409,7 +402,7 @@ static enum assay_status make(struct native_build *b, const struct conv *c, stru
 
 static bool is_given(const struct native_build *b, int input) { return b->n_inputs > input && b->node->inputs[input] >= 0; }
 
-static enum assay_status describe_op(struct native_build *b, struct conv *c, struct assay_error *err)
+static enum assay_status describe_op(struct native_build *b, struct native_conv *c, struct assay_error *err)
 {
     const struct assay_type *x = &b->inputs[c->x], *w = &b->inputs[c->weight], *y = &b->outputs[0];
     c->dtype = x->dtype;
@@ -443,14 +436,14 @@ static enum assay_status describe_op(struct native_build *b, struct conv *c, str
 
 static enum assay_status make_conv(struct native_build *b, struct assay_error *err)
 {
-    struct conv c = {.x = 0, .weight = 1, .bias = is_given(b, 2) ? 2 : -1, .residual = -1};
+    struct native_conv c = {.x = 0, .weight = 1, .bias = is_given(b, 2) ? 2 : -1, .residual = -1};
     enum assay_status st = describe_op(b, &c, err);
     return st ? st : make(b, &c, err);
 }
 
 static enum assay_status make_fused(struct native_build *b, struct assay_error *err)
 {
-    struct conv c = {.x = 0, .weight = 1, .bias = is_given(b, 2) ? 2 : -1, .residual = is_given(b, 3) ? 3 : -1};
+    struct native_conv c = {.x = 0, .weight = 1, .bias = is_given(b, 2) ? 2 : -1, .residual = is_given(b, 3) ? 3 : -1};
     if (!native_activation_find(b->node, &c.activation))
         return assay_error_set(err, ASSAY_UNSUPPORTED, "its activation is not taken");
     enum assay_status st = describe_op(b, &c, err);

@@ -46,11 +46,47 @@ static void copy_elements(char *to, const char *from, int64_t n, int64_t to_step
 #undef COPY
 }
 
+/* Rows of bytes; short ones of known sizes, so that each is a few moves instead of a call. */
+static void copy_rows(char *to, const char *from, int64_t rows, int64_t bytes, int64_t to_step, int64_t from_step)
+{
+#define ROWS(size)                                                                                                               \
+    case size:                                                                                                                   \
+        for (int64_t r = 0; r < rows; r++)                                                                                       \
+            memcpy(to + r * to_step, from + r * from_step, size);                                                                \
+        break;
+    switch (bytes) {
+        ROWS(3)
+        ROWS(6)
+        ROWS(12)
+        ROWS(16)
+        ROWS(20)
+        ROWS(24)
+        ROWS(28)
+        ROWS(32)
+        ROWS(48)
+        ROWS(64)
+    default:
+        for (int64_t r = 0; r < rows; r++)
+            memcpy(to + r * to_step, from + r * from_step, (size_t)bytes);
+    }
+#undef ROWS
+}
+
+/* Whether the two innermost dimensions are rows of bytes. */
+static bool is_rows(const struct box *b)
+{
+    int last = b->rank - 1;
+    return b->turned < 0 && last > 0 && b->out_strides[last] == 1 && b->in_strides[last] == 1;
+}
+
 /* The innermost loop, or the two innermost. */
 static void copy_inner(const struct native_simd *simd, const struct box *b, char *to, const char *from)
 {
     int last = b->rank - 1, t = b->turned;
-    if (t >= 0)
+    if (is_rows(b))
+        copy_rows(to, from, b->dims[last - 1], b->dims[last] * b->size, b->out_strides[last - 1] * b->size,
+                  b->in_strides[last - 1] * b->size);
+    else if (t >= 0)
         simd->transpose(to, from, b->dims[last], b->dims[t], b->out_strides[t], b->in_strides[last], (int)b->size);
     else if (b->out_strides[last] == 1 && b->in_strides[last] == 1)
         memcpy(to, from, (size_t)(b->dims[last] * b->size));
@@ -65,7 +101,7 @@ static void copy_box(const struct native_simd *simd, const struct box *b, char *
     from += b->in_offset * b->size;
     for (;;) {
         copy_inner(simd, b, to, from);
-        int d = b->rank - 2;
+        int d = b->rank - 2 - is_rows(b);
         for (; d >= 0; d--) {
             if (d == b->turned)
                 continue;

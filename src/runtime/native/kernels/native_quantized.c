@@ -289,8 +289,8 @@ static enum assay_status pack_for_library(struct native_build *b, struct state *
     dnnl_memory_desc_t form = *dnnl_primitive_desc_query_md(desc, dnnl_query_weights_md, 0), plain;
     dnnl_primitive_desc_destroy(desc);
     const dnnl_blocking_desc_t *blocks = &form.format_desc.blocking;
-    int n = snprintf(key, sizeof key, "quantized %lld %lld %lld", (long long)p->column, (long long)blocks->strides[0],
-                     (long long)blocks->strides[1]);
+    int n = snprintf(key, sizeof key, "quantized%d %lld %lld %lld", s->f.transposed, (long long)p->column,
+                     (long long)blocks->strides[0], (long long)blocks->strides[1]);
     for (int i = 0; i < blocks->inner_nblks && n < (int)sizeof key; i++)
         n += snprintf(key + n, sizeof key - (size_t)n, " %d:%d", (int)blocks->inner_blks[i], (int)blocks->inner_idxs[i]);
     p->weight = keep_pack(b, s, key, (int64_t)dnnl_memory_desc_get_size(&form), &is_new);
@@ -315,7 +315,7 @@ static enum assay_status pack_wide(struct native_build *b, struct state *s, stru
 {
     char key[64];
     bool is_new;
-    snprintf(key, sizeof key, "quantized s16 %lld+%lld", (long long)p->column, (long long)p->columns);
+    snprintf(key, sizeof key, "quantized%d s16 %lld+%lld", s->f.transposed, (long long)p->column, (long long)p->columns);
     p->weight = keep_pack(b, s, key, p->columns * s->k * 2, &is_new);
     if (!p->weight)
         return assay_error_set(err, ASSAY_NO_MEMORY, "there is no memory for packed weights");

@@ -273,8 +273,50 @@ ASSAY_TEST(convolutions_of_integers_are_exact)
     }
 }
 
-ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(convolutions_of_integers_are_exact), ASSAY_TEST_ENTRY(values_stay_codes_between_ops),
-                ASSAY_TEST_ENTRY(sums_of_integers_are_exact), ASSAY_TEST_ENTRY(products_are_quantized_as_the_reference_does),
+/* One weight, with two zero points, and as it is and turned: each product has its own. */
+ASSAY_TEST(a_weight_that_is_shared_is_packed_for_each_reader)
+{
+    struct assay_graph *graph = assay_graph_open("shared");
+    int scale = number(graph, ASSAY_F32, 0.02), zero = number(graph, ASSAY_U8, 140);
+    int x = quantized_input(graph, 4, (const int64_t[]){1, 6, 9, 7}, scale, zero);
+    int w = constant_codes(graph, ASSAY_I8, 4, (const int64_t[]){6, 6, 3, 2});
+    for (int i = 0; i < 2; i++)
+        output_of(graph, testing_node(graph, "ConvInteger", NUMBERS(x, w, zero, number(graph, ASSAY_I8, 3 - 20 * i)), "sums"));
+    testing_equals_reference(graph, 0);
+
+    graph = assay_graph_open("turned");
+    int a = quantized_input(graph, 2, (const int64_t[]){9, 96}, scale = number(graph, ASSAY_F32, 0.0123),
+                            zero = number(graph, ASSAY_U8, 119));
+    a = testing_node(graph, "DequantizeLinear", NUMBERS(a, scale, zero), "a");
+    int codes_of_w = constant_codes(graph, ASSAY_I8, 2, (const int64_t[]){96, 96});
+    for (int turned = 0; turned < 2; turned++) {
+        int number_of_w = testing_node(graph, "DequantizeLinear",
+                                       NUMBERS(codes_of_w, number(graph, ASSAY_F32, 0.01), number(graph, ASSAY_I8, 0)), "w");
+        output_of(graph, testing_node(graph, "Gemm", NUMBERS(a, number_of_w), "y"));
+        assay_node_set_int(graph, testing_last(graph), "transB", turned);
+    }
+    testing_equals_reference(graph, 2e-6); /* as in check_between */
+}
+
+/* Between two other ops of f32, so that all become one. */
+ASSAY_TEST(the_type_of_codes_may_be_an_attribute)
+{
+    struct assay_graph *graph = assay_graph_open("type");
+    int scale = number(graph, ASSAY_F32, 0.0117);
+    int x = testing_node(graph, "Abs", NUMBERS(testing_input(graph, "x", ASSAY_F32, 2, (const int64_t[]){19, 103})), "a");
+    x = testing_node(graph, "Neg", NUMBERS(x), "n");
+    int made = testing_node(graph, "QuantizeLinear", NUMBERS(x, scale), "codes");
+    assay_node_set_int(graph, testing_last(graph), "output_dtype", ASSAY_I8);
+    int y = testing_node(graph, "DequantizeLinear", NUMBERS(made, scale), "numbers");
+    output_of(graph, made);
+    output_of(graph, testing_node(graph, "Abs", NUMBERS(y), "y"));
+    testing_equals_reference(graph, 0);
+}
+
+ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(a_weight_that_is_shared_is_packed_for_each_reader),
+                ASSAY_TEST_ENTRY(the_type_of_codes_may_be_an_attribute), ASSAY_TEST_ENTRY(convolutions_of_integers_are_exact),
+                ASSAY_TEST_ENTRY(values_stay_codes_between_ops), ASSAY_TEST_ENTRY(sums_of_integers_are_exact),
+                ASSAY_TEST_ENTRY(products_are_quantized_as_the_reference_does),
                 ASSAY_TEST_ENTRY(products_between_codes_become_products_of_integers),
                 ASSAY_TEST_ENTRY(convolutions_between_codes), ASSAY_TEST_ENTRY(codes_are_made_and_read_as_the_reference_does),
                 ASSAY_TEST_ENTRY(a_range_found_in_the_run_gives_the_same_codes))

@@ -9,6 +9,7 @@
 #include "runtime/native/simd/simd.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { DIMS = ASSAY_WINDOW_DIMS, MAX_K = 1 << 15 };
@@ -155,7 +156,9 @@ static bool read_numbers(struct native_build *b, struct state *s)
 static bool pack(struct native_build *b, struct state *s)
 {
     const struct assay_tensor *w = b->constants[s->form.w];
-    const char *key = s->by_channel ? "windows of channels" : "windows";
+    char key[64];
+    int w_zero = is_given(b, s->form.w_zero) ? b->node->inputs[s->form.w_zero] : -1;
+    snprintf(key, sizeof key, "windows%s less %d", s->by_channel ? " of channels" : "", w_zero);
     int64_t channels = s->n_in / s->groups;
     s->w = native_pack_find(b, s->form.w, key);
     int16_t *to = s->w ? NULL : native_pack_add(b, s->form.w, key, assay_tensor_count(w) * (int64_t)sizeof *to);

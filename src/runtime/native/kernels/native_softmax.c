@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { COLUMNS = 256 /* worked on at once */ };
+enum { COLUMNS = 256 /* worked on at once */, SHORT = 32 /* rows that fill few vectors */, ROWS = 64 };
 
 struct softmax {
     const struct native_simd *simd;
@@ -14,26 +14,52 @@ struct softmax {
     int64_t outer, n, inner; /* the axis is the middle one */
 };
 
+static void run_columns_of(const struct softmax *s, float *y, const float *x, int64_t stride, int64_t width, float *most,
+                           float *sum);
+
+/* Rows too short for vectors: turned, many at once. */
+static void run_short_rows(const struct native_args *args, int part, unsigned char *scratch)
+{
+    const struct softmax *s = args->kernel->data;
+    float *most = (float *)(void *)scratch, *sum = most + ROWS, *turned = sum + ROWS;
+    int64_t begin, end;
+    native_share(s->outer, ROWS, part, args->kernel->n_parts, &begin, &end);
+    for (int64_t row = begin; row < end; row += ROWS) {
+        int64_t n = end - row < ROWS ? end - row : ROWS;
+        s->simd->transpose(turned, (const float *)args->in[0]->data + row * s->n, n, s->n, n, s->n, sizeof *turned);
+        run_columns_of(s, turned, turned, n, n, most, sum);
+        s->simd->transpose((float *)args->out[0]->data + row * s->n, turned, s->n, n, s->n, n, sizeof *turned);
+    }
+}
+
+static void make_rows(const struct softmax *s, float *y, const float *x, int64_t rows)
+{
+    if (!s->is_log)
+        s->simd->softmax(y, x, s->n, rows);
+    for (int64_t i = 0; s->is_log && i < rows; i++)
+        s->simd->log_softmax(y + i * s->n, x + i * s->n, s->n);
+}
+
 static void run_rows(const struct native_args *args, int part, unsigned char *scratch)
 {
     const struct softmax *s = args->kernel->data;
-    void (*function)(float *, const float *, int64_t) = s->is_log ? s->simd->log_softmax : s->simd->softmax;
     float *row = (float *)(void *)scratch;
     int64_t begin, end;
     native_share(s->outer, 1, part, args->kernel->n_parts, &begin, &end);
+    if (s->dtype == ASSAY_F32) {
+        make_rows(s, (float *)args->out[0]->data + begin * s->n, (const float *)args->in[0]->data + begin * s->n, end - begin);
+        return;
+    }
     for (int64_t i = begin * s->n; i < end * s->n; i += s->n) {
-        if (s->dtype == ASSAY_F32) {
-            function((float *)args->out[0]->data + i, (const float *)args->in[0]->data + i, s->n);
-        } else {
-            s->simd->from_bf16(row, (const uint16_t *)args->in[0]->data + i, s->n);
-            function(row, row, s->n);
-            s->simd->to_bf16((uint16_t *)args->out[0]->data + i, row, s->n);
-        }
+        s->simd->from_bf16(row, (const uint16_t *)args->in[0]->data + i, s->n);
+        make_rows(s, row, row, 1);
+        s->simd->to_bf16((uint16_t *)args->out[0]->data + i, row, s->n);
     }
 }
 
 /* Some columns: their maxima, then powers and sums, then quotients; each a row of vector operations. */
-static void run_columns_of(const struct softmax *s, float *y, const float *x, int64_t width, float *most, float *sum)
+static void run_columns_of(const struct softmax *s, float *y, const float *x, int64_t stride, int64_t width, float *most,
+                           float *sum)
 {
     enum { X, Y, MOST, SUM };
     static const struct native_vector power[] = {{.op = NATIVE_V_SUB, .y = Y, .x = {X, MOST}},
@@ -48,15 +74,15 @@ static void run_columns_of(const struct softmax *s, float *y, const float *x, in
     memcpy(most, x, (size_t)width * sizeof *most);
     memset(sum, 0, (size_t)width * sizeof *sum);
     for (int64_t i = 1; i < s->n; i++)
-        s->simd->reduce_into(most, x + i * s->inner, width, NATIVE_MAX);
+        s->simd->reduce_into(most, x + i * stride, width, NATIVE_MAX);
     for (int64_t i = 0; i < s->n; i++) {
-        char *at[] = {(char *)(x + i * s->inner), (char *)(s->is_log ? powers : y + i * s->inner), (char *)most, (char *)sum};
+        char *at[] = {(char *)(x + i * stride), (char *)(s->is_log ? powers : y + i * stride), (char *)most, (char *)sum};
         s->simd->vector(power, 3, at, width);
     }
     char *sums[] = {NULL, NULL, (char *)most, (char *)sum};
     s->simd->vector(s->is_log ? logarithm : invert, s->is_log ? 2 : 1, sums, width);
     for (int64_t i = 0; i < s->n; i++) {
-        char *at[] = {(char *)(x + i * s->inner), (char *)(y + i * s->inner), NULL, (char *)sum};
+        char *at[] = {(char *)(x + i * stride), (char *)(y + i * stride), NULL, (char *)sum};
         s->simd->vector(s->is_log ? subtract : divide, 1, at, width);
     }
 }
@@ -105,7 +131,8 @@ static void run_columns(const struct native_args *args, int part, unsigned char 
         int64_t column = i % pieces * COLUMNS, at = i / pieces * s->n * s->inner + column;
         int64_t width = s->inner - column < COLUMNS ? s->inner - column : COLUMNS;
         if (s->dtype == ASSAY_F32)
-            run_columns_of(s, (float *)args->out[0]->data + at, (const float *)args->in[0]->data + at, width, most, sum);
+            run_columns_of(s, (float *)args->out[0]->data + at, (const float *)args->in[0]->data + at, s->inner, width, most,
+                           sum);
         else
             run_low_columns_of(s, (uint16_t *)args->out[0]->data + at, (const uint16_t *)args->in[0]->data + at, width, most, sum,
                                sum + COLUMNS);
@@ -128,14 +155,15 @@ static enum assay_status make(struct native_build *b, struct assay_error *err)
                           .inner = 1};
     for (int d = 0; d < x->rank; d++)
         *(d < axis ? &s->outer : &s->inner) *= d == axis ? 1 : x->dims[d];
-    bool rows = s->inner == 1;
+    bool rows = s->inner == 1, is_short = rows && s->n <= SHORT && s->outer >= ROWS / 4 && s->dtype == ASSAY_F32;
     b->in_layouts[0] = NATIVE_PLAIN;
     int64_t pieces = rows ? s->outer : s->outer * ((s->inner + COLUMNS - 1) / COLUMNS);
     int parts = native_parts(4 * assay_type_bytes(x), b->n_threads);
     b->kernel.n_parts = parts < pieces ? parts : (int)pieces;
     b->kernel.name = s->is_log ? "vector LogSoftmax" : "vector Softmax";
-    b->kernel.run = rows ? run_rows : run_columns;
-    b->kernel.scratch_bytes = rows ? s->n * (int64_t)sizeof(float) : 3 * COLUMNS * (int64_t)sizeof(float);
+    b->kernel.run = is_short ? run_short_rows : rows ? run_rows : run_columns;
+    int64_t numbers = is_short ? (s->n + 2) * ROWS : rows ? s->n : 3 * COLUMNS;
+    b->kernel.scratch_bytes = numbers * (int64_t)sizeof(float);
     b->kernel.in_place = 0;
     b->kernel.data = s;
     return ASSAY_OK;

@@ -65,6 +65,58 @@ ASSAY_TEST(a_product_of_any_shape_is_that_of_double)
         }
 }
 
+/* With blocks of the sum, part of the rows of the panels, bias, residual and bounds, or none of these. */
+ASSAY_TEST(a_filter_s_rows_are_those_of_double)
+{
+    enum { POINTS = 28, STEP = 90, MOST = 2 * COLUMNS, DEEP = 300, SKIP = 3 };
+    static float a[POINTS * STEP + DEEP], panels[MOST * DEEP], bias[MOST], residual[POINTS * MOST], y[POINTS * MOST];
+    static const int shapes[][3] = {{1, 7, 1}, {28, 16, 16}, {5, 24, 90}, {27, 96, 33}, {13, 129, 280}, {9, 64, 256}, {7, 50, 9}};
+    enum native_isa tiers[NATIVE_N_ISAS];
+    int n_tiers = testing_tiers(tiers);
+    randomize(a, (int)ASSAY_COUNT(a), 4);
+    randomize(panels, MOST * DEEP, 5);
+    randomize(bias, MOST, 6);
+    randomize(residual, POINTS * MOST, 7);
+    for (int t = 0; t < n_tiers; t++)
+        for (int s = 0; s < 2 * (int)ASSAY_COUNT(shapes); s++) {
+            int m = shapes[s / 2][0], n = shapes[s / 2][1], k = shapes[s / 2][2];
+            bool more = s % 2;
+            struct native_filter f = {.panels = panels, .lda = STEP, .k = k, .n = n, .low = -INFINITY, .high = INFINITY};
+            f.depth = more ? DEEP : k;
+            f.skip = more ? SKIP : 0;
+            f.bias = more ? bias : NULL;
+            f.low = more ? -1 : -INFINITY;
+            f.high = more ? 2 : INFINITY;
+            y[m * n] = 17;
+            native_simd_of(tiers[t])->filter(&f, y, a, more ? residual : NULL, m);
+            for (int i = 0; i < m; i++)
+                for (int j = 0; j < n; j++) {
+                    int panel = j / 64 * 64, width = n - panel < 64 ? (n - panel + 15) / 16 * 16 : 64;
+                    double wanted = more ? (double)bias[j] + (double)residual[i * n + j] : 0, size = fabs(wanted) + 2;
+                    for (int p = 0; p < k; p++) {
+                        double term =
+                            (double)a[i * STEP + p] * (double)panels[panel * f.depth + (f.skip + p) * width + j - panel];
+                        wanted += term;
+                        size += fabs(term);
+                    }
+                    CHECK_NEAR(y[i * n + j], fmin(fmax(wanted, (double)f.low), (double)f.high), rounding(k + 2, size));
+                }
+            CHECK(y[m * n] == 17);
+        }
+}
+
+ASSAY_TEST(a_filter_keeps_what_is_not_a_number)
+{
+    float a[2] = {NAN, 1}, panels[16] = {1}, y[2];
+    enum native_isa tiers[NATIVE_N_ISAS];
+    int n_tiers = testing_tiers(tiers);
+    struct native_filter f = {.panels = panels, .lda = 1, .k = 1, .n = 1, .depth = 1, .low = 0, .high = 6};
+    for (int t = 0; t < n_tiers; t++) {
+        native_simd_of(tiers[t])->filter(&f, y, a, NULL, 2);
+        CHECK(isnan(y[0]) && y[1] == 1);
+    }
+}
+
 ASSAY_TEST(a_product_with_pairs_of_bf16_is_that_of_double)
 {
     enum { WIDTH = 192 };
@@ -433,7 +485,8 @@ ASSAY_TEST(activations_are_those_of_the_operations)
     }
 }
 
-ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(a_product_of_any_shape_is_that_of_double),
+ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(a_product_of_any_shape_is_that_of_double), ASSAY_TEST_ENTRY(a_filter_s_rows_are_those_of_double),
+                ASSAY_TEST_ENTRY(a_filter_keeps_what_is_not_a_number),
                 ASSAY_TEST_ENTRY(a_product_with_pairs_of_bf16_is_that_of_double),
                 ASSAY_TEST_ENTRY(a_product_of_integers_is_exact), ASSAY_TEST_ENTRY(softmax_in_parts_is_that_of_the_whole_row),
                 ASSAY_TEST_ENTRY(masks_hide_and_rotations_turn),

@@ -27,6 +27,29 @@ struct native_sgd {
 struct native_adam {
     float scale, decay, keep, beta1, rest1, beta2, rest2, rate, root, epsilon;
 };
+/* A group of a row of f32 as whole numbers (simd_coded.c): x = scale (128 high + low). */
+enum { NATIVE_CODED_GROUP = 32, NATIVE_CODED_PANEL = 64 };
+struct native_coded {
+    int8_t high[NATIVE_CODED_GROUP], low[NATIVE_CODED_GROUP]; /* -64 … 63 */
+    float scale;
+    int32_t offset; /* what the weights' zero adds to a sum */
+};
+/* A panel of weights is groups, one after another: unsigned codes of 8 bits [GROUP / 4, PANEL, 4], or of 4 bits
+ * [GROUP / 8, PANEL, 4], of each 8 rows the first 4 in the lower halves of bytes; then scales [PANEL], bf16, or f32 if wide. */
+static inline int64_t native_coded_group_bytes(int bits, bool wide)
+{
+    return NATIVE_CODED_PANEL * (NATIVE_CODED_GROUP * bits / 8 + (wide ? 4 : 2));
+}
+
+/* y [m, n] = a [m, k] · b + bias (+ residual), held within bounds; low -infinity, high infinity where there are none. Columns of
+ * all that b is a part of lie in panels [ceil(n / PANEL)] [depth, PANEL], the last of as many columns as a multiple of ALIGN has;
+ * b is their rows from `skip` on. The bias has as many, or is NULL. */
+enum { NATIVE_FILTER_PANEL = 64, NATIVE_FILTER_ALIGN = 16 };
+struct native_filter {
+    const float *panels, *bias;
+    int64_t lda, k, n, depth, skip;
+    float low, high;
+};
 
 /* X(return type, name, arguments). Lengths are numbers of elements; bf16 are uint16_t. Outputs may be inputs (in place). */
 #define NATIVE_SIMD_FUNCTIONS(X)                                                                                                 \
@@ -38,6 +61,7 @@ struct native_adam {
     X(void, gelu, (float *y, const float *x, int64_t n))               /* x Φ(x) */                                             \
     X(void, gelu_tanh, (float *y, const float *x, int64_t n))          /* its tanh approximation */                              \
     X(void, swish, (float *y, const float *x, float alpha, int64_t n)) /* x sigmoid(alpha x) */                                  \
+    X(void, hard_swish, (float *y, const float *x, int64_t n))         /* x max(0, min(1, x / 6 + ½)) */                        \
     /* Each operation in turn on n elements; `at` has the addresses of its places (vector.h). */                                 \
     X(void, vector, (const struct native_vector *ops, int n_ops, char *const *at, int64_t n))                                    \
     /* Of a row: normalised, times scale, plus bias (may be NULL); variance in a second pass. */                                 \
@@ -45,7 +69,7 @@ struct native_adam {
     X(void, rms_norm, (float *y, const float *x, const float *scale, int64_t n, float epsilon))                                  \
     X(void, moments, (const float *x, int64_t n, double *mean, double *variance))                                                \
     X(void, linear, (float *y, const float *x, int64_t n, float a, float b)) /* a x + b */                                       \
-    X(void, softmax, (float *y, const float *x, int64_t n))                                                                      \
+    X(void, softmax, (float *y, const float *x, int64_t n, int64_t rows))    /* rows of n, one after another */                  \
     X(void, log_softmax, (float *y, const float *x, int64_t n))                                                                  \
     X(double, reduce, (const float *x, int64_t n, enum native_reduction how))                                                    \
     X(void, reduce_into, (float *y, const float *x, int64_t n, enum native_reduction how)) /* y[i] with x[i] */                  \
@@ -69,9 +93,17 @@ struct native_adam {
     X(void, gemm,                                                                                                                \
       (float *c, int64_t ldc, const float *a, int64_t lda, const float *b, int64_t ldb, int64_t m, int64_t n, int64_t k,         \
        bool add))                                                                                                                \
+    /* rows of a and y one after another, lda and n apart; residual (may be NULL) as y */                                        \
+    X(void, filter, (const struct native_filter *filter, float *y, const float *a, const float *residual, int64_t m))            \
     /* c [m, n] = a [m, k] · b: of b's rows two and two lie in turn, [k / 2, ldb, 2]; k is even, n a multiple of 64 */          \
     X(void, gemm_pairs,                                                                                                          \
       (float *c, int64_t ldc, const float *a, int64_t lda, const uint16_t *b, int64_t ldb, int64_t m, int64_t n, int64_t k))     \
+    X(void, code_rows, (struct native_coded * to, const float *x, int64_t n_groups, int32_t zero))                               \
+    /* y [m, PANEL] += rows x [m, n_groups] times a panel; the second where the CPU has VNNI */                                  \
+    X(void, coded_panel,                                                                                                         \
+      (float *y, const struct native_coded *x, int64_t m, int64_t n_groups, const unsigned char *panel, int bits, bool wide))    \
+    X(void, coded_panel_vnni,                                                                                                    \
+      (float *y, const struct native_coded *x, int64_t m, int64_t n_groups, const unsigned char *panel, int bits, bool wide))    \
     /* c [m, n] (+)= a [m, k] · b, whose rows lie in pairs, [k / 2, ldb]; k is even, n a multiple of 16. From avx512_bf16 on:   \
      * the table of avx512 has that instruction */                                                                               \
     X(void, gemm_bf16,                                                                                                           \

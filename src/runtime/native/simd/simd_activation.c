@@ -17,6 +17,7 @@ void SIMD(erf)(float *y, const float *x, int64_t n) { EACH(simd_erf(v)) }
 void SIMD(gelu)(float *y, const float *x, int64_t n) { EACH(simd_gelu(v)) }
 void SIMD(gelu_tanh)(float *y, const float *x, int64_t n) { EACH(simd_gelu_tanh(v)) }
 void SIMD(swish)(float *y, const float *x, float alpha, int64_t n) { EACH(v * simd_sigmoid(alpha * v)) }
+void SIMD(hard_swish)(float *y, const float *x, int64_t n) { EACH(v * simd_bounded(v * (1.0f / 6) + 0.5f, 0, 1)) }
 
 void SIMD(from_bf16)(float *y, const uint16_t *x, int64_t n)
 {

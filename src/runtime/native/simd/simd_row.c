@@ -7,7 +7,7 @@
 
 #include <math.h>
 
-enum { LANES = 16, CHUNK = 4096 };
+enum { LANES = 16, CHUNK = 4096, SHORT = 16 * LANES, TOGETHER = 4 };
 
 /* Sums `expression` of v = x[i] (and of `mean`): in each chunk four parts, for as many chains of additions. */
 #define SUMS(name, expression)                                                                                                   \
@@ -150,10 +150,77 @@ static float exp_row(float *y, const float *x, int64_t n, float most)
     return whole < n ? sum + exp_rest(y + whole, x + whole, n - whole, most) : sum;
 }
 
-void SIMD(softmax)(float *y, const float *x, int64_t n)
+static void softmax_long(float *y, const float *x, int64_t n)
 {
     float factor = 1.0f / exp_row(y, x, n, largest(x, n));
     _Pragma("omp simd") for (int64_t i = 0; i < n; i++) y[i] *= factor;
+}
+
+/* Rows of LANES <= n <= width columns, width a constant where this is inlined: the last vector begins before the one before it
+ * ends, and its share in the sum leaves out what both have. So all passes are of whole vectors; and several rows go through each
+ * pass, since one alone would wait for its reductions. */
+static inline __attribute__((always_inline)) void softmax_short(float *y, const float *x, int64_t n, int rows, int width)
+{
+    static const float share[2 * LANES] = {[LANES] = 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+    const int whole = width - LANES;
+    const float *counts = share + (n - whole);
+    float row[TOGETHER][SHORT], most[TOGETHER], factor[TOGETHER];
+    for (int r = 0; r < rows; r++) {
+        float m = -INFINITY;
+        memcpy(row[r], x + r * n, (size_t)whole * sizeof(float));
+        memcpy(row[r] + whole, x + r * n + n - LANES, LANES * sizeof(float));
+        _Pragma("omp simd reduction(max : m)") for (int i = 0; i < width; i++) m = row[r][i] > m ? row[r][i] : m;
+        most[r] = m;
+    }
+    for (int r = 0; r < rows; r++) {
+        float m = most[r];
+        _Pragma("omp simd") for (int i = 0; i < width; i++) row[r][i] = simd_exp(row[r][i] - m);
+    }
+    for (int r = 0; r < rows; r++) {
+        float sum = 0;
+        _Pragma("omp simd reduction(+ : sum)") for (int i = 0; i < LANES; i++) sum += row[r][whole + i] * counts[i];
+        _Pragma("omp simd reduction(+ : sum)") for (int i = 0; i < whole; i++) sum += row[r][i];
+        factor[r] = 1.0f / sum;
+    }
+    for (int r = 0; r < rows; r++) {
+        float f = factor[r];
+        _Pragma("omp simd") for (int i = 0; i < width; i++) row[r][i] *= f;
+        memcpy(y + r * n, row[r], (size_t)whole * sizeof(float));
+        memcpy(y + r * n + n - LANES, row[r] + whole, LANES * sizeof(float));
+    }
+}
+
+static inline __attribute__((always_inline)) void softmax_width(float *y, const float *x, int64_t n, int64_t rows, int width)
+{
+    for (; rows >= TOGETHER; rows -= TOGETHER, x += TOGETHER * n, y += TOGETHER * n)
+        softmax_short(y, x, n, TOGETHER, width);
+    for (; rows > 0; rows--, x += n, y += n)
+        softmax_short(y, x, n, 1, width);
+}
+
+void SIMD(softmax)(float *y, const float *x, int64_t n, int64_t rows)
+{
+#define WIDTH(vectors)                                                                                                           \
+    case vectors:                                                                                                                \
+        softmax_width(y, x, n, rows, vectors *LANES);                                                                            \
+        break;
+    switch (n < LANES ? 0 : (n + LANES - 1) / LANES) {
+        WIDTH(1)
+        WIDTH(2)
+        WIDTH(3)
+        WIDTH(4)
+        WIDTH(5)
+        WIDTH(6)
+        WIDTH(7)
+        WIDTH(8)
+    default:
+        if (n >= LANES && n <= SHORT)
+            softmax_width(y, x, n, rows, (int)((n + LANES - 1) / LANES * LANES));
+        else
+            for (int64_t r = 0; r < rows; r++)
+                softmax_long(y + r * n, x + r * n, n);
+    }
+#undef WIDTH
 }
 
 void SIMD(log_softmax)(float *y, const float *x, int64_t n)

@@ -83,8 +83,54 @@ static void transpose_bytes(uint8_t *y, const uint8_t *x, int64_t n_rows, int64_
     transpose_uint8_t(y + rows, x + rows * x_stride, n_rows - rows, n_columns, y_stride, x_stride);
 }
 
+/* Few numbers in turn, n of them a constant, as of the colours of a picture: compilers turn these with shuffles. */
+#define IN_TURN(type, n)                                                                                                         \
+    static void part_##n##_##type(type *restrict y, const type *restrict x, int64_t count, int64_t stride)                       \
+    {                                                                                                                            \
+        for (int64_t i = 0; i < count; i++)                                                                                      \
+            for (int k = 0; k < n; k++)                                                                                          \
+                y[k * stride + i] = x[i * n + k];                                                                                \
+    }                                                                                                                            \
+    static void join_##n##_##type(type *restrict y, const type *restrict x, int64_t count, int64_t stride)                       \
+    {                                                                                                                            \
+        for (int64_t i = 0; i < count; i++)                                                                                      \
+            for (int k = 0; k < n; k++)                                                                                          \
+                y[i * n + k] = x[k * stride + i];                                                                                \
+    }
+#define FEW(type)                                                                                                                \
+    IN_TURN(type, 2)                                                                                                             \
+    IN_TURN(type, 3)                                                                                                             \
+    IN_TURN(type, 4)                                                                                                             \
+    static bool turn_few_##type(type *y, const type *x, int64_t n_rows, int64_t n_columns, int64_t y_stride, int64_t x_stride)   \
+    {                                                                                                                            \
+        static void (*const parts[])(type *restrict, const type *restrict, int64_t, int64_t) = {part_2_##type, part_3_##type,    \
+                                                                                                part_4_##type};                  \
+        static void (*const joins[])(type *restrict, const type *restrict, int64_t, int64_t) = {join_2_##type, join_3_##type,    \
+                                                                                                join_4_##type};                  \
+        bool is_part = n_columns >= 2 && n_columns <= 4 && x_stride == n_columns;                                                \
+        bool is_join = n_rows >= 2 && n_rows <= 4 && y_stride == n_rows;                                                         \
+        if (is_part)                                                                                                             \
+            parts[n_columns - 2](y, x, n_rows, y_stride);                                                                        \
+        else if (is_join)                                                                                                        \
+            joins[n_rows - 2](y, x, n_columns, x_stride);                                                                        \
+        return is_part || is_join;                                                                                               \
+    }
+FEW(uint8_t)
+FEW(uint16_t)
+FEW(uint32_t)
+
+static bool turn_few(void *y, const void *x, int64_t n_rows, int64_t n_columns, int64_t y_stride, int64_t x_stride, int size)
+{
+    return size == 1   ? turn_few_uint8_t(y, x, n_rows, n_columns, y_stride, x_stride)
+           : size == 2 ? turn_few_uint16_t(y, x, n_rows, n_columns, y_stride, x_stride)
+           : size == 4 ? turn_few_uint32_t(y, x, n_rows, n_columns, y_stride, x_stride)
+                       : false;
+}
+
 void SIMD(transpose)(void *y, const void *x, int64_t n_rows, int64_t n_columns, int64_t y_stride, int64_t x_stride, int size)
 {
+    if (turn_few(y, x, n_rows, n_columns, y_stride, x_stride, size))
+        return;
     switch (size) {
     case 1:
         transpose_bytes(y, x, n_rows, n_columns, y_stride, x_stride);

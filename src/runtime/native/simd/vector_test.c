@@ -235,7 +235,7 @@ ASSAY_TEST(softmax_of_masked_rows_adds_up_to_one)
                     most = fmax(most, (double)x[i]);
                 for (int i = 0; i < n; i++)
                     sum += exp((double)x[i] - most);
-                native_simd_of(tiers[t])->softmax(y, x, n);
+                native_simd_of(tiers[t])->softmax(y, x, n, 1);
                 native_simd_of(tiers[t])->log_softmax(logs, x, n);
                 for (int i = 0; i < n; i++) {
                     CHECK_NEAR(y[i], exp((double)x[i] - most) / sum, 5e-7);
@@ -279,7 +279,8 @@ ASSAY_TEST(reductions_are_those_of_double_and_keep_nan)
 
 ASSAY_TEST(a_transpose_turns_every_element_whatever_its_size)
 {
-    static const int shapes[][2] = {{1, 1}, {8, 8}, {16, 24}, {5, 7}, {33, 9}, {64, 50}};
+    static const int shapes[][2] = {{1, 1},  {8, 8},  {16, 24}, {5, 7},  {33, 9}, {64, 50},
+                                    {61, 2}, {60, 3}, {53, 4},  {2, 60}, {3, 47}, {4, 33}};
     static unsigned char x[64 * 64 * 8], y[64 * 64 * 8];
     enum native_isa tiers[NATIVE_N_ISAS];
     int n_tiers = testing_tiers(tiers);
@@ -287,13 +288,15 @@ ASSAY_TEST(a_transpose_turns_every_element_whatever_its_size)
         x[i] = (unsigned char)(i * 37 + i / 256);
     for (int t = 0; t < n_tiers; t++)
         for (int size = 1; size <= 8; size *= 2)
-            for (int s = 0; s < 6; s++) {
-                int rows = shapes[s][0], columns = shapes[s][1];
+            for (int s = 0; s < 2 * (int)ASSAY_COUNT(shapes); s++) {
+                int rows = shapes[s / 2][0], columns = shapes[s / 2][1];
+                int y_step = s % 2 ? rows : 64, x_step = s % 2 ? columns : 60; /* with and without gaps */
                 memset(y, 0, sizeof y);
-                native_simd_of(tiers[t])->transpose(y, x, rows, columns, 64, 60, size);
+                native_simd_of(tiers[t])->transpose(y, x, rows, columns, y_step, x_step, size);
                 for (int r = 0; r < rows; r++)
                     for (int c = 0; c < columns; c++)
-                        CHECK(memcmp(y + (c * 64 + r) * size, x + (r * 60 + c) * size, (size_t)size) == 0);
+                        CHECK(memcmp(y + (c * y_step + r) * size, x + (r * x_step + c) * size, (size_t)size) == 0);
+                CHECK(s % 2 == 0 || y[rows * columns * size] == 0);
             }
 }
 
