@@ -138,7 +138,8 @@ static Onnx__TypeProto *new_type(struct writer *w, const struct assay_value *val
     proto->value_case = ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE;
     proto->tensor_type = NEW(w, Onnx__TypeProto__Tensor, ONNX__TYPE_PROTO__TENSOR__INIT);
     proto->tensor_type->has_elem_type = 1;
-    proto->tensor_type->elem_type = value->type.dtype;
+    /* Of 4 bits only initializers and attributes are read, which have their type with them. */
+    proto->tensor_type->elem_type = assay_dtype_is_packed(value->type.dtype) ? ASSAY_NO_DTYPE : value->type.dtype;
     if (value->type.rank < 0)
         return proto;
     Onnx__TensorShapeProto *shape = proto->tensor_type->shape = NEW(w, Onnx__TensorShapeProto, ONNX__TENSOR_SHAPE_PROTO__INIT);

@@ -422,7 +422,31 @@ ASSAY_TEST(names_in_bodies_do_not_shadow_when_saved)
     assay_arena_release(&arena);
 }
 
-ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(conformance_models_load_and_keep_their_hash_when_saved),
+/* Inferring tells the type of what a Constant makes; a file may not declare it. */
+ASSAY_TEST(a_constant_of_4_bits_is_read_again)
+{
+    struct assay_graph *graph = assay_graph_open("g"), *again;
+    struct assay_type type = assay_type_make(ASSAY_I4, 1, (const int64_t[]){3});
+    struct assay_tensor codes;
+    void *saved;
+    size_t size;
+    CHECK_OK(assay_tensor_alloc(&codes, &type, &err), err);
+    memset(codes.data, 0x21, (size_t)assay_tensor_bytes(&codes));
+    int value = assay_graph_add_value(graph, "codes", &type);
+    struct assay_node *node = assay_graph_add_node(graph, "Constant", "", 0, NULL, 1, &value);
+    assay_node_set_tensor(graph, node, "value", &codes);
+    assay_tensor_release(&codes);
+    assay_graph_add_output(graph, value);
+    CHECK_OK(assay_onnx_serialize(graph, 0, &saved, &size, &err), err);
+    CHECK_OK(assay_onnx_parse(saved, size, NULL, "saved", &again, &err), err);
+    CHECK_INT(again->n_nodes, 1);
+    free(saved);
+    assay_graph_close(again);
+    assay_graph_close(graph);
+}
+
+ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(a_constant_of_4_bits_is_read_again),
+                ASSAY_TEST_ENTRY(conformance_models_load_and_keep_their_hash_when_saved),
                 ASSAY_TEST_ENTRY(conformance_tensors_load_or_are_no_tensors),
                 ASSAY_TEST_ENTRY(every_field_that_can_hold_elements_is_read),
                 ASSAY_TEST_ENTRY(a_function_becomes_its_nodes_with_the_attributes_of_the_call),

@@ -73,6 +73,14 @@ static enum assay_status check_outputs(struct assay_op_call *call, struct assay_
     return ASSAY_OK;
 }
 
+/* Kernels move elements of whole bytes: made by one of them, 4 bits would be none. */
+static enum assay_status check_packed(const struct assay_op *op, enum assay_dtype dtype, int output, struct assay_error *err)
+{
+    if (!assay_dtype_is_packed(dtype) || op->flags & ASSAY_OP_TAKES_4_BITS)
+        return ASSAY_OK;
+    return assay_error_set(err, ASSAY_UNSUPPORTED, "its output %d is of 4 bits: only constants are", output);
+}
+
 static enum assay_status infer_types(const struct assay_op *op, struct assay_op_call *call, struct assay_error *err)
 {
     for (int i = 0; i < call->n_outputs; i++)
@@ -85,6 +93,8 @@ static enum assay_status infer_types(const struct assay_op *op, struct assay_op_
         st = assay_error_set(err, ASSAY_INVALID, "it has no outputs");
     if (!st)
         st = op->infer(call, err);
+    for (int i = 0; i < call->n_outputs && !st; i++)
+        st = check_packed(op, call->outputs[i].dtype, i, err);
     return st ? st : check_outputs(call, err);
 }
 
@@ -120,6 +130,8 @@ static enum assay_status run_kernel(const struct assay_op *op, struct assay_op_c
                                  "its kernel and its shape rule disagree on output %d, which is a fault of "
                                  "Assay",
                                  i);
+        else if (result->data) /* of a body, whose types the rule may not have known */
+            st = check_packed(op, result->type.dtype, i, err);
     }
     return st;
 }

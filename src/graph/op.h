@@ -48,7 +48,7 @@ enum assay_op_flags {
     ASSAY_OP_VIA_F32 = 1,       /* f16/bf16: the executor converts inputs to f32 and outputs back; the kernel never sees them */
     ASSAY_OP_RANDOM = 2,        /* never folded, outputs not comparable */
     ASSAY_OP_VIEW = 4,          /* the kernel may share its input's bytes */
-    ASSAY_OP_TAKES_4_BITS = 16, /* reads elements that have no address of their own */
+    ASSAY_OP_TAKES_4_BITS = 16, /* reads or holds elements that have no address of their own */
     ASSAY_OP_RANDOM_IN_TRAINING = 8, /* random unless its input 2, training_mode, is missing or false */
     ASSAY_OP_FLAT = 32,              /* its gradient is zero wherever it has one: Sign, Floor, ArgMax; no rule needed */
 };

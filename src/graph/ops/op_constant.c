@@ -227,7 +227,7 @@ static enum assay_status run_eye_like(struct assay_op_call *call, struct assay_e
 }
 
 const struct assay_op assay_ops_constant[] = {
-    {"Constant", "", 0, 0, ASSAY_OP_VIEW, infer_constant, run_constant, NULL},
+    {"Constant", "", 0, 0, ASSAY_OP_VIEW | ASSAY_OP_TAKES_4_BITS, infer_constant, run_constant, NULL},
     {"ConstantOfShape", "", 1, 1, 0, infer_constant_of_shape, run_constant_of_shape, NULL},
     {"Range", "", 3, 3, 0, infer_range, run_range, NULL},
     {"EyeLike", "", 1, 1, ASSAY_OP_FLAT, infer_eye_like, run_eye_like, NULL},

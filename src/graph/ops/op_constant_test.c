@@ -75,6 +75,22 @@ static void range(struct fixture *f, enum assay_dtype dtype, double start, doubl
     fixture_input(f, dtype, "", &delta);
 }
 
+/* Two to a byte, they have no address to copy them to. */
+ASSAY_TEST(four_bits_are_not_repeated)
+{
+    struct fixture f;
+    struct assay_tensor value;
+    struct assay_type type = assay_type_make(ASSAY_I4, 1, (const int64_t[]){1});
+    CHECK_INT(assay_tensor_alloc(&value, &type, NULL), ASSAY_OK);
+    *(unsigned char *)value.data = 3;
+    fixture_init(&f, "ConstantOfShape");
+    fixture_input(&f, ASSAY_I64, "1", VALUES(9));
+    assay_tensor_borrow(&fixture_attr(&f, "value", ASSAY_ATTR_TENSOR)->tensor, &type, value.data);
+    CHECK_FAILS(fixture_run(&f), ASSAY_UNSUPPORTED, f, "of 4 bits");
+    fixture_release(&f);
+    assay_tensor_release(&value);
+}
+
 ASSAY_TEST(range_counts_in_both_directions)
 {
     struct fixture f;
@@ -148,7 +164,7 @@ ASSAY_TEST(eye_like_puts_ones_on_any_diagonal_of_any_dtype)
     fixture_release(&f);
 }
 
-ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(constants_come_in_all_forms_but_strings),
+ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(four_bits_are_not_repeated), ASSAY_TEST_ENTRY(constants_come_in_all_forms_but_strings),
                 ASSAY_TEST_ENTRY(constant_shares_the_bytes_of_its_tensor),
                 ASSAY_TEST_ENTRY(constant_of_shape_fills_and_defaults_to_zero), ASSAY_TEST_ENTRY(range_counts_in_both_directions),
                 ASSAY_TEST_ENTRY(range_reaches_the_ends_of_its_dtype), ASSAY_TEST_ENTRY(range_without_an_end_is_refused),
