@@ -14,7 +14,7 @@ folder=$(cd "$folder" && pwd)
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 # Where a gradient is zero but for rounding, Adam's first step goes by its sign alone, and these platforms' rounding turns one over
-# (docs/training.md): told, not counted as failed.
+# (docs/models.md): told, not counted as failed.
 known=" mobilenet_v2:cpu/native torch_dscnn:cpu/onnxruntime torch_lstm:cpu/onnxruntime "
 check() { # FOLDER PLATFORM
     n=$((n + 1))
