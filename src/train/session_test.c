@@ -308,15 +308,17 @@ static void compare_recomputed(struct assay_graph *graph, bool is_convolutional,
         if (!losses_of(plain, training_platforms[p], is_convolutional, 0.01, 1, wanted))
             continue;
         CHECK(losses_of(again, training_platforms[p], is_convolutional, 0.01, 1, got));
+        /* Bit by bit where each node runs by itself; runtimes that fuse may cut the two graphs otherwise, and round otherwise. */
+        bool fuses = strcmp(training_platforms[p], "cpu/reference") != 0;
         for (int i = 0; i < STEPS; i++)
-            CHECK_NEAR(got[i], wanted[i], 0);
+            CHECK_NEAR(got[i], wanted[i], fuses ? 1e-6 * fabs(wanted[i]) : 0);
     }
     assay_training_step_close(plain);
     assay_training_step_close(again);
     assay_graph_close(graph);
 }
 
-ASSAY_TEST(losses_are_the_same_bit_by_bit_when_activations_are_computed_again)
+ASSAY_TEST(losses_are_the_same_when_activations_are_computed_again)
 {
     compare_recomputed(training_perceptron(8, BATCH, true), false, 3);
     compare_recomputed(training_perceptron(8, BATCH, false), false, ASSAY_RECOMPUTE_AUTO);
@@ -381,6 +383,6 @@ ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(states_stay_from_update_to_update_on_each_runti
                 ASSAY_TEST_ENTRY(bf16_follows_f32_with_parameters_kept_in_f32),
                 ASSAY_TEST_ENTRY(f16_with_a_loss_scale_follows_f32),
                 ASSAY_TEST_ENTRY(a_loss_scale_that_f16_cannot_hold_comes_down_until_it_does),
-                ASSAY_TEST_ENTRY(losses_are_the_same_bit_by_bit_when_activations_are_computed_again),
+                ASSAY_TEST_ENTRY(losses_are_the_same_when_activations_are_computed_again),
                 ASSAY_TEST_ENTRY(all_options_go_together),
                 ASSAY_TEST_ENTRY(the_native_runtime_needs_less_memory_where_activations_are_computed_again))
