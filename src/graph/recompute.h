@@ -7,7 +7,8 @@
  * is computed again, by copies of its nodes that stand where the backward pass first asks for them. The copies read what was kept
  * through assay.Barrier(x, after), a view whose second input is a gradient that is ready by then: so no pass takes a copy for
  * the node that it is a copy of. A runtime that gets standard ops in its place (assay_graph_expand) may do that, and then needs
- * the memory of before. Results are the same, bit by bit.
+ * the memory of before. Results are the same, bit by bit where each node runs by itself (a runtime that fuses may round
+ * otherwise).
  */
 #ifndef ASSAY_GRAPH_RECOMPUTE_H
 #define ASSAY_GRAPH_RECOMPUTE_H
