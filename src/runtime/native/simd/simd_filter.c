@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Products of many rows with a constant matrix of few columns or few rows, where what follows a product counts: the sums begin
- * with the bias and stay in registers until the residual is added and the bounds are held.
+ * Products of many rows with a constant matrix of few columns or few rows, where what follows a product counts: the sums stay in
+ * registers until bias and residual are added and the bounds are held.
  */
 #include "runtime/native/simd/simd_inside.h"
 
@@ -97,11 +97,7 @@ static inline __attribute__((always_inline)) void make_tile(const struct tile *t
     float *y = t->y;
     const int64_t lda = t->p->lda, n = t->p->n, ldb = t->ldb;
     const int columns = t->columns;
-    UNROLL for (int j = 0; j < vectors; j++)
-    {
-        vector begin = t->bias ? load(t->bias + j * LANES) : (vector){0};
-        UNROLL for (int i = 0; i < rows; i++) sum[i][j] = begin;
-    }
+    UNROLL for (int j = 0; j < vectors; j++) { UNROLL for (int i = 0; i < rows; i++) sum[i][j] = (vector){0}; }
     const float *ahead = t->fetches ? a + rows * lda : a;
     const int64_t stride = t->fetches ? rows * lda / t->k : 0;
     for (int64_t d = t->k; d > 0; d--, a++, b += ldb, ahead += stride) {
@@ -112,6 +108,13 @@ static inline __attribute__((always_inline)) void make_tile(const struct tile *t
         {
             float x = a[i * lda];
             UNROLL for (int j = 0; j < vectors; j++) sum[i][j] += x * row[j];
+        }
+    }
+    if (t->bias) { /* last, since each addition rounds at the magnitude of the sum */
+        UNROLL for (int j = 0; j < vectors; j++)
+        {
+            vector bias = load(t->bias + j * LANES);
+            UNROLL for (int i = 0; i < rows; i++) sum[i][j] += bias;
         }
     }
     const vector low = (vector){0} + t->low, high = (vector){0} + t->high;
