@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "data/bpe.h"
-#include "data/dataset.h"
 #include "data/dataset_bible_text.h"
+#include "data/dataset_testing.h"
 
-#include "base/fs.h"
 #include "base/rng.h"
-#include "base/test.h"
 
 static struct assay_error err;
 static const char path[] = "/usr/lib/bible.data";
@@ -82,24 +80,6 @@ static void walk(const struct assay_dataset *dataset, uint64_t *hash, int64_t *n
             *n_bytes += assay_dataset_bytes(dataset, (enum assay_split)split, i);
         }
     free(ids);
-}
-
-static struct assay_dataset *open_or_skip(const char *spec)
-{
-    struct assay_dataset *dataset;
-    enum assay_status st = assay_dataset_open(spec, NULL, &dataset, &err);
-    if (st == ASSAY_ABSENT)
-        SKIP("%s", err.message);
-    CHECK_OK(st, err);
-    return dataset;
-}
-
-static char *own_cache(struct assay_arena *arena)
-{
-    char *folder;
-    CHECK_OK(assay_fs_temporary_folder(arena, &folder, &err), err);
-    setenv("ASSAY_CACHE", folder, 1);
-    return folder;
 }
 
 /* Of the text, references and one byte a verse for the space after them go, an empty line for each of 1189 chapters comes; all of

@@ -1,29 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "data/dataset_speech.h"
-
-#include "base/fs.h"
-#include "base/test.h"
+#include "data/dataset_testing.h"
 
 static struct assay_error err;
 static const char tiny[] = "spoken-commands:words=12:voices=1:renderings=1:variants=2";
-
-static struct assay_dataset *open_or_skip(const char *spec)
-{
-    struct assay_dataset *dataset;
-    enum assay_status st = assay_dataset_open(spec, NULL, &dataset, &err);
-    if (st == ASSAY_ABSENT)
-        SKIP("%s", err.message);
-    CHECK_OK(st, err);
-    return dataset;
-}
-
-static char *own_cache(struct assay_arena *arena)
-{
-    char *folder;
-    CHECK_OK(assay_fs_temporary_folder(arena, &folder, &err), err);
-    setenv("ASSAY_CACHE", folder, 1);
-    return folder;
-}
 
 ASSAY_TEST(no_voice_is_in_two_splits)
 {
