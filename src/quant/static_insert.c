@@ -101,21 +101,23 @@ static enum assay_status encode(const struct assay_tensor *x, int axis, const fl
     return st;
 }
 
-/* The value that constant codes stand for. */
-static int add_coded(struct assay_graph *graph, const char *base, const struct assay_tensor *codes,
-                     const struct assay_tensor *scales, int axis)
+/* *value: what constant codes stand for. */
+static enum assay_status add_coded(struct assay_graph *graph, const char *base, const struct assay_tensor *codes,
+                                   const struct assay_tensor *scales, int axis, int *value, struct assay_error *err)
 {
     struct assay_type type = scales->type;
     struct assay_tensor zeros;
     type.dtype = codes->type.dtype;
-    if (assay_tensor_alloc(&zeros, &type, NULL))
-        return -1;
+    enum assay_status st = assay_tensor_alloc(&zeros, &type, err);
+    if (st)
+        return st;
     memset(zeros.data, 0, (size_t)assay_tensor_bytes(&zeros));
     int code = assay_graph_add_constant(graph, assay_arena_printf(&graph->arena, "%s_codes", base), codes);
     int scale = assay_graph_add_constant(graph, assay_arena_printf(&graph->arena, "%s_scale", base), scales);
     int zero = assay_graph_add_constant(graph, assay_arena_printf(&graph->arena, "%s_zero_point", base), &zeros);
     assay_tensor_release(&zeros);
-    return add_linear(graph, "DequantizeLinear", base, code, scale, zero, axis);
+    *value = add_linear(graph, "DequantizeLinear", base, code, scale, zero, axis);
+    return ASSAY_OK;
 }
 
 /* The bias in units of the sums: scale of x times scale of the channel. */
@@ -133,7 +135,7 @@ static enum assay_status code_bias(struct assay_graph *graph, struct assay_node 
     if (!st)
         st = encode(&value->constant, 0, scales.data, ASSAY_I32, &codes, err);
     if (!st)
-        node->inputs[2] = add_coded(graph, base, &codes, &scales, 0);
+        st = add_coded(graph, base, &codes, &scales, 0, &node->inputs[2], err);
     assay_tensor_release(&scales);
     assay_tensor_release(&codes);
     return st;
@@ -163,7 +165,7 @@ static enum assay_status code_weights(struct assay_graph *graph, struct assay_no
         make_room(&graph->values[node->inputs[2]].constant, x_scale, &scales);
     enum assay_status st = encode(&value->constant, !by_row, scales.data, ASSAY_I8, &codes, err);
     if (!st)
-        node->inputs[1] = add_coded(graph, base, &codes, &scales, !by_row);
+        st = add_coded(graph, base, &codes, &scales, !by_row, &node->inputs[1], err);
     if (!st && biased)
         st = code_bias(graph, node, x_scale, &scales, err);
     assay_tensor_release(&scales);
