@@ -82,13 +82,6 @@ static enum assay_status prepare(struct session *s, struct assay_error *err)
     return ASSAY_OK;
 }
 
-/* The runtime has them now; a second owner would keep in memory what training does not need. */
-static void give_states(struct assay_training_step *step)
-{
-    for (int i = 0; i < step->n_states; i++)
-        assay_tensor_release(&step->states[i].initial);
-}
-
 static enum assay_status run(void *context, struct assay_error *err)
 {
     struct session *s = context;
@@ -96,7 +89,7 @@ static enum assay_status run(void *context, struct assay_error *err)
     double rate = t->n_runs < ASSAY_TRAINING_STEPS ? t->rate : 0;
     enum assay_status st = assay_training_session_run(t->session, t->data, rate, t->loss_scale, err);
     if (!st && t->n_runs == 0)
-        give_states(t->step);
+        assay_training_step_release_initials(t->step);
     if (!st && t->n_runs <= ASSAY_TRAINING_STEPS && !s->runtime->computes_nothing)
         st = assay_training_session_number(t->session, t->step->loss, &t->losses[t->n_runs], err);
     t->n_runs++;

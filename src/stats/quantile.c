@@ -43,6 +43,15 @@ double assay_stats_deviation(const double *x, size_t n)
     return variance > 0 ? sqrt(variance) : 0;
 }
 
+struct assay_interval assay_stats_mean_interval(const double *x, size_t n, double level)
+{
+    if (n < 2 || !(level > 0 && level < 1))
+        return (struct assay_interval){0};
+    double mean = assay_stats_mean(x, n);
+    double reach = gsl_cdf_tdist_Qinv((1 - level) / 2, (double)(n - 1)) * assay_stats_deviation(x, n) / sqrt((double)n);
+    return (struct assay_interval){.low = mean - reach, .high = mean + reach, .level = level, .exists = true};
+}
+
 static int compare_doubles(const void *left, const void *right)
 {
     double a = *(const double *)left, b = *(const double *)right;

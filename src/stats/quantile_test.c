@@ -131,6 +131,48 @@ ASSAY_TEST(constant_data_have_no_correlation)
     CHECK_NEAR(assay_stats_deviation(x, 1), 0, 0);
 }
 
+ASSAY_TEST(the_interval_of_a_mean_is_students)
+{
+    /* Two-sided 95 % points of t from NIST/SEMATECH, e-Handbook of Statistical Methods, 1.3.6.7.2, to three digits behind the
+     * point. Of the values ±1, and 0 for an odd number, the deviation is known by formula. */
+    static const struct {
+        size_t n;
+        double t;
+    } rows[] = {{2, 12.706}, {3, 4.303}, {5, 2.776}, {6, 2.571}, {11, 2.228}, {31, 2.042}, {101, 1.984}};
+    for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
+        double x[101] = {0};
+        size_t n = rows[r].n;
+        for (size_t i = 0; i < n / 2 * 2; i++)
+            x[i] = i % 2 ? 1 : -1;
+        double deviation = sqrt((double)(n / 2 * 2) / (double)(n - 1));
+        struct assay_interval interval = assay_stats_mean_interval(x, n, 0.95);
+        CHECK(interval.exists);
+        CHECK_NEAR(interval.high * sqrt((double)n) / deviation, rows[r].t, 5e-4);
+        CHECK_NEAR(interval.low, -interval.high, 1e-12);
+    }
+    CHECK(!assay_stats_mean_interval((const double[]){1}, 1, 0.95).exists);
+}
+
+ASSAY_TEST(the_interval_of_a_mean_covers_as_often_as_it_says)
+{
+    enum { N = 4, TRIALS = 2000 };
+    struct assay_rng rng;
+    int n_covered = 0;
+    assay_rng_init(&rng, 3, assay_rng_stream("mean interval"));
+    for (int trial = 0; trial < TRIALS; trial++) {
+        double x[N];
+        for (int i = 0; i < N; i++) {
+            x[i] = -6; /* twelve of even distribution are normal as near as matters here */
+            for (int k = 0; k < 12; k++)
+                x[i] += (double)assay_rng_below(&rng, 1u << 24) / (1u << 24);
+        }
+        struct assay_interval interval = assay_stats_mean_interval(x, N, 0.95);
+        n_covered += interval.low <= 0 && 0 <= interval.high;
+    }
+    /* Four standard errors of a share of 2,000. */
+    CHECK_NEAR((double)n_covered / TRIALS, 0.95, 4 * sqrt(0.95 * 0.05 / TRIALS));
+}
+
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(the_mean_is_compensated),
                 ASSAY_TEST_ENTRY(mean_deviation_and_correlation_agree_with_nist_numacc4), ASSAY_TEST_ENTRY(quantiles_are_type_7),
                 ASSAY_TEST_ENTRY(quantiles_of_many_equal_values_are_right),
@@ -138,4 +180,6 @@ ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(the_mean_is_compensated),
                 ASSAY_TEST_ENTRY(a_percentile_needs_ten_samples_beyond_it),
                 ASSAY_TEST_ENTRY(intervals_are_the_order_statistics_of_the_binomial_table),
                 ASSAY_TEST_ENTRY(an_interval_of_very_many_samples_is_right),
-                ASSAY_TEST_ENTRY(the_interval_covers_as_often_as_it_says), ASSAY_TEST_ENTRY(constant_data_have_no_correlation))
+                ASSAY_TEST_ENTRY(the_interval_covers_as_often_as_it_says), ASSAY_TEST_ENTRY(the_interval_of_a_mean_is_students),
+                ASSAY_TEST_ENTRY(the_interval_of_a_mean_covers_as_often_as_it_says),
+                ASSAY_TEST_ENTRY(constant_data_have_no_correlation))

@@ -19,6 +19,9 @@ struct assay_interval {
 
 double assay_stats_mean(const double *x, size_t n);      /* n ≥ 1; compensated */
 double assay_stats_deviation(const double *x, size_t n); /* sample standard deviation; 0 for n < 2 */
+/* Interval for the mean of a few independent samples: Student's t with n - 1 degrees of freedom. Exact for normal ones; for
+ * others better than a bootstrap, which is far too narrow below some twenty. exists = false for n < 2. */
+struct assay_interval assay_stats_mean_interval(const double *x, size_t n, double level);
 /* Quantile p in [0, 1], linear between order statistics (Hyndman & Fan 1996, type 7). n ≥ 1. */
 double assay_stats_quantile(const double *x, size_t n, double p);
 double assay_stats_median(const double *x, size_t n);

@@ -6,6 +6,8 @@ static const double most = 0x1p24;
 
 struct assay_loss_scale assay_loss_scale_begin(void) { return (struct assay_loss_scale){.scale = 0x1p16, .interval = 2000}; }
 
+bool assay_loss_scale_is_least(const struct assay_loss_scale *s) { return s->scale <= 1 / most; }
+
 void assay_loss_scale_update(struct assay_loss_scale *s, bool was_finite)
 {
     if (s->interval <= 0)

@@ -20,6 +20,8 @@ struct assay_loss_scale {
 
 /* As GradScaler begins: 65536, growing every 2000. */
 struct assay_loss_scale assay_loss_scale_begin(void);
+/* Whether it can fall no further: gradients that are not finite then are so for another reason than f16's range. */
+bool assay_loss_scale_is_least(const struct assay_loss_scale *loss_scale);
 /* After an update. The scale stays within 2^-24 and 2^24. */
 void assay_loss_scale_update(struct assay_loss_scale *loss_scale, bool was_finite);
 

@@ -39,6 +39,10 @@ static enum assay_status open_programs(struct run *run, struct assay_error *err)
                                       .clip_norm = o->clip_norm,
                                       .precision = o->precision,
                                       .loss_scale = o->precision == ASSAY_F16,
+                                      .accumulate = o->accumulate,
+                                      .recompute = o->recompute,
+                                      .frozen = o->frozen,
+                                      .gradients = o->folder && o->histograms,
                                       .train_normalization = !run->task.config,
                                       .update = true};
     enum assay_status st = assay_training_step_make(run->task.training, &step, &run->step, err);
@@ -53,8 +57,14 @@ static enum assay_status open_programs(struct run *run, struct assay_error *err)
 
 static enum assay_status check_target(const struct run *run, struct assay_error *err)
 {
+    const char *wanted = run->o->target_metric;
+    if (!run->o->has_target)
+        return ASSAY_OK;
     if (run->dataset->n[ASSAY_SPLIT_VALIDATION] == 0)
         return assay_error_set(err, ASSAY_INVALID, "the dataset has no validation split, so there is no target to reach");
+    if (wanted && strcmp(wanted, run->task.metric) != 0)
+        return assay_error_set(err, ASSAY_INVALID, "the target cannot be of '%s': this run is measured by '%s'", wanted,
+                               run->task.metric);
     return ASSAY_OK;
 }
 
@@ -66,15 +76,19 @@ static enum assay_status open_run(struct run *run, struct assay_error *err)
         if (run->dataset->n[s] > 0 && run->dataset->n[s] < least)
             least = run->dataset->n[s];
     task.eval_batch = run->eval_batch = least;
-    enum assay_status st = run->o->has_target ? check_target(run, err) : ASSAY_OK;
-    if (!st)
-        st = assay_task_open(&run->task, &task, run->dataset, err);
+    if (run->o->accumulate > 1 && task.batch % run->o->accumulate != 0)
+        return assay_error_set(err, ASSAY_INVALID, "a batch of %lld cannot be had in %d parts of equal size",
+                               (long long)task.batch, run->o->accumulate);
+    task.batch /= run->o->accumulate > 1 ? run->o->accumulate : 1;
+    enum assay_status st = assay_task_open(&run->task, &task, run->dataset, err);
     if (st)
         return st;
     run->has_task = true;
     run->result->metric_name = run->task.metric;
     run->result->larger_is_better = run->task.larger_is_better;
-    st = open_programs(run, err);
+    st = check_target(run, err);
+    if (!st)
+        st = open_programs(run, err);
     if (st)
         return st;
     run->result->parameters = run->step->parameters;
@@ -93,8 +107,11 @@ static enum assay_status open_run(struct run *run, struct assay_error *err)
     run->point_every = (run->n_steps + MOST_POINTS - 1) / MOST_POINTS;
     if (run->point_every < 1)
         run->point_every = 1;
+    /* Events of the step that the checkpoint has stand in an earlier file: only what comes after it is written anew. */
     if (run->o->folder)
-        st = assay_tensorboard_open(run->o->folder, run->n_done, &run->board, err);
+        st = assay_tensorboard_open(run->o->folder, run->n_done ? run->n_done + 1 : 0, &run->board, err);
+    assay_training_step_release_initials(run->step);
+    assay_task_release_states(&run->task, run->step);
     return st;
 }
 
@@ -110,6 +127,7 @@ static void close_run(struct run *run)
     if (run->has_task)
         assay_task_release(&run->task);
     free(run->data);
+    free(run->part);
 }
 
 /* ---- validation */
@@ -167,39 +185,43 @@ static enum assay_status measure(struct run *run, enum assay_split split, double
     return ASSAY_OK;
 }
 
-static bool is_better(const struct run *run, double a, double b) { return run->task.larger_is_better ? a > b : a < b; }
-
 static double elapsed_s(const struct run *run) { return run->seconds_before + (double)(assay_clock_ns() - run->start_ns) / 1e9; }
+
+/* Where to go back to. */
+static enum assay_status no_number(const struct run *run, const char *what, struct assay_error *err)
+{
+    char kept[64] = "";
+    if (run->n_saved >= 0)
+        snprintf(kept, sizeof kept, "; the last good checkpoint is that of step %lld", (long long)run->n_saved);
+    return assay_error_set(err, ASSAY_INVALID,
+                           "%s of step %lld is no longer a number: try a smaller --learning-rate, --clip-norm, or a schedule "
+                           "with a warm-up%s",
+                           what, (long long)run->n_done, kept);
+}
 
 static enum assay_status validate(struct run *run, struct assay_error *err)
 {
     struct assay_run_result *r = run->result;
     double metric, loss;
     int64_t start_ns = assay_clock_ns();
+    if (run->o->histograms)
+        assay_run_histograms(run);
     if (run->dataset->n[ASSAY_SPLIT_VALIDATION] == 0)
         return ASSAY_OK;
     enum assay_status st = measure(run, ASSAY_SPLIT_VALIDATION, &metric, &loss, err);
     if (st)
         return st;
+    if (!isfinite(loss))
+        return no_number(run, "the validation loss", err);
     assay_throughput_pause(&run->throughput, assay_clock_ns() - start_ns);
-    assay_run_add_validation(r, (struct assay_run_validation){(double)run->n_done, metric, loss});
-    r->final = metric;
-    if (isnan(r->best) || is_better(run, metric, r->best)) {
-        r->best = metric;
-        r->best_step = run->n_done;
-    }
-    if (run->o->has_target && !r->reached && (metric == run->o->target || is_better(run, metric, run->o->target))) {
-        r->reached = true;
-        r->time_to_target_s = elapsed_s(run);
-        r->target_step = run->n_done;
-    }
-    const char *tag = assay_arena_printf(&r->arena, "%s/validation", run->task.metric);
-    if (run->board)
-        st = assay_tensorboard_scalar(run->board, tag, run->n_done, metric, err);
-    if (!st && run->board && strcmp(run->task.metric, "loss") != 0)
-        st = assay_tensorboard_scalar(run->board, "loss/validation", run->n_done, loss, err);
+    struct assay_run_validation validation = {(double)run->n_done, metric, loss, elapsed_s(run)};
+    assay_run_add_validation(r, validation);
+    assay_run_judge(run, &validation);
+    assay_run_scalar(run, assay_arena_printf(&r->arena, "%s/validation", run->task.metric), metric);
+    if (strcmp(run->task.metric, "loss") != 0)
+        assay_run_scalar(run, "loss/validation", loss);
     assay_run_tell(run, ASSAY_RUN_VALIDATED, loss, NULL);
-    return st;
+    return ASSAY_OK;
 }
 
 /* ---- steps */
@@ -207,10 +229,7 @@ static enum assay_status validate(struct run *run, struct assay_error *err)
 static enum assay_status note_loss(struct run *run, double loss, double rate, struct assay_error *err)
 {
     if (!isfinite(loss))
-        return assay_error_set(err, ASSAY_INVALID,
-                               "the loss of step %lld is no longer a number: try a smaller --learning-rate, --clip-norm, or a "
-                               "schedule with a warm-up",
-                               (long long)run->n_done);
+        return no_number(run, "the loss", err);
     run->result->loss = run->last_loss = loss;
     run->last_rate = rate;
     run->pending += loss;
@@ -221,10 +240,37 @@ static enum assay_status note_loss(struct run *run, double loss, double rate, st
     assay_run_add_point(run->result, point);
     run->pending = 0;
     run->n_pending = 0;
-    if (!run->board)
-        return ASSAY_OK;
-    enum assay_status st = assay_tensorboard_scalar(run->board, "loss/train", run->n_done, point.loss, err);
-    return st ? st : assay_tensorboard_scalar(run->board, "learning_rate", run->n_done, rate, err);
+    assay_run_scalar(run, "loss/train", point.loss);
+    assay_run_scalar(run, "learning_rate", rate);
+    return ASSAY_OK;
+}
+
+/* Part k of n of a batch. */
+static struct assay_batch part_of(struct run *run, const struct assay_batch *batch, int k, int n)
+{
+    struct assay_batch part = *batch;
+    part.tensors = run->part;
+    part.n = batch->n / n;
+    for (int i = 0; i < batch->n_tensors; i++) {
+        struct assay_type type = batch->tensors[i].type;
+        type.dims[0] /= n;
+        assay_tensor_borrow(&run->part[i], &type, (const char *)batch->tensors[i].data + k * assay_type_bytes(&type));
+    }
+    return part;
+}
+
+/* A batch, in one run or in as many as the step accumulates. */
+static enum assay_status run_batch(struct run *run, const struct assay_batch *batch, double rate, struct assay_error *err)
+{
+    int n = run->step->accumulate;
+    double scale = run->step->loss_scale >= 0 ? run->scale.scale : 1;
+    enum assay_status st = ASSAY_OK;
+    for (int k = 0; k < n && !st; k++) {
+        struct assay_batch part = n > 1 ? part_of(run, batch, k, n) : *batch;
+        assay_task_feed(&run->task, true, &part, run->o->task.seed, run->n_done * n + k, run->data);
+        st = assay_training_session_run(run->session, run->data, rate, scale, err);
+    }
+    return st;
 }
 
 static enum assay_status one_step(struct run *run, struct assay_error *err)
@@ -236,16 +282,17 @@ static enum assay_status one_step(struct run *run, struct assay_error *err)
         return st;
     run->wait_ns += batch.wait_ns;
     run->epoch = batch.epoch;
-    assay_task_feed(&run->task, true, &batch, run->o->task.seed, run->n_done, run->data);
-    st = assay_training_session_run(run->session, run->data, rate, run->step->loss_scale >= 0 ? run->scale.scale : 1, err);
+    st = run_batch(run, &batch, rate, err);
     if (!st)
         st = assay_training_session_number(run->session, run->step->loss, &loss, err);
     if (st)
         return st;
     bool is_finite = assay_training_session_is_finite(run->session);
+    run->n_done++;
+    if (!is_finite && assay_loss_scale_is_least(&run->scale))
+        return no_number(run, "the gradient", err);
     if (run->step->loss_scale >= 0)
         assay_loss_scale_update(&run->scale, is_finite);
-    run->n_done++;
     assay_throughput_step(&run->throughput, assay_clock_ns(), batch.n);
     if (is_finite || isfinite(loss))
         st = note_loss(run, loss, rate, err);
@@ -255,24 +302,37 @@ static enum assay_status one_step(struct run *run, struct assay_error *err)
 
 static bool is_stopped(const struct run *run) { return run->o->stop && *run->o->stop; }
 
+/* What cannot be written now is not lost while the run goes on: the next one is tried. */
+static enum assay_status save(struct run *run, bool is_last, struct assay_error *err)
+{
+    struct assay_error why;
+    enum assay_status st = assay_run_save(run, &why);
+    if (!st)
+        run->n_saved = run->n_done;
+    if (st == ASSAY_IO && !is_last) {
+        if (run->o->warn)
+            run->o->warn(run->o->context, assay_arena_printf(&run->result->arena, "%s; the run goes on", why.message));
+        return ASSAY_OK;
+    }
+    return st ? assay_error_set(err, st, "%s", why.message) : ASSAY_OK;
+}
+
 static enum assay_status loop(struct run *run, struct assay_error *err)
 {
     enum assay_status st = ASSAY_OK;
-    int64_t saved = run->n_done;
     while (!st && run->n_done < run->n_steps && !run->result->reached && !is_stopped(run)) {
         st = one_step(run, err);
         bool is_last = run->n_done == run->n_steps;
         if (!st && (is_last || run->n_done % run->validate_every == 0))
             st = validate(run, err);
-        if (!st && run->o->folder && (is_last || run->result->reached || run->n_done % run->save_every == 0)) {
-            st = assay_run_save(run, err);
-            saved = run->n_done;
-        }
+        is_last = is_last || run->result->reached;
+        if (!st && run->o->folder && (is_last || run->n_done % run->save_every == 0))
+            st = save(run, is_last, err);
     }
     if (st || run->n_done >= run->n_steps || run->result->reached)
         return st;
-    if (run->o->folder && saved != run->n_done)
-        st = assay_run_save(run, err);
+    if (run->o->folder && run->n_done > 0 && run->n_saved != run->n_done)
+        st = save(run, true, err);
     return st ? st
               : assay_error_set(err, ASSAY_INTERRUPTED, "stopped after step %lld of %lld", (long long)run->n_done,
                                 (long long)run->n_steps);
@@ -309,7 +369,7 @@ static void sum_up(struct run *run)
 enum assay_status assay_run(const struct assay_run_options *options, const struct assay_dataset *dataset, bool keep_states,
                             struct assay_run_result *result, struct assay_error *err)
 {
-    struct run run = {.o = options, .dataset = dataset, .result = result};
+    struct run run = {.o = options, .dataset = dataset, .result = result, .n_saved = -1};
     *result = (struct assay_run_result){.final = NAN, .best = NAN, .test = NAN, .test_loss = NAN, .loss = NAN};
     assay_arena_init(&result->arena);
     assay_throughput_init(&run.throughput);
@@ -317,6 +377,7 @@ enum assay_status assay_run(const struct assay_run_options *options, const struc
     if (!st) {
         int n = run.task.training->n_inputs > run.task.eval->n_inputs ? run.task.training->n_inputs : run.task.eval->n_inputs;
         run.data = assay_alloc((size_t)(n + 1) * sizeof *run.data);
+        run.part = assay_alloc((size_t)dataset->n_tensors * sizeof *run.part);
         result->first_step = run.n_done;
         run.start_ns = assay_clock_ns();
         assay_run_tell(&run, ASSAY_RUN_STARTS, NAN, NULL);

@@ -38,15 +38,20 @@ struct assay_run_options {
     struct assay_schedule schedule;
     double learning_rate, clip_norm;
     enum assay_dtype precision; /* ASSAY_NO_DTYPE = f32; f16 has a dynamic loss scale */
+    int accumulate;             /* parts of equal size that a batch is computed in, one after the other; 0 = 1 */
+    int recompute;              /* as in step.h */
+    const char *const *frozen;  /* as in step.h */
     double epochs;              /* used where n_steps is 0 */
     int64_t n_steps;
     int64_t validate_every; /* steps; 0 = each epoch */
     bool test;              /* the test split is measured at the end */
     bool has_target;
-    double target; /* of the task's metric, on the validation split: the run ends when it is reached */
+    double target;             /* of the task's metric, on the validation split: the run ends when it is reached */
+    const char *target_metric; /* what the target is of, refused where the task has another; NULL = the task's */
     bool augments;
     struct assay_augment_shift shift;
     const char *folder; /* checkpoints, curves, the model; NULL = nothing is kept */
+    bool histograms;    /* of parameters and gradients too, at each validation, in TensorBoard's events */
     int64_t save_every; /* steps; 0 = with each validation */
     int keep;
     bool resume;
@@ -61,6 +66,7 @@ struct assay_run_point {
 };
 struct assay_run_validation {
     double step, metric, loss;
+    double seconds; /* since the first step, the processes before this one included */
 };
 
 struct assay_run_result {
@@ -81,7 +87,9 @@ struct assay_run_result {
 };
 
 /* ASSAY_INTERRUPTED after a stop; a checkpoint was written where there is a folder, and *result is valid. ASSAY_INVALID: the
- * folder has checkpoints and resume was not asked for; they are of another run; the loss is no longer a number. */
+ * folder has checkpoints and resume was not asked for; they are of another run; the loss is no longer a number, and then no
+ * checkpoint was made of that. A checkpoint that could not be written (a full disk) is told to `warn` and tried again with the
+ * next; ASSAY_IO where the last one or the model could not, and *result is valid. */
 enum assay_status assay_run(const struct assay_run_options *options, const struct assay_dataset *dataset, bool keep_states,
                             struct assay_run_result *result, struct assay_error *err);
 void assay_run_result_release(struct assay_run_result *result);

@@ -50,6 +50,66 @@ void assay_run_add_validation(struct assay_run_result *r, struct assay_run_valid
     r->validations[r->n_validations++] = validation;
 }
 
+bool assay_run_is_better(const struct run *run, double a, double b) { return run->task.larger_is_better ? a > b : a < b; }
+
+void assay_run_judge(struct run *run, const struct assay_run_validation *v)
+{
+    struct assay_run_result *r = run->result;
+    r->final = v->metric;
+    if (isnan(r->best) || assay_run_is_better(run, v->metric, r->best)) {
+        r->best = v->metric;
+        r->best_step = (int64_t)v->step;
+    }
+    bool reaches = run->o->has_target && (v->metric == run->o->target || assay_run_is_better(run, v->metric, run->o->target));
+    if (reaches && !r->reached) {
+        r->reached = true;
+        r->time_to_target_s = v->seconds;
+        r->target_step = (int64_t)v->step;
+    }
+}
+
+/* ---- TensorBoard */
+
+static void note_board(struct run *run, enum assay_status st, const struct assay_error *err)
+{
+    if (st && !run->board_failed && run->o->warn)
+        run->o->warn(run->o->context,
+                     assay_arena_printf(&run->result->arena, "an event for TensorBoard was not written: %s", err->message));
+    run->board_failed = st != ASSAY_OK;
+}
+
+void assay_run_scalar(struct run *run, const char *tag, double value)
+{
+    struct assay_error err;
+    if (run->board)
+        note_board(run, assay_tensorboard_scalar(run->board, tag, run->n_done, value, &err), &err);
+}
+
+static void add_histogram(struct run *run, const char *group, const char *name, const struct assay_tensor *tensor)
+{
+    struct assay_error err;
+    const char *tag = assay_arena_printf(&run->result->arena, "%s/%s", group, name);
+    if (tensor->type.dtype == ASSAY_F32)
+        note_board(
+            run,
+            assay_tensorboard_histogram(run->board, tag, run->n_done, tensor->data, (size_t)assay_tensor_count(tensor), &err),
+            &err);
+}
+
+/* Gradients: of the step that was just made, before clipping. */
+void assay_run_histograms(struct run *run)
+{
+    const struct assay_training_step *step = run->step;
+    struct assay_tensor tensor;
+    for (int i = 0; i < step->n_states && run->board; i++)
+        if (step->states[i].role == ASSAY_STEP_PARAMETER &&
+            assay_training_session_state(run->session, i, &tensor, NULL) == ASSAY_OK)
+            add_histogram(run, "parameters", step->states[i].name, &tensor);
+    for (int i = 0; i < step->n_gradients && run->board; i++)
+        if (assay_training_session_output(run->session, step->first_gradient + i, &tensor, NULL) == ASSAY_OK)
+            add_histogram(run, "gradients", step->gradients[i], &tensor);
+}
+
 /* ---- as JSON */
 
 /* What the numbers of a run depend on beside the graph, which has the optimizer, and the position in the data. */
@@ -69,12 +129,12 @@ static json_t *curves(const struct run *run)
     for (int64_t i = 0; i < r->n_points; i++)
         json_array_append_new(points, json_pack("[fff]", r->points[i].step, r->points[i].loss, r->points[i].learning_rate));
     for (int64_t i = 0; i < r->n_validations; i++)
-        json_array_append_new(validations,
-                              json_pack("[fff]", r->validations[i].step, r->validations[i].metric, r->validations[i].loss));
+        json_array_append_new(validations, json_pack("[ffff]", r->validations[i].step, r->validations[i].metric,
+                                                     r->validations[i].loss, r->validations[i].seconds));
     double seconds = run->seconds_before + (double)(assay_clock_ns() - run->start_ns) / 1e9;
-    return json_pack("{so so sf sI sf sf sI}", "train", points, "validation", validations, "pending", run->pending, "n_pending",
-                     (json_int_t)run->n_pending, "seconds", seconds, "loss_scale", run->scale.scale, "loss_scale_good",
-                     (json_int_t)run->scale.n_good);
+    return json_pack("{so so sf sf sI sf sf sI}", "train", points, "validation", validations, "loss", run->last_loss, "pending",
+                     run->pending, "n_pending", (json_int_t)run->n_pending, "seconds", seconds, "loss_scale", run->scale.scale,
+                     "loss_scale_good", (json_int_t)run->scale.n_good);
 }
 
 static double real_at(const json_t *list, size_t i) { return json_number_value(json_array_get(list, i)); }
@@ -88,14 +148,11 @@ static void read_curves(struct run *run, const json_t *json)
         assay_run_add_point(r, (struct assay_run_point){real_at(item, 0), real_at(item, 1), real_at(item, 2)});
     json_array_foreach(json_object_get(json, "validation"), i, item)
     {
-        struct assay_run_validation v = {real_at(item, 0), real_at(item, 1), real_at(item, 2)};
+        struct assay_run_validation v = {real_at(item, 0), real_at(item, 1), real_at(item, 2), real_at(item, 3)};
         assay_run_add_validation(r, v);
-        r->final = v.metric;
-        if (isnan(r->best) || (run->task.larger_is_better ? v.metric > r->best : v.metric < r->best)) {
-            r->best = v.metric;
-            r->best_step = (int64_t)v.step;
-        }
+        assay_run_judge(run, &v);
     }
+    r->loss = run->last_loss = json_number_value(json_object_get(json, "loss"));
     run->pending = json_number_value(json_object_get(json, "pending"));
     run->n_pending = json_integer_value(json_object_get(json, "n_pending"));
     run->seconds_before = json_number_value(json_object_get(json, "seconds"));
@@ -170,7 +227,7 @@ enum assay_status assay_run_begin(struct run *run, const struct assay_loader_opt
     if (st)
         return st;
     run->has_checkpoint = true;
-    run->n_done = run->checkpoint.state.step;
+    run->n_done = run->n_saved = run->checkpoint.state.step;
     run->epoch = run->checkpoint.state.epoch;
     if (run->checkpoint.state.seed != o->task.seed)
         st = assay_error_set(err, ASSAY_INVALID, "%s is of a run with --seed %llu", run->checkpoint.path,
@@ -203,6 +260,25 @@ static enum assay_status gather(struct run *run, bool moments, struct assay_safe
     return st;
 }
 
+/* A step whose loss was a number may have left parameters that are none; a run that went on from these would be lost. */
+static enum assay_status check_finite(const struct run *run, const struct assay_safetensors_entry *entries, size_t n,
+                                      struct assay_error *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        const float *x = entries[i].tensor.data;
+        int64_t count = entries[i].tensor.type.dtype == ASSAY_F32 ? assay_tensor_count(&entries[i].tensor) : 0;
+        float sum = 0;
+        for (int64_t k = 0; k < count; k++)
+            sum += x[k] * 0; /* 0, or not a number */
+        if (sum != 0)
+            return assay_error_set(err, ASSAY_INVALID,
+                                   "'%s' is no longer finite after step %lld, so that no checkpoint was made: try a smaller "
+                                   "--learning-rate, --clip-norm, or a schedule with a warm-up",
+                                   entries[i].name, (long long)run->n_done);
+    }
+    return ASSAY_OK;
+}
+
 enum assay_status assay_run_save(struct run *run, struct assay_error *err)
 {
     size_t room = (size_t)run->step->n_states + 1, n_parameters, n_moments = 0;
@@ -222,6 +298,10 @@ enum assay_status assay_run_save(struct run *run, struct assay_error *err)
     enum assay_status st = gather(run, false, parameters, &n_parameters, err);
     if (!st)
         st = gather(run, true, moments, &n_moments, err);
+    if (!st)
+        st = check_finite(run, parameters, n_parameters, err);
+    if (!st)
+        st = check_finite(run, moments, n_moments, err);
     if (!st)
         st = assay_training_checkpoint_save(run->o->folder, &state, parameters, n_parameters, moments, n_moments, err);
     if (!st)

@@ -6,9 +6,11 @@
 #include "base/fs.h"
 #include "base/test.h"
 #include "runtime/registry.h"
+#include "stats/stats.h"
 #include "train/train_checkpoint.h"
 
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -72,15 +74,30 @@ static enum assay_status train(struct assay_run_options *o, const char *name, bo
     return st;
 }
 
-/* In a child. */
-static pid_t start(const char *folder, const char *platform)
+/* The child's: a byte for each step that is done. */
+static void write_byte(void *context, const struct assay_run_progress *progress)
 {
+    if (progress->stage == ASSAY_RUN_STEPPED && write(*(int *)context, "", 1) != 1)
+        _exit(2);
+}
+
+/* In a child; *steps: where its bytes come from. */
+static pid_t start(const char *folder, const char *platform, int *steps)
+{
+    int ends[2];
+    CHECK(pipe(ends) == 0);
     pid_t child = fork();
-    if (child != 0)
+    *steps = ends[0];
+    if (child != 0) {
+        close(ends[1]);
         return child;
+    }
+    close(ends[0]);
     struct assay_run_options o = usual(folder);
     struct assay_run_result result;
     struct assay_error err = {0};
+    o.progress = write_byte;
+    o.context = &ends[1];
     enum assay_status st = train(&o, platform, false, &result, &err);
     if (st)
         fprintf(stderr, "%s\n", err.message);
@@ -105,29 +122,85 @@ static void check_same_file(struct assay_arena *arena, const char *a, const char
     CHECK(memcmp(x, y, n) == 0);
 }
 
+/* Steps that the newest checkpoint has; *n_hidden: folders of checkpoints that were half written, or half removed. */
+static int steps_kept(const char *folder, int *n_hidden)
+{
+    struct assay_arena arena;
+    char **names;
+    size_t n = 0;
+    int newest = 0;
+    *n_hidden = 0;
+    assay_arena_init(&arena);
+    if (!assay_fs_list(folder, &arena, &names, &n, NULL))
+        for (size_t i = 0; i < n; i++) {
+            int step = strncmp(names[i], "step-", 5) == 0 ? atoi(names[i] + 5) : 0;
+            newest = step > newest ? step : newest;
+            *n_hidden += strncmp(names[i], ".step-", 6) == 0;
+        }
+    assay_arena_release(&arena);
+    return newest;
+}
+
+/* A child that goes on to `step` at least and is killed that much later; whether that came before its end. */
+static bool kill_at(const char *folder, const char *platform, int step, uint64_t delay_us)
+{
+    int steps, n_hidden, done = steps_kept(folder, &n_hidden);
+    char byte;
+    pid_t child = start(folder, platform, &steps);
+    while (done < step && read(steps, &byte, 1) == 1)
+        done++;
+    nanosleep(&(struct timespec){(time_t)(delay_us / 1000000), (long)(delay_us % 1000000) * 1000}, NULL);
+    kill(child, SIGKILL);
+    close(steps);
+    return WIFSIGNALED(wait_for(child));
+}
+
+/* A run that nobody kills; *step_us: the median time from step to step. */
+static void run_whole(const char *folder, const char *platform, uint64_t *step_us)
+{
+    double times_us[N_STEPS];
+    int steps;
+    size_t n = 0;
+    char byte;
+    pid_t child = start(folder, platform, &steps);
+    int64_t before_ns = assay_clock_ns();
+    for (int64_t now_ns; n < N_STEPS && read(steps, &byte, 1) == 1; before_ns = now_ns) {
+        now_ns = assay_clock_ns();
+        times_us[n++] = (double)(now_ns - before_ns) / 1e3;
+    }
+    *step_us = n ? (uint64_t)assay_stats_median(times_us, n) : 1;
+    close(steps);
+    CHECK_INT(wait_for(child), 0);
+}
+
+/* Kills are spread evenly at random over the run, one in each twentieth of its steps and anywhere in the time of such a step, so
+ * that they hit computing as well as validation and the writing and removing of checkpoints, which is most of a step here. */
 static void kill_and_resume(const char *platform)
 {
     struct assay_arena arena;
     struct assay_error err;
     struct assay_rng rng;
     char *root;
-    int n_killed = 0;
+    uint64_t step_us, seed = 17;
+    int n_killed = 0, n_in_writing = 0, n_hidden;
     assay_arena_init(&arena);
     CHECK_OK(assay_fs_temporary_folder(&arena, &root, &err), err);
     char *whole = assay_path_join(&arena, root, "whole"), *killed = assay_path_join(&arena, root, "killed");
-    int64_t start_ns = assay_clock_ns();
-    CHECK_INT(wait_for(start(whole, platform)), 0);
-    uint64_t length_us = (uint64_t)(assay_clock_ns() - start_ns) / 1000;
-    assay_rng_init(&rng, 17, assay_rng_stream(platform));
+    run_whole(whole, platform, &step_us);
+    assay_rng_init(&rng, seed, assay_rng_stream(platform));
+    printf("  %s, seed %llu, killed after step", platform, (unsigned long long)seed);
     for (int i = 0; i < N_KILLS; i++) {
-        pid_t child = start(killed, platform);
-        uint64_t us = assay_rng_below(&rng, length_us / 3 + 1);
-        nanosleep(&(struct timespec){(time_t)(us / 1000000), (long)(us % 1000000) * 1000}, NULL);
-        kill(child, SIGKILL);
-        n_killed += WIFSIGNALED(wait_for(child));
+        /* One of each of as many equal parts of the run. */
+        int step = 1 + (int)((i * (N_STEPS - 1) + (int)assay_rng_below(&rng, N_STEPS - 1)) / N_KILLS);
+        n_killed += kill_at(killed, platform, step, assay_rng_below(&rng, step_us + 1));
+        printf(" %d", steps_kept(killed, &n_hidden));
+        n_in_writing += n_hidden > 0;
     }
-    CHECK(n_killed > 0);
-    CHECK_INT(wait_for(start(killed, platform)), 0);
+    printf("; %d while a checkpoint was written or removed\n", n_in_writing);
+    CHECK(n_killed >= N_KILLS * 3 / 4); /* on a busy machine some come after the end */
+    run_whole(killed, platform, &step_us);
+    CHECK_INT(steps_kept(killed, &n_hidden), N_STEPS);
+    CHECK_INT(n_hidden, 0);
     const char *last = assay_arena_printf(&arena, "step-%08d", N_STEPS);
     static const char *const files[] = {"parameters.safetensors", "optimizer.safetensors"};
     for (size_t i = 0; i < ASSAY_COUNT(files); i++)

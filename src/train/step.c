@@ -53,6 +53,20 @@ static bool is_frozen(const struct assay_step_options *options, const char *name
     return false;
 }
 
+/* A pattern that freezes nothing is a misspelled one. */
+static enum assay_status check_frozen(const struct assay_graph *graph, const struct assay_step_options *options,
+                                      struct assay_error *err)
+{
+    for (size_t i = 0; options->frozen && options->frozen[i]; i++) {
+        bool found = false;
+        for (int v = 0; v < graph->n_values && !found; v++)
+            found = graph->values[v].constant.data && matches(options->frozen[i], graph->values[v].name);
+        if (!found)
+            return assay_error_set(err, ASSAY_INVALID, "the model has no parameter '%s' to freeze", options->frozen[i]);
+    }
+    return ASSAY_OK;
+}
+
 /* ---- what is learned */
 
 static bool says_what_it_learns(const struct assay_graph *graph)
@@ -503,6 +517,8 @@ enum assay_status assay_training_step_make(const struct assay_graph *model, cons
     struct making m = {.graph = graph, .options = options, .step = s, .e = assay_emit_make(graph, "", err)};
     int n_normalizations;
     enum assay_status st = find_loss(&m, err);
+    if (!st)
+        st = check_frozen(graph, options, err);
     if (!st && options->train_normalization)
         st = assay_graph_train_normalization(graph, &n_normalizations, err);
     if (!st)
@@ -526,6 +542,15 @@ void assay_training_step_close(struct assay_training_step *step)
         assay_tensor_release(&step->states[i].initial);
     assay_graph_close(step->graph);
     free(step);
+}
+
+void assay_training_step_release_initials(struct assay_training_step *step)
+{
+    for (int i = 0; i < step->n_states; i++) {
+        struct assay_type type = step->states[i].initial.type;
+        assay_tensor_release(&step->states[i].initial);
+        step->states[i].initial.type = type;
+    }
 }
 
 static void set_scalar(struct assay_tensor *inputs, int position, double value)

@@ -26,13 +26,13 @@ struct assay_step_options {
     int accumulate;  /* n > 1: an update every n runs, each on a part of the batch, for the mean of their gradients: needs the
                         memory of a part, and of one sum of gradients. 0 and 1: each run is an update */
     int recompute;   /* segments whose activations are computed again (graph/recompute.h), ASSAY_RECOMPUTE_AUTO; 0 = none */
-    bool train_normalization; /* BatchNormalization that a file has in inference mode takes the statistics of the batch, and
-                                 its running ones become buffers (normalization.h) */
-    bool gradient_norm;       /* an output "gradient_norm", before clipping */
-    bool gradients;           /* outputs "gradient.PARAMETER", before clipping and without the loss scale: for checks */
-    bool update;              /* false: no update, as when only gradients are looked at */
-    const char *const
-        *frozen; /* names or patterns with one '*' of parameters that stay as they are; ended by NULL; may be NULL */
+    bool train_normalization;  /* BatchNormalization that a file has in inference mode takes the statistics of the batch, and
+                                  its running ones become buffers (normalization.h) */
+    bool gradient_norm;        /* an output "gradient_norm", before clipping */
+    bool gradients;            /* outputs "gradient.PARAMETER", before clipping and without the loss scale: for checks */
+    bool update;               /* false: no update, as when only gradients are looked at */
+    const char *const *frozen; /* names or patterns with one '*' of parameters that stay as they are; ended by NULL; may be NULL.
+                                  One that no parameter has is ASSAY_INVALID */
 };
 
 /* Of an ACCUMULATOR nothing is left after an update: its next value is written before it is read. */
@@ -68,6 +68,10 @@ struct assay_training_step {
 enum assay_status assay_training_step_make(const struct assay_graph *model, const struct assay_step_options *options,
                                            struct assay_training_step **step, struct assay_error *err);
 void assay_training_step_close(struct assay_training_step *step);
+
+/* Gives the states' initial values back, once a session has them: only their types stay. A run that goes on for long need not
+ * hold a second copy of the parameters. */
+void assay_training_step_release_initials(struct assay_training_step *step);
 
 /* The scalars of update number `number` (from 1), but for `accumulated`, into inputs[n_inputs of the graph] (tensors of one f32
  * that the caller has). */

@@ -352,6 +352,22 @@ void assay_task_release(struct assay_task *task)
     *task = (struct assay_task){0};
 }
 
+static void release_constant(struct assay_graph *graph, const char *name)
+{
+    int value = assay_graph_find(graph, name);
+    if (value >= 0)
+        assay_tensor_release(&graph->values[value].constant);
+}
+
+void assay_task_release_states(struct assay_task *task, const struct assay_training_step *step)
+{
+    for (int i = 0; i < step->n_states; i++)
+        if (step->states[i].role == ASSAY_STEP_PARAMETER || step->states[i].role == ASSAY_STEP_BUFFER) {
+            release_constant(task->training, step->states[i].name);
+            release_constant(task->eval, step->states[i].name);
+        }
+}
+
 void assay_task_feed(struct assay_task *task, bool training, const struct assay_batch *batch, uint64_t seed, int64_t step,
                      struct assay_tensor *data)
 {

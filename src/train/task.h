@@ -16,6 +16,7 @@
 
 #include "data/loader.h"
 #include "model/model.h"
+#include "train/step.h"
 
 struct assay_task_options {
     const char *model; /* a folder, an ONNX file, a preset, or an architecture with `fields` */
@@ -57,6 +58,8 @@ struct assay_task {
 enum assay_status assay_task_open(struct assay_task *task, const struct assay_task_options *options,
                                   const struct assay_dataset *dataset, struct assay_error *err);
 void assay_task_release(struct assay_task *task);
+/* Gives the weights back that a session of this step keeps, once its programs are compiled. */
+void assay_task_release_states(struct assay_task *task, const struct assay_training_step *step);
 /* The data of a batch, data[n_inputs of the graph]; borrowed from batch and task. */
 void assay_task_feed(struct assay_task *task, bool training, const struct assay_batch *batch, uint64_t seed, int64_t step,
                      struct assay_tensor *data);
