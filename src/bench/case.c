@@ -189,8 +189,7 @@ const char *assay_case_id(const struct assay_case *c, const char *host, struct a
     return assay_arena_strndup(arena, text, 32);
 }
 
-/* A word as the shell reads it back. */
-static const char *quoted(struct assay_arena *arena, const char *word)
+const char *assay_shell_word(struct assay_arena *arena, const char *word)
 {
     static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./:=,+@%-";
     if (*word && strspn(word, plain) == strlen(word))
@@ -209,34 +208,36 @@ static const char *quoted(struct assay_arena *arena, const char *word)
 
 const char *assay_case_command(const struct assay_case *c, struct assay_arena *arena)
 {
-    const char *text =
-        assay_arena_printf(arena, "assay bench %s --platform %s --scenario %s --batch %lld --threads %lld",
-                           quoted(arena, c->model_path), c->platform, c->scenario, (long long)c->batch, (long long)c->threads);
+    const char *text = assay_arena_printf(arena, "assay bench %s --platform %s --scenario %s --batch %lld --threads %lld",
+                                          assay_shell_word(arena, c->model_path), c->platform, c->scenario, (long long)c->batch,
+                                          (long long)c->threads);
     for (size_t i = 0; i < c->n_inputs; i++) {
         const struct assay_case_input *in = &c->inputs[i];
         const char *shape = assay_arena_printf(arena, "%s=%s", in->name, dims_text(&in->type, arena));
         const char *kind = assay_arena_printf(arena, "%s=%s", in->name, in->kind);
-        text = assay_arena_printf(arena, "%s --shape %s --input %s", text, quoted(arena, shape), quoted(arena, kind));
+        text = assay_arena_printf(arena, "%s --shape %s --input %s", text, assay_shell_word(arena, shape),
+                                  assay_shell_word(arena, kind));
     }
     if (assay_case_converts(c))
         text = assay_arena_printf(arena, "%s --precision %s", text, c->precision);
     if (c->new_tokens)
         text = assay_arena_printf(arena, "%s --new-tokens %lld", text, (long long)c->new_tokens);
     if (c->optimizer)
-        text = assay_arena_printf(arena, "%s --mode %s --optimizer %s", text, c->mode, quoted(arena, c->optimizer));
+        text = assay_arena_printf(arena, "%s --mode %s --optimizer %s", text, c->mode, assay_shell_word(arena, c->optimizer));
     if (c->loss)
-        text = assay_arena_printf(arena, "%s --loss %s", text, quoted(arena, c->loss));
+        text = assay_arena_printf(arena, "%s --loss %s", text, assay_shell_word(arena, c->loss));
     if (c->isa && *c->isa)
-        text = assay_arena_printf(arena, "%s --isa %s", text, quoted(arena, c->isa));
+        text = assay_arena_printf(arena, "%s --isa %s", text, assay_shell_word(arena, c->isa));
     if (c->ep_library)
-        text = assay_arena_printf(arena, "%s --ep-library %s", text, quoted(arena, c->ep_library));
+        text = assay_arena_printf(arena, "%s --ep-library %s", text, assay_shell_word(arena, c->ep_library));
     if (c->optimization != 3)
         text = assay_arena_printf(arena, "%s --optimization %lld", text, (long long)c->optimization);
     if (strcmp(c->scenario, "server") == 0 && c->latency_bound > 0)
         text = assay_arena_printf(arena, "%s --latency-bound %g", text, c->latency_bound);
     for (size_t i = 0; i < c->n_options; i++)
-        text = assay_arena_printf(arena, "%s --option %s", text,
-                                  quoted(arena, assay_arena_printf(arena, "%s=%s", c->options[i].name, c->options[i].value)));
+        text = assay_arena_printf(
+            arena, "%s --option %s", text,
+            assay_shell_word(arena, assay_arena_printf(arena, "%s=%s", c->options[i].name, c->options[i].value)));
     if (!c->check)
         text = assay_arena_printf(arena, "%s --no-check", text);
     if (c->tolerance > 0)

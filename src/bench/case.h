@@ -107,6 +107,8 @@ const char *assay_case_inputs(const struct assay_case *c, struct assay_arena *ar
 /* Hash of what makes two measurements repetitions of one another: all that is asked for, and `host`; not how long it is measured.
  * 32 digits. */
 const char *assay_case_id(const struct assay_case *c, const char *host, struct assay_arena *arena);
+/* A word as a shell reads it back: in quotes where it needs some. */
+const char *assay_shell_word(struct assay_arena *arena, const char *word);
 /* The shell command that repeats it: "assay bench FILE --platform … ". */
 const char *assay_case_command(const struct assay_case *c, struct assay_arena *arena);
 /* "ppocr-det cpu/onnxruntime, batch 8, 2 threads", then ", bf16" if that is not the file's and ", 32 new tokens": for a person.

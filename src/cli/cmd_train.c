@@ -5,15 +5,15 @@
 #include "base/fs.h"
 #include "cli/cli.h"
 #include "cli/train_report.h"
+#include "graph/recompute.h"
 #include "runtime/registry.h"
-#include "stats/stats.h"
 #include "train/run.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_SEEDS = 1000 };
+enum { MOST_SEEDS = 1000, MOST_PARTS = 1 << 20, MOST_SEGMENTS = 10000 };
 
 static const char *const precisions[] = {"f32", "bf16", "f16", NULL};
 static const struct assay_cli_option options[] = {
@@ -24,6 +24,14 @@ static const struct assay_cli_option options[] = {
     {"random", ASSAY_OPTION_FLAG, NULL, "Begin with random weights also where the model has some.", NULL},
     {"input", ASSAY_OPTION_ENTRIES, "INPUT=TENSOR", "Which tensor of the dataset an input gets [by its name].", NULL},
     {"batch", ASSAY_OPTION_INT, "N", "Samples of a step [32].", NULL},
+    {"accumulate", ASSAY_OPTION_INT, "N",
+     "Compute each batch in N parts of equal size, whose gradients are added up: less memory [1].", NULL},
+    {"recompute", ASSAY_OPTION_TEXT, "N",
+     "Hold the activations of N segments of the model one at a time, and compute them again for the backward pass: less memory; "
+     "auto = the square root of the number of layers [hold all].",
+     NULL},
+    {"freeze", ASSAY_OPTION_TEXTS, "NAMES", "Parameters that stay as they are; a * stands for any letters: bert.embeddings.*.",
+     NULL},
     {"epochs", ASSAY_OPTION_REAL, "N", "Length of the run [1].", NULL},
     {"steps", ASSAY_OPTION_INT, "N", "Length of the run in steps, instead of epochs.", NULL},
     {"optimizer", ASSAY_OPTION_TEXT, "TEXT", "sgd, adam or adamw with options: sgd:momentum=0.9:nesterov [adamw].", NULL},
@@ -41,6 +49,8 @@ static const struct assay_cli_option options[] = {
      "End when validation reaches it: accuracy=0.9, bits-per-byte=2.4, loss=1; exit code 1 if it does not.", NULL},
     {"output", ASSAY_OPTION_TEXT, "DIR", "Where checkpoints, the model, curves and TensorBoard's events go [nothing is kept].",
      NULL},
+    {"histograms", ASSAY_OPTION_FLAG, NULL,
+     "Also the distributions of parameters and gradients in TensorBoard's events, with each validation.", NULL},
     {"checkpoint-every", ASSAY_OPTION_INT, "N", "Steps from checkpoint to checkpoint [with each validation].", NULL},
     {"keep", ASSAY_OPTION_INT, "N", "Checkpoints that stay [3].", NULL},
     {"resume", ASSAY_OPTION_FLAG, NULL, "Go on from the newest whole checkpoint of --output, if there is one.", NULL},
@@ -57,8 +67,7 @@ struct train {
     struct assay_run_options options;
     struct assay_platform platform;
     struct assay_dataset *dataset;
-    const char *target_metric; /* NULL = no target */
-    int64_t told_ns;           /* of the last plain line */
+    int64_t told_ns; /* of the last plain line */
 };
 
 /* ---- what a person sees meanwhile */
@@ -74,10 +83,12 @@ static void on_progress(void *context, const struct assay_run_progress *p)
     enum { PLAIN_LINE_NS = 1000000000 };
     struct train *t = context;
     struct assay_log *log = &t->cli->log;
-    char left[32] = "";
+    char left[32] = "", rate[48] = "";
     int64_t now_ns = assay_clock_ns();
     if (p->left_ns > 0)
         assay_clock_duration_text(p->left_ns, left, sizeof left);
+    if (p->samples_per_s > 0)
+        snprintf(rate, sizeof rate, ", %.4g samples/s", p->samples_per_s);
     if (p->stage == ASSAY_RUN_STARTS && p->step > 0)
         assay_log_line(log, ASSAY_LOG_INFO, "going on after step %lld", (long long)p->step);
     if (p->stage == ASSAY_RUN_VALIDATED)
@@ -87,11 +98,11 @@ static void on_progress(void *context, const struct assay_run_progress *p)
         return;
     t->told_ns = now_ns;
     if (log->terminal && log->level >= ASSAY_LOG_INFO)
-        fprintf(log->out, "\r\033[Kstep %lld of %lld  loss %.4f  %.4g samples/s%s%s\r", (long long)p->step, (long long)p->n_steps,
-                p->loss, p->samples_per_s, *left ? "  left " : "", left);
+        fprintf(log->out, "\r\033[Kstep %lld of %lld: loss %.4f%s%s%s\r", (long long)p->step, (long long)p->n_steps, p->loss,
+                rate, *left ? ", left " : "", left);
     else
-        assay_log_line(log, ASSAY_LOG_INFO, "step %lld of %lld: loss %.4f, %.4g samples/s%s%s", (long long)p->step,
-                       (long long)p->n_steps, p->loss, p->samples_per_s, *left ? ", left " : "", left);
+        assay_log_line(log, ASSAY_LOG_INFO, "step %lld of %lld: loss %.4f%s%s%s", (long long)p->step, (long long)p->n_steps,
+                       p->loss, rate, *left ? ", left " : "", left);
 }
 
 static void on_dataset(void *context, const char *what, int64_t n_done, int64_t n_all)
@@ -132,10 +143,33 @@ static enum assay_status read_target(struct train *t, const char *text, struct a
     double value = equals ? strtod(equals + 1, &end) : 0;
     if (!equals || end == equals + 1 || *end || !isfinite(value))
         return assay_error_set(err, ASSAY_INVALID, "--target %s: write METRIC=NUMBER, as accuracy=0.9", text);
-    t->target_metric = assay_arena_strndup(&t->cli->arena, text, (size_t)(equals - text));
+    t->options.target_metric = assay_arena_strndup(&t->cli->arena, text, (size_t)(equals - text));
     t->options.has_target = true;
     t->options.target = value;
     return ASSAY_OK;
+}
+
+static enum assay_status read_recompute(struct train *t, const char *text, struct assay_error *err)
+{
+    char *end = NULL;
+    long n = strtol(text, &end, 10);
+    bool is_number = end != text && !*end && n >= 2 && n <= MOST_SEGMENTS;
+    if (!is_number && strcmp(text, "auto") != 0)
+        return assay_error_set(err, ASSAY_INVALID, "--recompute %s: write a number of segments from 2, or auto", text);
+    t->options.recompute = is_number ? (int)n : ASSAY_RECOMPUTE_AUTO;
+    return ASSAY_OK;
+}
+
+/* The list, ended by NULL. */
+static const char *const *read_frozen(struct assay_cli *cli)
+{
+    size_t n;
+    const char **names = assay_cli_texts(cli, "freeze", &n);
+    const char **ended = assay_arena_array(&cli->arena, n + 1, sizeof *ended);
+    for (size_t i = 0; i < n; i++)
+        ended[i] = names[i];
+    ended[n] = NULL;
+    return ended;
 }
 
 static enum assay_status read_texts(struct train *t, struct assay_error *err)
@@ -150,6 +184,8 @@ static enum assay_status read_texts(struct train *t, struct assay_error *err)
         st = read_augment(t, assay_cli_text(cli, "augment", ""), err);
     if (!st && assay_cli_given(cli, "target"))
         st = read_target(t, assay_cli_text(cli, "target", ""), err);
+    if (!st && assay_cli_given(cli, "recompute"))
+        st = read_recompute(t, assay_cli_text(cli, "recompute", ""), err);
     o->precision = strcmp(precision, "bf16") == 0 ? ASSAY_BF16 : strcmp(precision, "f16") == 0 ? ASSAY_F16 : ASSAY_NO_DTYPE;
     o->learning_rate = assay_cli_real(cli, "learning-rate", o->optimizer.kind == ASSAY_OPTIMIZER_SGD ? 0.1 : 1e-3);
     return st;
@@ -166,11 +202,14 @@ static enum assay_status read_options(struct train *t, struct assay_error *err)
                  .seed = (uint64_t)assay_cli_int(cli, "seed", 1),
                  .no_dropout = assay_cli_flag(cli, "no-dropout")},
         .clip_norm = assay_cli_real(cli, "clip-norm", 0),
+        .accumulate = (int)assay_cli_int(cli, "accumulate", 1),
+        .frozen = read_frozen(cli),
         .epochs = assay_cli_real(cli, "epochs", 1),
         .n_steps = assay_cli_int(cli, "steps", 0),
         .validate_every = assay_cli_int(cli, "validate-every", 0),
         .test = true,
         .folder = assay_cli_text(cli, "output", NULL),
+        .histograms = assay_cli_flag(cli, "histograms"),
         .save_every = assay_cli_int(cli, "checkpoint-every", 0),
         .keep = (int)assay_cli_int(cli, "keep", 3),
         .resume = assay_cli_flag(cli, "resume"),
@@ -193,84 +232,7 @@ static enum assay_status read_options(struct train *t, struct assay_error *err)
     return ASSAY_OK;
 }
 
-/* ---- results */
-
-static void add_columns(struct assay_table *table, const struct assay_run_result *r)
-{
-    assay_table_column(table, "seed", "seed", true);
-    assay_table_column(table, "steps", "steps", true);
-    assay_table_column(table, "train loss", "train_loss", true);
-    assay_table_column(table, "metric", "metric", false);
-    assay_table_column(table, "validation", "validation", true);
-    assay_table_column(table, "best", "best", true);
-    assay_table_column(table, "best at step", "best_step", true);
-    assay_table_column(table, "test", "test", true);
-    assay_table_column(table, "time to target", "time_to_target_s", true);
-    assay_table_column(table, "time", "wall_s", true);
-    assay_table_column(table, "samples/s", "samples_per_s", true);
-    assay_table_column(table, "waiting for data", "data_share", true);
-    assay_table_column(table, "parameters", "parameters", true);
-    (void)r;
-}
-
-static void set_real(struct assay_table *table, int column, double value, int digits)
-{
-    if (isfinite(value))
-        assay_table_real(table, column, value, digits);
-}
-
-static void set_seconds(struct assay_table *table, int column, double seconds)
-{
-    char text[32];
-    assay_clock_duration_text(seconds * 1e9, text, sizeof text);
-    assay_table_set(table, column, text, json_real(seconds));
-}
-
-static void add_row(struct assay_table *table, const struct assay_run_result *r, uint64_t seed)
-{
-    assay_table_row(table);
-    assay_table_int(table, 0, (int64_t)seed);
-    assay_table_int(table, 1, r->n_steps);
-    set_real(table, 2, r->loss, 4);
-    assay_table_text(table, 3, r->metric_name);
-    set_real(table, 4, r->final, 4);
-    set_real(table, 5, r->best, 4);
-    if (isfinite(r->best))
-        assay_table_int(table, 6, r->best_step);
-    set_real(table, 7, r->test, 4);
-    if (r->reached)
-        set_seconds(table, 8, r->time_to_target_s);
-    set_seconds(table, 9, r->wall_s);
-    set_real(table, 10, r->samples_per_s, 4);
-    set_real(table, 11, r->data_share, 2);
-    assay_table_int(table, 12, r->parameters);
-}
-
-/* The line that repeats the run. */
-static void tell_command(struct train *t)
-{
-    struct assay_cli *cli = t->cli;
-    char *line = assay_arena_printf(&cli->arena, "assay train %s", t->options.task.model);
-    for (size_t i = 0; options[i].name; i++) {
-        const struct assay_cli_option *option = &options[i];
-        size_t n = 0;
-        if (!assay_cli_given(cli, option->name) || strcmp(option->name, "resume") == 0)
-            continue;
-        const char **texts = option->kind == ASSAY_OPTION_ENTRIES ? assay_cli_texts(cli, option->name, &n) : NULL;
-        for (size_t k = 0; k < n; k++)
-            line = assay_arena_printf(&cli->arena, "%s --%s '%s'", line, option->name, texts[k]);
-        if (option->kind == ASSAY_OPTION_FLAG)
-            line = assay_arena_printf(&cli->arena, "%s --%s", line, option->name);
-        else if (option->kind == ASSAY_OPTION_INT)
-            line = assay_arena_printf(&cli->arena, "%s --%s %lld", line, option->name,
-                                      (long long)assay_cli_int(cli, option->name, 0));
-        else if (option->kind == ASSAY_OPTION_REAL)
-            line = assay_arena_printf(&cli->arena, "%s --%s %.17g", line, option->name, assay_cli_real(cli, option->name, 0));
-        else if (option->kind != ASSAY_OPTION_ENTRIES)
-            line = assay_arena_printf(&cli->arena, "%s --%s '%s'", line, option->name, assay_cli_text(cli, option->name, ""));
-    }
-    assay_log_line(&cli->log, ASSAY_LOG_INFO, "repeat it: %s", line);
-}
+/* ---- one run, two, several */
 
 static int finish_table(struct train *t, struct assay_table *table, int code)
 {
@@ -279,51 +241,69 @@ static int finish_table(struct train *t, struct assay_table *table, int code)
     return printed ? printed : code;
 }
 
-static enum assay_status check_target_name(const struct train *t, const struct assay_run_result *r, struct assay_error *err)
-{
-    if (!t->target_metric || strcmp(t->target_metric, r->metric_name) == 0)
-        return ASSAY_OK;
-    return assay_error_set(err, ASSAY_INVALID, "--target: this run is measured by '%s', not by '%s'", r->metric_name,
-                           t->target_metric);
-}
-
-/* ---- one run, two, several */
-
 static enum assay_status run_one(struct train *t, bool keep, struct assay_run_result *result, struct assay_error *err)
 {
     enum assay_status st = assay_run(&t->options, t->dataset, keep, result, err);
     if (t->cli->log.terminal)
         fputs("\r\033[K", t->cli->log.out);
-    return st ? st : check_target_name(t, result, err);
+    return st;
+}
+
+/* What a person does next. */
+static void tell_resume(struct train *t, const char *folder)
+{
+    assay_log_line(&t->cli->log, ASSAY_LOG_INFO, "%s",
+                   folder ? "the same command with --resume goes on" : "nothing was kept: there was no --output");
+}
+
+static void tell_kept(struct train *t)
+{
+    const struct assay_run_options *o = &t->options;
+    if (o->folder)
+        assay_log_line(&t->cli->log, ASSAY_LOG_INFO, "kept in %s: the model, checkpoints, curves.svg, events for TensorBoard",
+                       o->folder);
+}
+
+/* A target that was missed is a failure that is told. */
+static int judge_target(struct train *t, const struct assay_run_result *r)
+{
+    const struct assay_run_options *o = &t->options;
+    struct assay_error err;
+    if (!o->has_target || r->reached)
+        return ASSAY_EXIT_OK;
+    if (isfinite(r->best))
+        assay_error_set(&err, ASSAY_MISMATCH, "seed %llu did not reach %s %.6g in %lld steps: the best was %.6g, at step %lld",
+                        (unsigned long long)o->task.seed, r->metric_name, o->target, (long long)r->n_steps, r->best,
+                        (long long)r->best_step);
+    else
+        assay_error_set(&err, ASSAY_MISMATCH, "seed %llu did not reach %s %.6g: it was never validated",
+                        (unsigned long long)o->task.seed, r->metric_name, o->target);
+    return assay_cli_fail(t->cli, &err);
 }
 
 static int train_once(struct train *t)
 {
     struct assay_error err;
     struct assay_run_result result;
-    struct assay_table table;
-    int code = ASSAY_EXIT_OK;
+    struct assay_train_report report;
+    assay_train_report_init(&report, t->cli, &t->options, t->dataset->spec);
     enum assay_status st = run_one(t, false, &result, &err);
-    if (st && st != ASSAY_INTERRUPTED) {
-        assay_run_result_release(&result);
-        return assay_cli_fail(t->cli, &err);
+    int code = st ? assay_cli_fail(t->cli, &err) : ASSAY_EXIT_OK;
+    if (!st || st == ASSAY_INTERRUPTED || (st == ASSAY_IO && result.n_steps > 0)) {
+        if (st == ASSAY_INTERRUPTED)
+            tell_resume(t, t->options.folder);
+        if (!st && assay_train_report_curves(t->cli, &result, &t->options, t->dataset->spec, true, &err))
+            code = assay_cli_fail(t->cli, &err);
+        if (!st && !code)
+            tell_kept(t);
+        if (!st && !code)
+            code = judge_target(t, &result);
+        assay_train_report_run(&report, &result, t->options.task.seed, t->options.folder);
+        code = assay_train_report_print(&report, code);
     }
-    if (st) {
-        code = assay_cli_fail(t->cli, &err);
-        assay_log_line(&t->cli->log, ASSAY_LOG_INFO, "%s",
-                       t->options.folder ? "the same command with --resume goes on" : "nothing was kept: there was no --output");
-    } else if (assay_train_report_curves(t->cli, &result, &t->options, t->dataset->spec, &err)) {
-        code = assay_cli_fail(t->cli, &err);
-    }
-    if (!st && t->options.has_target && !result.reached)
-        code = ASSAY_EXIT_FAILED;
-    assay_table_init(&table);
-    table.upright = true;
-    add_columns(&table, &result);
-    add_row(&table, &result, t->options.task.seed);
-    tell_command(t);
     assay_run_result_release(&result);
-    return finish_table(t, &table, code);
+    assay_train_report_release(&report);
+    return code;
 }
 
 static int64_t count_differences(const struct assay_run_result *a, const struct assay_run_result *b, int64_t *n_elements,
@@ -379,65 +359,88 @@ static int reproduce(struct train *t)
     return code;
 }
 
-/* Student's t for a mean of n values at 95 %: a bootstrap of a few runs would be far too narrow. */
-static double student(size_t n)
+/* What the runs with several seeds reached. */
+struct envelope {
+    double *values, *tests, *times, *steps; /* [runs] */
+    size_t n, n_tests, n_times;
+    int64_t n_runs;
+    const char *metric;
+};
+
+static void add_to_envelope(struct envelope *e, const struct assay_run_result *r)
 {
-    static const double t[] = {12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
-                               2.201,  2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086};
-    size_t freedom = n - 1;
-    return freedom <= ASSAY_COUNT(t) ? t[freedom - 1] : 1.96 + 2.5 / (double)freedom;
+    e->n_runs++;
+    if (isfinite(r->final))
+        e->values[e->n++] = r->final;
+    if (isfinite(r->test))
+        e->tests[e->n_tests++] = r->test;
+    if (r->reached) {
+        e->steps[e->n_times] = (double)r->target_step;
+        e->times[e->n_times++] = r->time_to_target_s;
+    }
 }
 
-static void tell_spread(struct train *t, const char *what, const double *x, size_t n)
+static void report_envelope(struct train *t, struct assay_train_report *report, const struct envelope *e)
 {
-    struct assay_log *log = &t->cli->log;
-    if (n < 2) {
-        assay_log_line(log, ASSAY_LOG_INFO, "%s: %zu of the runs tell it, too few for a spread", what, n);
-        return;
+    struct assay_arena *arena = &t->cli->arena;
+    if (e->n)
+        assay_train_report_spread(report, assay_arena_printf(arena, "validation %s", e->metric), e->values, e->n, e->n_runs);
+    if (e->n_tests)
+        assay_train_report_spread(report, assay_arena_printf(arena, "test %s", e->metric), e->tests, e->n_tests, e->n_runs);
+    if (t->options.has_target && e->n_runs) {
+        assay_train_report_spread(report, "seconds to the target", e->times, e->n_times, e->n_runs);
+        assay_train_report_spread(report, "steps to the target", e->steps, e->n_times, e->n_runs);
     }
-    double mean = assay_stats_mean(x, n), deviation = assay_stats_deviation(x, n),
-           half = student(n) * deviation / sqrt((double)n);
-    assay_log_line(log, ASSAY_LOG_INFO, "%s: mean %.5g, 95 %% interval %.5g to %.5g, deviation %.3g, range %.5g to %.5g", what,
-                   mean, mean - half, mean + half, deviation, assay_stats_quantile(x, n, 0), assay_stats_quantile(x, n, 1));
+}
+
+/* One of the seeds, in a folder of its own. */
+static int train_seed(struct train *t, struct assay_train_report *report, struct envelope *e, bool *goes_on)
+{
+    struct assay_error err;
+    struct assay_run_result result;
+    enum assay_status st = run_one(t, false, &result, &err);
+    int code = st ? assay_cli_fail(t->cli, &err) : ASSAY_EXIT_OK;
+    *goes_on = !st;
+    if (!st) {
+        e->metric = assay_arena_strdup(&t->cli->arena, result.metric_name);
+        add_to_envelope(e, &result);
+        assay_train_report_run(report, &result, t->options.task.seed, t->options.folder);
+        if (assay_train_report_curves(t->cli, &result, &t->options, t->dataset->spec, false, &err))
+            code = assay_cli_fail(t->cli, &err);
+        if (!code)
+            code = judge_target(t, &result);
+    }
+    assay_run_result_release(&result);
+    return code;
 }
 
 static int train_seeds(struct train *t, int64_t n_seeds)
 {
-    struct assay_error err;
-    struct assay_table table;
-    const char *metric = "", *folder = t->options.folder;
-    double *values = assay_arena_array(&t->cli->arena, (size_t)n_seeds, sizeof *values);
-    double *tests = assay_arena_array(&t->cli->arena, (size_t)n_seeds, sizeof *tests);
-    double *times = assay_arena_array(&t->cli->arena, (size_t)n_seeds, sizeof *times);
-    size_t n = 0, n_tests = 0, n_times = 0;
-    enum assay_status st = ASSAY_OK;
-    assay_table_init(&table);
-    add_columns(&table, NULL);
-    for (int64_t i = 0; i < n_seeds && !st; i++) {
-        struct assay_run_result result;
+    struct assay_train_report report;
+    struct envelope e = {.metric = ""};
+    const char *folder = t->options.folder;
+    int code = ASSAY_EXIT_OK;
+    bool goes_on = true;
+    double **columns[] = {&e.values, &e.tests, &e.times, &e.steps};
+    for (size_t i = 0; i < ASSAY_COUNT(columns); i++)
+        *columns[i] = assay_arena_array(&t->cli->arena, (size_t)n_seeds, sizeof(double));
+    assay_train_report_init(&report, t->cli, &t->options, t->dataset->spec);
+    for (int64_t i = 0; i < n_seeds && goes_on; i++, t->options.task.seed++) {
         if (folder)
             t->options.folder =
                 assay_arena_printf(&t->cli->arena, "%s/seed-%llu", folder, (unsigned long long)t->options.task.seed);
-        st = run_one(t, false, &result, &err);
-        if (!st) {
-            metric = assay_arena_strdup(&t->cli->arena, result.metric_name);
-            add_row(&table, &result, t->options.task.seed);
-            if (isfinite(result.final))
-                values[n++] = result.final;
-            if (isfinite(result.test))
-                tests[n_tests++] = result.test;
-            if (result.reached)
-                times[n_times++] = result.time_to_target_s;
-        }
-        assay_run_result_release(&result);
-        t->options.task.seed++;
+        assay_log_line(&t->cli->log, ASSAY_LOG_INFO, "seed %llu, run %lld of %lld", (unsigned long long)t->options.task.seed,
+                       (long long)i + 1, (long long)n_seeds);
+        int of_run = train_seed(t, &report, &e, &goes_on);
+        code = of_run ? of_run : code;
     }
-    int code = st ? assay_cli_fail(t->cli, &err) : ASSAY_EXIT_OK;
-    tell_spread(t, assay_arena_printf(&t->cli->arena, "validation %s", metric), values, n);
-    tell_spread(t, assay_arena_printf(&t->cli->arena, "test %s", metric), tests, n_tests);
-    if (t->options.has_target)
-        tell_spread(t, "seconds to the target", times, n_times);
-    return finish_table(t, &table, code);
+    if (assay_cli_stop && !goes_on)
+        tell_resume(t, folder);
+    report_envelope(t, &report, &e);
+    if (goes_on || e.n_runs)
+        code = assay_train_report_print(&report, code);
+    assay_train_report_release(&report);
+    return code;
 }
 
 /* ---- the verb */
@@ -468,9 +471,15 @@ static const char *wrong_number(const struct assay_cli *cli)
     static const struct {
         const char *name;
         int64_t least, most;
-    } limits[] = {{"batch", 1, 1 << 20},    {"steps", 1, INT64_C(1) << 40}, {"validate-every", 1, INT64_C(1) << 40},
-                  {"keep", 1, 1 << 20},     {"threads", 1, 4096},           {"checkpoint-every", 1, INT64_C(1) << 40},
-                  {"seeds", 1, MOST_SEEDS}, {"seed", 0, INT64_MAX}};
+    } limits[] = {{"batch", 1, 1 << 20},
+                  {"steps", 1, INT64_C(1) << 40},
+                  {"validate-every", 1, INT64_C(1) << 40},
+                  {"keep", 1, 1 << 20},
+                  {"threads", 1, 4096},
+                  {"checkpoint-every", 1, INT64_C(1) << 40},
+                  {"seeds", 1, MOST_SEEDS},
+                  {"seed", 0, INT64_MAX - MOST_SEEDS},
+                  {"accumulate", 1, MOST_PARTS}};
     for (size_t i = 0; i < ASSAY_COUNT(limits); i++) {
         int64_t value = assay_cli_int(cli, limits[i].name, limits[i].least);
         if (value < limits[i].least || value > limits[i].most)
@@ -497,8 +506,14 @@ static int run(struct assay_cli *cli)
         return assay_cli_usage(cli, "--%s is out of range", wrong_number(cli));
     if (assay_cli_flag(cli, "resume") && !assay_cli_given(cli, "output"))
         return assay_cli_usage(cli, "--resume needs --output DIR, where the checkpoints are");
+    if (assay_cli_flag(cli, "histograms") && !assay_cli_given(cli, "output"))
+        return assay_cli_usage(cli, "--histograms needs --output DIR, where the events go");
     if (assay_cli_flag(cli, "reproduce") && assay_cli_given(cli, "output"))
         return assay_cli_usage(cli, "--reproduce keeps nothing, so it has no --output");
+    if (assay_cli_flag(cli, "reproduce") && assay_cli_given(cli, "seeds"))
+        return assay_cli_usage(cli, "--reproduce runs one seed twice, --seeds several once: ask for one of them");
+    if (assay_cli_int(cli, "batch", 32) % assay_cli_int(cli, "accumulate", 1) != 0)
+        return assay_cli_usage(cli, "--accumulate must divide --batch: parts are of equal size");
     assay_cli_catch_signals();
     if (read_options(&t, &err))
         return assay_cli_fail(cli, &err);

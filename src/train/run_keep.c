@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "graph/gradient.h"
+#include "graph/onnx.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -331,11 +332,36 @@ static void add_frozen(const struct run *run, struct assay_safetensors_entry *en
     }
 }
 
+/* The file as it was, with what was learned in place of its constants. */
+static enum assay_status write_onnx(struct run *run, struct assay_error *err)
+{
+    struct assay_graph *graph;
+    enum assay_status st = assay_model_open(run->o->task.model, NULL, &graph, NULL, err);
+    if (st)
+        return st;
+    for (int i = 0; i < run->step->n_states && !st; i++) {
+        struct assay_tensor state;
+        int value = assay_graph_find(graph, run->step->states[i].name);
+        struct assay_tensor *constant = value >= 0 ? &graph->values[value].constant : NULL;
+        if (!constant || !constant->data || run->step->states[i].role == ASSAY_STEP_MOMENT)
+            continue;
+        st = assay_training_session_state(run->session, i, &state, err);
+        if (st)
+            break;
+        assay_tensor_release(constant);
+        assay_tensor_share(constant, &state);
+    }
+    if (!st)
+        st = assay_onnx_save(graph, assay_path_join(&run->task.arena, run->o->folder, "model.onnx"), NULL, err);
+    assay_graph_close(graph);
+    return st;
+}
+
 enum assay_status assay_run_write_model(struct run *run, struct assay_error *err)
 {
     static const char *const metadata[] = {"format", "pt"};
     if (!run->task.config)
-        return ASSAY_OK;
+        return write_onnx(run, err);
     size_t room = (size_t)(run->step->n_states + run->task.training->n_values), n;
     struct assay_safetensors_entry *entries = assay_alloc(room * sizeof *entries);
     enum assay_status st = gather(run, false, entries, &n, err);

@@ -270,8 +270,28 @@ static enum assay_status add_loss(struct assay_task *task, bool training, int sc
     return st ? st : assay_graph_infer(graph, err);
 }
 
+/* A model of fewer classes has its own loss, perhaps, but no score for some of the labels. */
+static enum assay_status check_classes(const struct assay_task *task, struct assay_error *err)
+{
+    int scores = output_named(task->training, "logits");
+    if (scores < 0 || task->label < 0 || task->dataset->n_classes <= 0)
+        return ASSAY_OK;
+    const struct assay_type *type = &task->training->values[scores].type;
+    bool is_of_labels = type->rank == task->dataset->tensors[task->label].type.rank + 2;
+    int64_t n = is_of_labels ? type->dims[type->rank - 1] : task->dataset->n_classes;
+    if (n >= task->dataset->n_classes)
+        return ASSAY_OK;
+    return assay_error_set(err, ASSAY_INVALID,
+                           "the model has %lld classes, and the dataset %lld: train one whose config has as many (--random "
+                           "begins anew with the dataset's)",
+                           (long long)n, (long long)task->dataset->n_classes);
+}
+
 static enum assay_status choose_loss(struct assay_task *task, const struct assay_task_options *o, struct assay_error *err)
 {
+    enum assay_status fits = check_classes(task, err);
+    if (fits)
+        return fits;
     int scores = find_scores(task, task->training), of_eval = find_scores(task, task->eval);
     task->has_scores = scores >= 0 && of_eval >= 0;
     task->metric = !task->has_scores ? "loss" : task->dataset->kind->n_bytes ? "bits-per-byte" : "accuracy";
@@ -320,6 +340,8 @@ enum assay_status assay_task_open(struct assay_task *task, const struct assay_ta
         if (dataset->tensors[i].is_label)
             task->label = i;
     enum assay_status st = find_config(task, options, err);
+    if (!st && options->random && !task->config)
+        st = assay_error_set(err, ASSAY_INVALID, "%s has no config by which weights could be drawn", options->model);
     if (!st && options->n_fields && !task->config)
         st = assay_error_set(err, ASSAY_INVALID, "%s has no config whose fields could be set", options->model);
     if (!st && task->config && (options->n_fields || options->random || !assay_model_is_folder(options->model))) {
