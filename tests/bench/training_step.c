@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * bench.training_step MODEL PLATFORM THREADS OPTIMIZER STEPS PROFILE DIMENSION=SIZE …
+ * bench.training_step MODEL PLATFORM THREADS PRECISION OPTIMIZER STEPS PROFILE DIMENSION=SIZE …
  *
  * Times training steps of a model on one batch of seeded inputs, and prints a line of JSON for peers/pytorch_training.sh: the
- * median step, its loss, and the process's peak resident memory. PROFILE 1 lists where the last step's time goes, on stderr; 0
- * does not. By hand.
+ * median step, its loss, and the process's peak resident memory. PROFILE 1 lists where a step's time goes, on stderr, each op's
+ * the shortest of all steps; 0 does not. By hand.
  */
 #include "base/clock.h"
 #include "bench/inputs.h"
@@ -65,7 +65,8 @@ static int compare_times(const void *a, const void *b)
 }
 
 struct line {
-    const char *type, *kernel;
+    const char *type;
+    enum assay_dtype dtype;
     int64_t ns;
     double flops, bytes;
     int n;
@@ -82,33 +83,36 @@ static void print_profile(const struct assay_runtime *runtime, struct assay_prog
     const struct assay_op_time *times;
     struct assay_error err;
     struct line lines[MAX_LINES];
-    int n_times, n = 0, last = -1;
+    int n_times, n = 0, n_runs = 0;
     if (runtime->profile(program, &times, &n_times, &err))
         return;
     for (int i = 0; i < n_times; i++)
-        last = times[i].run > last ? times[i].run : last;
-    for (int i = 0; i < n_times; i++) {
+        n_runs = times[i].run + 1 > n_runs ? times[i].run + 1 : n_runs;
+    int n_steps = n_runs ? n_times / n_runs : 0; /* the same in each run */
+    for (int i = n_times - n_steps; i < n_times; i++) {
+        int64_t fastest = times[i].wall_ns;
         int k = 0;
-        if (times[i].run != last)
-            continue;
-        while (k < n && strcmp(lines[k].type, times[i].type) != 0)
+        for (int at = i - n_steps; at >= 0; at -= n_steps)
+            fastest = times[at].wall_ns < fastest ? times[at].wall_ns : fastest;
+        while (k < n && (strcmp(lines[k].type, times[i].type) != 0 || lines[k].dtype != times[i].dtype))
             k++;
         if (k == n && n == MAX_LINES)
             continue;
         if (k == n)
-            lines[n++] = (struct line){.type = times[i].type};
-        lines[k].ns += times[i].wall_ns;
+            lines[n++] = (struct line){.type = times[i].type, .dtype = times[i].dtype};
+        lines[k].ns += fastest;
         lines[k].flops += times[i].flops;
         lines[k].bytes += times[i].bytes;
         lines[k].n++;
         if (getenv("EACH") && strstr(times[i].type, getenv("EACH")))
-            fprintf(stderr, "  %-60s %9.3f ms %8.2f GFLOP/s\n", times[i].name, (double)times[i].wall_ns / 1e6,
-                    times[i].flops / (double)times[i].wall_ns);
+            fprintf(stderr, "  %-60s %9.3f ms %8.2f GFLOP/s\n", times[i].name, (double)fastest / 1e6,
+                    times[i].flops / (double)fastest);
     }
     qsort(lines, (size_t)n, sizeof *lines, compare_lines);
     for (int k = 0; k < n; k++)
-        fprintf(stderr, "%-50s %4d %9.2f ms %8.2f GFLOP/s %8.2f GB/s\n", lines[k].type, lines[k].n, (double)lines[k].ns / 1e6,
-                lines[k].flops / (double)lines[k].ns, lines[k].bytes / (double)lines[k].ns);
+        fprintf(stderr, "%-40s %-5s %4d %9.2f ms %8.2f GFLOP/s %8.2f GB/s\n", lines[k].type,
+                lines[k].dtype == ASSAY_NO_DTYPE ? "" : assay_dtype_word((int)lines[k].dtype), lines[k].n,
+                (double)lines[k].ns / 1e6, lines[k].flops / (double)lines[k].ns, lines[k].bytes / (double)lines[k].ns);
 }
 
 int main(int argc, char **argv)
@@ -121,18 +125,19 @@ int main(int argc, char **argv)
     struct assay_training_step *step = NULL;
     struct assay_training_session *session = NULL;
     struct assay_step_options options = {.update = true};
-    if (argc < 7) {
-        fprintf(stderr, "usage: %s MODEL PLATFORM THREADS OPTIMIZER STEPS PROFILE DIMENSION=SIZE ...\n", argv[0]);
+    if (argc < 8) {
+        fprintf(stderr, "usage: %s MODEL PLATFORM THREADS PRECISION OPTIMIZER STEPS PROFILE DIMENSION=SIZE ...\n", argv[0]);
         return 2;
     }
-    int n_steps = atoi(argv[5]) < 1 ? 1 : atoi(argv[5]) > MAX_STEPS ? MAX_STEPS : atoi(argv[5]);
+    int n_steps = atoi(argv[6]) < 1 ? 1 : atoi(argv[6]) > MAX_STEPS ? MAX_STEPS : atoi(argv[6]);
+    options.precision = strcmp(argv[4], "f32") == 0 ? ASSAY_NO_DTYPE : assay_dtype_from_word(argv[4]);
     assay_arena_init(&arena);
     if (assay_platform_find(&arena, argv[2], &platform, &runtime, &err) ||
-        assay_optimizer_parse(argv[4], &options.optimizer, &err) || open_model(argv[1], argc - 7, argv + 7, &graph, &err))
+        assay_optimizer_parse(argv[5], &options.optimizer, &err) || open_model(argv[1], argc - 8, argv + 8, &graph, &err))
         return fail(&err);
     struct assay_tensor *data = assay_arena_array(&arena, (size_t)graph->n_inputs, sizeof *data);
     struct assay_compile_options compile = {
-        .platform = &platform, .n_threads = atoi(argv[3]), .isa = "", .profile = atoi(argv[6]) != 0, .optimization = 3};
+        .platform = &platform, .n_threads = atoi(argv[3]), .isa = "", .profile = atoi(argv[7]) != 0, .optimization = 3};
     if (make_inputs(graph, data, &err) || assay_training_step_make(graph, &options, &step, &err))
         return fail(&err);
     assay_graph_close(graph);

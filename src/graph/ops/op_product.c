@@ -3,9 +3,10 @@
  * A product of which both sides may change from run to run, as training has them; of the domain "assay", made by a pass
  * (graph/passes/pass_product.c):
  *
- *     MatMul(a, b, bias [n]?) {perm_a, perm_b, perm_y: ints; alpha} -> y
+ *     MatMul(a, b, bias [n]?) {perm_a, perm_b, perm_y: ints; alpha; to} -> y
  *         y = Transpose(alpha · Transpose(a, perm_a) · Transpose(b, perm_b) + bias, perm_y), the product being MatMul's of
  *         operands of two dimensions or more; a permutation that is not given changes nothing.
+ *         `to` = f32: so is y, not rounded to the dtype of the sides.
  */
 #include "graph/ops/gemm.h"
 #include "graph/ops/util.h"
@@ -90,7 +91,11 @@ static enum assay_status infer_product(struct assay_op_call *call, struct assay_
         st = assay_rule_same_dtype(call, 0, 2, err);
     for (int i = 0; i < 2 && !st; i++)
         st = assay_rule_rank(call, i, 2, ASSAY_MAX_RANK, err);
-    y->dtype = call->inputs[0].dtype;
+    int64_t to = assay_node_int(call->node, "to", 0);
+    if (!st && to && to != ASSAY_F32)
+        st = assay_error_set(err, ASSAY_INVALID, "the result may be f32 or of the dtype of its sides, not of dtype %lld",
+                             (long long)to);
+    y->dtype = to ? ASSAY_F32 : call->inputs[0].dtype;
     y->rank = -1;
     if (st || call->inputs[0].rank < 0 || call->inputs[1].rank < 0)
         return st;

@@ -2,7 +2,7 @@
 /*
  * Products whose sides are no constants become assay.MatMul with what is around them: transposes of either side and of the
  * result, which a product can read and write as they are, a factor, and a bias that is no constant either. What gradients are
- * made of.
+ * made of. Of bf16 all do, since a product sums in f32, and can write that.
  */
 #include "graph/match.h"
 #include "graph/pass.h"
@@ -89,7 +89,8 @@ static bool find_product(const struct assay_match *match, int index, struct prod
         return false;
     *p = (struct product){.bias = -1, .y = node->outputs[0], .alpha = 1};
     p->rank = type_of(match, p->y)->rank;
-    if (type_of(match, p->y)->dtype != ASSAY_F32 || p->rank < 2 || p->rank > ASSAY_MAX_RANK ||
+    enum assay_dtype dtype = type_of(match, p->y)->dtype;
+    if ((dtype != ASSAY_F32 && dtype != ASSAY_BF16) || p->rank < 2 || p->rank > ASSAY_MAX_RANK ||
         !take_side(match, node->inputs[0], is_gemm && assay_node_int(node, "transA", 0), &p->a) ||
         !take_side(match, node->inputs[1], is_gemm && assay_node_int(node, "transB", 0), &p->b))
         return false;
@@ -104,7 +105,8 @@ static bool find_product(const struct assay_match *match, int index, struct prod
     return true;
 }
 
-/* A factor, a bias, a transpose of the result, in this order, each if nobody else reads what was before it. */
+/* A factor, a bias, a transpose of the result, a Cast of bf16 to the f32 of its sums, in this order, each if nobody else reads
+ * what was before it. */
 static void take_rest(struct assay_match *match, struct product *p)
 {
     const struct assay_graph *graph = match->graph;
@@ -136,7 +138,11 @@ static void take_rest(struct assay_match *match, struct product *p)
         (p->bias < 0 || p->perm_y[p->rank - 1] == p->rank - 1)) {
         p->is_permuted = true;
         p->y = graph->nodes[reader]->outputs[0];
+        reader = assay_match_sole_reader(match, p->y);
     }
+    if (type_of(match, p->y)->dtype == ASSAY_BF16 && assay_match_is(match, reader, "Cast") &&
+        type_of(match, graph->nodes[reader]->outputs[0])->dtype == ASSAY_F32)
+        p->y = graph->nodes[reader]->outputs[0];
 }
 
 static bool fuse(struct assay_match *match, int index)
@@ -146,8 +152,9 @@ static bool fuse(struct assay_match *match, int index)
     if (!find_product(match, index, &p))
         return false;
     int made = p.y;
+    enum assay_dtype dtype = type_of(match, made)->dtype;
     take_rest(match, &p);
-    if (made == p.y && !p.a.is_permuted && !p.b.is_permuted)
+    if (made == p.y && !p.a.is_permuted && !p.b.is_permuted && dtype == ASSAY_F32)
         return false;
     const char *name = graph->nodes[index]->name;
     struct assay_node *node =
@@ -159,6 +166,8 @@ static bool fuse(struct assay_match *match, int index)
         assay_node_set_ints(graph, node, "perm_b", p.b.perm, (size_t)p.b.rank);
     if (p.is_permuted)
         assay_node_set_ints(graph, node, "perm_y", p.perm_y, (size_t)p.rank);
+    if (dtype != ASSAY_F32 && type_of(match, p.y)->dtype == ASSAY_F32)
+        assay_node_set_int(graph, node, "to", ASSAY_F32);
     if (p.alpha != 1)
         assay_node_set_float(graph, node, "alpha", (float)p.alpha);
     return true;

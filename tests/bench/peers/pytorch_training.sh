@@ -30,7 +30,7 @@ pair() {
         [ "$threads" -le "$(nproc)" ] || continue
         round=0
         while [ "$round" -lt "$rounds" ]; do
-            native=$(env -i PATH=/usr/bin:/bin HOME="$HOME" taskset -c "0-$((threads - 1))" "$bench" "$model" cpu/native "$threads" \
+            native=$(env -i PATH=/usr/bin:/bin HOME="$HOME" taskset -c "0-$((threads - 1))" "$bench" "$model" cpu/native "$threads" f32 \
                 "$optimizer" "$steps" 0 "batch=$batch" "$@")
             peer=$(env -i PATH=/usr/bin:/bin HOME="$HOME" LD_LIBRARY_PATH="$openblas" OMP_NUM_THREADS="$threads" OMP_WAIT_POLICY=passive \
                 taskset -c "0-$((threads - 1))" "$python" "$here/pytorch_training.py" "$model" "$threads" "$steps" "$batch")

@@ -50,6 +50,44 @@ ASSAY_TEST(products_read_and_write_transposed)
     }
 }
 
+/* What bf16 may be off by: operands are the same on both sides, sums f32, and what is rounded at last has 8 bits. */
+#define LOW_TOLERANCE 8e-3
+
+ASSAY_TEST(products_of_bf16_read_and_write_transposed)
+{
+    static const int64_t sizes[][3] = {{50, 33, 65}, {7, 64, 130}, {1, 5, 3}, {1300, 40, 70}, {90, 2100, 20}};
+    for (int which = 0; which < 5 * 16; which++) {
+        struct assay_graph *graph = assay_graph_open("product");
+        bool a = which & 1, b = which & 2, y = which & 4, is_wide = which & 8;
+        const int64_t *d = sizes[which / 16];
+        int in[] = {testing_input(graph, "a", ASSAY_BF16, DIMS(2, a ? d[1] : 3, a ? 3 : d[0], a ? d[0] : d[1])),
+                    testing_input(graph, "b", ASSAY_BF16, DIMS(2, 3, b ? d[2] : d[1], b ? d[1] : d[2]))};
+        own(graph, "MatMul", 2, in, 1);
+        if (a)
+            SET_INTS(graph, "perm_a", 0, 2, 3, 1);
+        if (b)
+            SET_INTS(graph, "perm_b", 0, 1, 3, 2);
+        if (y && which & 1)
+            SET_INTS(graph, "perm_y", 0, 3, 1, 2);
+        else if (y)
+            SET_INTS(graph, "perm_y", 0, 2, 1, 3);
+        if (is_wide)
+            assay_node_set_int(graph, testing_last(graph), "to", ASSAY_F32);
+        assay_node_set_float(graph, testing_last(graph), "alpha", 0.125f);
+        testing_equals_reference(graph, is_wide ? TOLERANCE : LOW_TOLERANCE);
+    }
+}
+
+ASSAY_TEST(products_of_bf16_add_a_bias)
+{
+    struct assay_graph *graph = assay_graph_open("product");
+    int in[] = {testing_input(graph, "a", ASSAY_BF16, DIMS(3, 70, 100)), testing_input(graph, "b", ASSAY_BF16, DIMS(400, 100)),
+                testing_input(graph, "c", ASSAY_BF16, DIMS(400))};
+    own(graph, "MatMul", 3, in, 1);
+    SET_INTS(graph, "perm_b", 1, 0);
+    testing_equals_reference(graph, LOW_TOLERANCE);
+}
+
 ASSAY_TEST(products_of_many_rows_add_a_bias)
 {
     struct assay_graph *graph = assay_graph_open("product");
@@ -281,6 +319,7 @@ ASSAY_TEST(the_norm_of_gradients_is_over_all)
 }
 
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(products_read_and_write_transposed), ASSAY_TEST_ENTRY(products_of_many_rows_add_a_bias),
+                ASSAY_TEST_ENTRY(products_of_bf16_read_and_write_transposed), ASSAY_TEST_ENTRY(products_of_bf16_add_a_bias),
                 ASSAY_TEST_ENTRY(sides_broadcast_over_batches), ASSAY_TEST_ENTRY(gradients_of_rows_are_right),
                 ASSAY_TEST_ENTRY(cross_entropy_leaves_out_what_is_ignored),
                 ASSAY_TEST_ENTRY(rows_that_were_gathered_twice_are_added), ASSAY_TEST_ENTRY(convolutions_have_gradients),

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Products of two sides that both change from run to run: how MatMul, Gemm and assay.MatMul lie in memory, for the kernels that
+ * multiply them (native_product.c, native_product_bf16.c). */
+#ifndef ASSAY_RUNTIME_NATIVE_PRODUCT_H
+#define ASSAY_RUNTIME_NATIVE_PRODUCT_H
+
+#include "runtime/native/native.h"
+
+enum { NATIVE_PRODUCT_GRAIN = 48 /* rows or columns of the blocks that kernels work on */ };
+
+/* A matrix of [rows, columns]: `leading` elements from row to row, or from column to column. */
+struct native_form {
+    bool transposed;
+    int64_t leading;
+};
+
+struct native_product {
+    int64_t m, n, k, n_matrices;
+    int64_t *a_at, *b_at, *y_at; /* [n_matrices]: where they begin, in elements */
+    struct native_form a, b;
+    int64_t y_leading;
+    int64_t row_blocks, column_blocks;
+    float alpha;
+    int left, right; /* inputs */
+    bool has_bias;
+};
+
+/* Of a node with its types. false: its forms are not taken; else all inputs are plain. Looks at no types of elements but the
+ * bias's, which is the left side's. */
+bool native_product_find(struct native_build *build, struct native_product *product);
+/* Whole matrices where these are many; else rows or columns, so that the side which all threads read is the smaller. */
+void native_product_divide(struct native_product *product, int n_threads);
+
+/* What one job of n_matrices · row_blocks · column_blocks makes; may be empty. */
+struct native_block {
+    int64_t matrix, row, rows, column, columns;
+};
+struct native_block native_product_block(const struct native_product *product, int64_t job);
+
+/* Elements from a matrix's begin to one of its elements. */
+static inline int64_t native_form_at(const struct native_form *form, int64_t row, int64_t column)
+{
+    return form->transposed ? column * form->leading + row : row * form->leading + column;
+}
+
+#endif
