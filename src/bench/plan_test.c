@@ -231,6 +231,16 @@ ASSAY_TEST(shapes_bind_what_is_free)
     f.spec.dims = TEXTS("batch=7");
     CHECK_OK(assay_plan_add(&f.plan, &f.spec, &f.err), f.err);
     CHECK_TEXT(assay_case_shape(&f.plan.cases[2], &f.arena), "x=7x8");
+    /* As a row's repro_command says it: the number where N was. */
+    f.spec.dims = (struct assay_text_list){NULL, 0};
+    f.spec.shapes = TEXTS("x=6x8");
+    f.spec.batches = INTS(6, 5);
+    CHECK_OK(assay_plan_add(&f.plan, &f.spec, &f.err), f.err);
+    CHECK_INT(f.plan.n_cases, 4);
+    CHECK_TEXT(assay_case_shape(&f.plan.cases[3], &f.arena), "x=6x8");
+    CHECK_INT(f.plan.cases[3].batch, 6);
+    CHECK_INT(f.plan.n_left_out, 1);
+    CHECK_CONTAINS(f.plan.left_out[0], "batch 5: the model fixes its batch");
     teardown(&f);
 }
 

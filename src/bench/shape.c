@@ -130,6 +130,21 @@ static int64_t hinted(const struct assay_graph *graph, const char *name)
     return size > 0 && size <= ASSAY_MAX_DIM ? size : -1;
 }
 
+/* Whether the model leaves this dimension to the batch. */
+static bool is_of_batch(const struct assay_value *input, int d)
+{
+    return called_batch(input->dim_names ? input->dim_names[d] : NULL) || (d == 0 && input->type.rank > 1);
+}
+
+/* --shape x=2x3 at a batch of 2 is --shape x=Nx3, where the model leaves the first dimension open. */
+static bool says_batch(const struct assay_shape_request *request, const struct assay_value *input, const struct assay_type *type)
+{
+    for (int d = 0; d < input->type.rank; d++)
+        if (input->type.dims[d] < 0 && type->dims[d] == request->batch && is_of_batch(input, d))
+            return true;
+    return false;
+}
+
 /* What --shape leaves open: --dim, then the batch, then hints. */
 static enum assay_status bind_open(const struct assay_shape_request *request, const struct assay_value *input,
                                    struct assay_type *type, bool *follows_batch, struct assay_error *err)
@@ -146,7 +161,7 @@ static enum assay_status bind_open(const struct assay_shape_request *request, co
             if (end == given || *end || errno || type->dims[d] < 0 || type->dims[d] > ASSAY_MAX_DIM)
                 return assay_error_set(err, ASSAY_INVALID, "--dim %s=%s: '%s' is no number up to %d", name, given, given,
                                        ASSAY_MAX_DIM);
-        } else if (called_batch(name) || (d == 0 && type->rank > 1)) {
+        } else if (is_of_batch(input, d)) {
             type->dims[d] = request->batch;
             *follows_batch = true;
         } else {
@@ -162,6 +177,8 @@ enum assay_status assay_shape_bind(const struct assay_shape_request *request, co
     const char *shape = assay_entry_find(&request->shapes, input->name);
     *type = input->type;
     enum assay_status st = shape ? apply_shape(input->name, shape, request->batch, type, follows_batch, err) : ASSAY_OK;
+    if (!st && says_batch(request, input, type))
+        *follows_batch = true;
     return st ? st : bind_open(request, input, type, follows_batch, err);
 }
 
