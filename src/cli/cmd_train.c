@@ -78,13 +78,22 @@ static void on_warning(void *context, const char *sentence)
     assay_log_line(&t->cli->log, ASSAY_LOG_WARNING, "%s", sentence);
 }
 
+/* A line on a terminal is written over, so that it may come often. */
+static bool is_time_to_tell(struct train *t)
+{
+    enum { LINE_NS = 1000000000 };
+    int64_t now_ns = assay_clock_ns();
+    if (now_ns - t->told_ns < (t->cli->log.terminal ? LINE_NS / 5 : 10LL * LINE_NS))
+        return false;
+    t->told_ns = now_ns;
+    return true;
+}
+
 static void on_progress(void *context, const struct assay_run_progress *p)
 {
-    enum { PLAIN_LINE_NS = 1000000000 };
     struct train *t = context;
     struct assay_log *log = &t->cli->log;
     char left[32] = "", rate[48] = "";
-    int64_t now_ns = assay_clock_ns();
     if (p->left_ns > 0)
         assay_clock_duration_text(p->left_ns, left, sizeof left);
     if (p->samples_per_s > 0)
@@ -94,9 +103,8 @@ static void on_progress(void *context, const struct assay_run_progress *p)
     if (p->stage == ASSAY_RUN_VALIDATED)
         assay_log_line(log, ASSAY_LOG_INFO, "step %lld: validation %s %.4g, loss %.4g", (long long)p->step, p->metric_name,
                        p->metric, p->metric_loss);
-    if (p->stage != ASSAY_RUN_STEPPED || now_ns - t->told_ns < (log->terminal ? PLAIN_LINE_NS / 5 : 10LL * PLAIN_LINE_NS))
+    if (p->stage != ASSAY_RUN_STEPPED || !is_time_to_tell(t))
         return;
-    t->told_ns = now_ns;
     if (log->terminal && log->level >= ASSAY_LOG_INFO)
         fprintf(log->out, "\r\033[Kstep %lld of %lld: loss %.4f%s%s%s\r", (long long)p->step, (long long)p->n_steps, p->loss,
                 rate, *left ? ", left " : "", left);
@@ -107,9 +115,14 @@ static void on_progress(void *context, const struct assay_run_progress *p)
 
 static void on_dataset(void *context, const char *what, int64_t n_done, int64_t n_all)
 {
-    struct assay_cli *cli = context;
-    if (n_done == n_all || n_done == 0)
-        assay_log_line(&cli->log, ASSAY_LOG_INFO, "%s: %lld of %lld", what, (long long)n_done, (long long)n_all);
+    struct train *t = context;
+    struct assay_log *log = &t->cli->log;
+    if (n_done < n_all && !is_time_to_tell(t))
+        return;
+    if (log->terminal && log->level >= ASSAY_LOG_INFO && n_done < n_all)
+        fprintf(log->out, "\r\033[K%s: %lld of %lld\r", what, (long long)n_done, (long long)n_all);
+    else
+        assay_log_line(log, ASSAY_LOG_INFO, "%s: %lld of %lld", what, (long long)n_done, (long long)n_all);
 }
 
 /* ---- options */
@@ -517,7 +530,7 @@ static int run(struct assay_cli *cli)
     assay_cli_catch_signals();
     if (read_options(&t, &err))
         return assay_cli_fail(cli, &err);
-    struct assay_dataset_progress progress = {on_dataset, cli, &assay_cli_stop};
+    struct assay_dataset_progress progress = {on_dataset, &t, &assay_cli_stop};
     if (assay_dataset_open(assay_cli_text(cli, "data", ""), &progress, &t.dataset, &err))
         return assay_cli_fail(cli, &err);
     int64_t n_seeds = assay_cli_int(cli, "seeds", 1);

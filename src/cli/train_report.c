@@ -145,6 +145,13 @@ static bool is_of_presentation(const char *option)
     return false;
 }
 
+/* As few digits as read back the same. */
+static const char *shortest(struct assay_arena *arena, double value)
+{
+    const char *text = assay_arena_printf(arena, "%.15g", value);
+    return strtod(text, NULL) == value ? text : assay_arena_printf(arena, "%.17g", value);
+}
+
 static const char *values_of(struct assay_cli *cli, const struct assay_cli_option *option)
 {
     struct assay_arena *arena = &cli->arena;
@@ -161,7 +168,7 @@ static const char *values_of(struct assay_cli *cli, const struct assay_cli_optio
     if (option->kind == ASSAY_OPTION_INT)
         return assay_arena_printf(arena, " --%s %lld", name, (long long)assay_cli_int(cli, name, 0));
     if (option->kind == ASSAY_OPTION_REAL)
-        return assay_arena_printf(arena, " --%s %.15g", name, assay_cli_real(cli, name, 0));
+        return assay_arena_printf(arena, " --%s %s", name, shortest(arena, assay_cli_real(cli, name, 0)));
     return assay_arena_printf(arena, " --%s %s", name, assay_shell_word(arena, assay_cli_text(cli, name, "")));
 }
 
@@ -274,6 +281,24 @@ static enum assay_status show(struct assay_cli *cli, const struct assay_curves *
     return st;
 }
 
+/* Lines of at most MOST letters, cut between words. */
+static const char *const *wrapped(struct assay_arena *arena, const char *text, size_t *n)
+{
+    enum { MOST_LETTERS = 116 };
+    const char **lines = assay_arena_array(arena, strlen(text) + 1, sizeof *lines);
+    for (*n = 0; *text;) {
+        size_t length = strlen(text);
+        if (length > MOST_LETTERS) {
+            for (length = MOST_LETTERS; length > 0 && text[length] != ' '; length--) {
+            }
+            length = length ? length : MOST_LETTERS;
+        }
+        lines[(*n)++] = assay_arena_strndup(arena, text, length);
+        text += length + (text[length] == ' ');
+    }
+    return lines;
+}
+
 enum assay_status assay_train_report_curves(struct assay_cli *cli, const struct assay_run_result *r,
                                             const struct assay_run_options *o, const char *dataset, bool shows,
                                             struct assay_error *err)
@@ -285,28 +310,36 @@ enum assay_status assay_train_report_curves(struct assay_cli *cli, const struct 
     struct assay_curve metric = {"validation", c.validated, c.metrics, m, ASSAY_CURVE_SPARSE, 1};
     struct assay_curve rate = {"learning rate", c.steps, c.rates, n, ASSAY_CURVE_EXACT, 2};
     struct assay_curves_panel panels[] = {
-        {.label = "loss",
+        {.label = strcmp(r->metric_name, "loss") == 0 ? "loss" : "loss (nats)", /* a cross-entropy */
          .curves = losses,
          .n_curves = m ? 2 : 1,
          .weight = 1,
          .best = ASSAY_CURVES_SMALLEST,
          .may_be_logarithmic = true},
-        {.label = r->metric_name,
+        {.label = strcmp(r->metric_name, "bits-per-byte") == 0 ? "bits per byte" : r->metric_name,
          .curves = &metric,
          .n_curves = 1,
          .weight = 1,
          .best = r->larger_is_better ? ASSAY_CURVES_LARGEST : ASSAY_CURVES_SMALLEST,
          .has_target = o->has_target,
          .target = o->target},
-        {.label = "learning rate", .curves = &rate, .n_curves = 1, .weight = 0.4},
+        {.label = "learning rate", .curves = &rate, .n_curves = 1, .weight = 0.5, .from_zero = true},
     };
     bool has_metric = m > 0 && strcmp(r->metric_name, "loss") != 0;
     if (!has_metric)
         panels[1] = panels[2];
-    const char *title = assay_arena_printf(&cli->arena, "%s on %s", assay_path_name(o->task.model), dataset);
-    const char *subtitle =
-        assay_arena_printf(&cli->arena, "%s, %d threads, batch %lld, seed %llu, %.3g s", o->compile.platform->name,
-                           o->compile.n_threads, (long long)o->task.batch, (unsigned long long)o->task.seed, r->wall_s);
-    struct assay_curves curves = {.title = title, .subtitle = subtitle, .panels = panels, .n_panels = has_metric ? 3 : 2};
+    char length[32];
+    assay_clock_duration_text(r->wall_s * 1e9, length, sizeof length);
+    const char *command = assay_train_report_command(cli);
+    struct assay_curves curves = {
+        .title =
+            assay_arena_printf(&cli->arena, "%s on %.*s", assay_path_name(o->task.model), (int)strcspn(dataset, ":"), dataset),
+        .subtitle = assay_arena_printf(&cli->arena, "%s, %d thread%s, batch %lld, seed %llu, %s", o->compile.platform->name,
+                                       o->compile.n_threads, o->compile.n_threads == 1 ? "" : "s", (long long)o->task.batch,
+                                       (unsigned long long)o->task.seed, length),
+        .step_label = "step",
+        .panels = panels,
+        .n_panels = has_metric ? 3 : 2};
+    curves.notes = wrapped(&cli->arena, assay_arena_printf(&cli->arena, "assay %s: %s", ASSAY_VERSION, command), &curves.n_notes);
     return n ? show(cli, &curves, o->folder, shows, err) : ASSAY_OK;
 }

@@ -38,6 +38,7 @@ struct assay_curves_panel {
     enum assay_curves_best best; /* what is marked and told of sparse curves */
     bool has_target;             /* a value to reach, in the direction of `best` */
     double target;
+    bool from_zero;          /* the axis begins at 0 where no value is below it, as of a rate */
     bool may_be_logarithmic; /* where all values are above 0 and the largest is 30 times the smallest */
 };
 

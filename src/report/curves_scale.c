@@ -58,7 +58,7 @@ struct assay_curves_scale assay_curves_value_scale(const struct assay_curves_pan
     if (scale.is_logarithmic) {
         scale.low = log10(range.low);
         scale.high = log10(range.high);
-    } else if (range.low >= 0 && range.low <= 0.3 * range.high) {
+    } else if (range.low >= 0 && (range.low <= 0.3 * range.high || panel->from_zero)) {
         scale.low = 0;
     }
     /* Halves, since the difference of the largest doubles is none. */

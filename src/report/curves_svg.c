@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { WIDTH = 900, LEFT = 84, RIGHT = 676, TOP = 72, LEGEND = 694, PANEL_HEIGHT = 190, GAP = 22, MOST_NOTES = 6 };
+enum { WIDTH = 900, LEFT = 92, RIGHT = 676, TOP = 72, LEGEND = 694, PANEL_HEIGHT = 190, GAP = 22, MOST_NOTES = 12 };
 
 static const char *const colours[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"};
 static const char ink[] = "#222222", pale[] = "#e3e3e3", soft[] = "#555555", warning[] = "#c00000";
@@ -78,7 +78,7 @@ static void draw_frame(const struct figure *f, const struct place *p, bool is_la
         draw_line(f, LEFT, y, RIGHT, y, grid);
         assay_svg_label(f->out, LEFT - 8, y + 4, "text-anchor=\"end\"", ticks[i].text);
     }
-    fprintf(f->out, "<text transform=\"translate(22 %.1f) rotate(-90)\" text-anchor=\"middle\" font-size=\"13\">",
+    fprintf(f->out, "<text transform=\"translate(20 %.1f) rotate(-90)\" text-anchor=\"middle\" font-size=\"13\">",
             (p->top + p->bottom) / 2);
     assay_svg_text(f->out, p->panel->label);
     fputs("</text>\n", f->out);

@@ -333,7 +333,7 @@ static enum assay_status write_first(struct assay_tensorboard *w, int64_t first_
     put_text_field(w, 1, "assay");
     end_message(w, source);
     enum assay_status st = end_event(w, err);
-    if (st || first_step <= 0)
+    if (st)
         return st;
     begin_event(w, first_step);
     size_t session = begin_message(w, 7);

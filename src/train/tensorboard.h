@@ -5,7 +5,8 @@
  * A file is a row of TFRecords (length, masked CRC-32C of it, bytes, masked CRC-32C of them), each one an Event message of
  * TensorFlow's event.proto; the first says "brain.Event:2". Each event is one write, so what was written is there after a kill,
  * and an event that a full disk cut is taken back. A run that is resumed opens a further file in the same folder, whose
- * SessionLog START tells TensorBoard to leave out what earlier files say of that step and later ones.
+ * SessionLog START tells TensorBoard to leave out what earlier files say of that step and later ones. The first file has one
+ * too, since there are versions of TensorBoard that take the first they see for the beginning.
  *
  * Ownership: open makes the writer, close releases it. Threads: one at a time.
  */
@@ -19,8 +20,8 @@
 
 struct assay_tensorboard;
 
-/* Makes the folder if it is missing and a new file in it, "events.out.tfevents.SECONDS.HOST.PID.NUMBER". first_step: the step
- * that a resumed run goes on with; 0 for one that begins. */
+/* Makes the folder if it is missing and a new file in it, "events.out.tfevents.SECONDS.HOST.PID.NUMBER". first_step: the first
+ * step that a resumed run tells of; 0 for one that begins. */
 enum assay_status assay_tensorboard_open(const char *folder, int64_t first_step, struct assay_tensorboard **writer,
                                          struct assay_error *err);
 /* Syncs and closes; NULL is fine. The writer is gone whatever the outcome. */

@@ -173,10 +173,8 @@ def check_files(folder):
         check(events[0][3] == [b"brain.Event:2"], f"{path}: version")
         for event in events:
             check(abs(event[1][0] - time.time()) < 600, f"{path}: wall time {event[1][0]}")
-        rest = events[1:]
-        if part:
-            check(rest[0][2] == [RESUMED] and fields(rest[0][7][0]) == {1: [1]}, f"{path}: session start")
-            rest = rest[1:]
+        check(events[1].get(2, [0]) == [first] and fields(events[1][7][0]) == {1: [1]}, f"{path}: session start")
+        rest = events[2:]
         tags = [check_event(event, first, path) for event in rest]
         n = N_STEPS - RESUMED if part else N_KILLED
         check(tags.count("loss/train") == n and tags.count("weights/dense") == n, f"{path}: {tags}")
