@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Convolutions whose weights change from run to run, and their gradients: Conv, assay.ConvGradientInput and
- * assay.ConvGradientWeight on oneDNN, channels last, f32. Threads share the images. Weights are put into oneDNN's form before,
- * or out of it after, in scratch; gradients of weights are made for each share of images and added in order.
+ * assay.ConvGradientWeight on oneDNN, channels last, f32 or bf16. Threads share the images. Weights are put into oneDNN's form
+ * before, or out of it after, in scratch; gradients of weights are made in f32 for each share of images and added in order.
  */
 #include "runtime/native/kernels/conv.h"
 #include "runtime/native/simd/simd.h"
@@ -14,6 +14,7 @@ enum what { FORWARD, INPUT, WEIGHT };
 
 struct conv {
     enum what what;
+    enum assay_dtype dtype, made_dtype; /* of images; of WEIGHT: of the result, whose form for oneDNN is f32 */
     struct assay_window window;
     int64_t batch, n_in, n_out, groups;
     int from, weight, bias; /* inputs: images, weights (of WEIGHT: dy), bias; -1 = none */
@@ -121,7 +122,8 @@ static void describe_weights(const struct conv *c, bool any, dnnl_memory_desc_t 
     d[n++] = c->n_in / c->groups;
     for (int i = DIMS - c->window.n_dims; i < DIMS; i++)
         d[n++] = c->window.kernel[i];
-    dnnl_memory_desc_init_by_tag(desc, n, d, dnnl_f32, any ? dnnl_format_tag_any : tags[n - 3]);
+    enum assay_dtype dtype = c->what != WEIGHT ? c->dtype : any ? ASSAY_F32 : c->made_dtype;
+    dnnl_memory_desc_init_by_tag(desc, n, d, native_dnnl_type(dtype), any ? dnnl_format_tag_any : tags[n - 3]);
 }
 
 static dnnl_status_t create(const_dnnl_op_desc_t desc, const_dnnl_primitive_desc_t hint, dnnl_primitive_desc_t *result)
@@ -142,19 +144,21 @@ static dnnl_status_t describe(const struct conv *c, int64_t images, const dnnl_m
     int n = c->window.n_dims, from = DIMS - n;
     dnnl_memory_desc_t x, y, any, bias, none;
     struct native_conv_steps k;
-    native_conv_points(&x, images, c->n_in, n, c->window.input + from, dnnl_f32);
-    native_conv_points(&y, images, c->n_out, n, c->window.output + from, dnnl_f32);
+    native_conv_points(&x, images, c->n_in, n, c->window.input + from, native_dnnl_type(c->dtype));
+    native_conv_points(&y, images, c->n_out, n, c->window.output + from, native_dnnl_type(c->dtype));
     describe_weights(c, true, &any);
     memset(&none, 0, sizeof none);
-    dnnl_memory_desc_init_by_tag(&bias, 1, (dnnl_dims_t){c->n_out}, dnnl_f32, dnnl_a);
+    dnnl_memory_desc_init_by_tag(&bias, 1, (dnnl_dims_t){c->n_out}, native_dnnl_type(c->dtype), dnnl_a);
     native_conv_walk(&c->window, &k);
     if (form)
         any = *form;
     dnnl_convolution_desc_t desc;
     dnnl_primitive_desc_t hint = NULL;
     dnnl_memory_desc_t loose = any;
-    if (c->what != FORWARD)
+    if (c->what != FORWARD) {
         describe_weights(c, true, &loose);
+        loose.data_type = native_dnnl_type(c->dtype); /* as the pass forward has them */
+    }
     dnnl_status_t st = dnnl_dilated_convolution_forward_desc_init(&desc, dnnl_forward_training, dnnl_convolution_direct, &x,
                                                                   &loose, c->bias >= 0 ? &bias : &none, &y, k.stride, k.dilation,
                                                                   k.pad_begin, k.pad_end);
@@ -264,7 +268,8 @@ static enum assay_status make(struct native_build *b, const struct conv *c, stru
 {
     struct state *s = assay_arena_alloc(b->arena, sizeof *s);
     dnnl_memory_desc_t form;
-    *s = (struct state){.c = *c, .simd = native_simd_of(b->isa), .x_image = 4 * c->n_in, .y_image = 4 * c->n_out};
+    int64_t size = (int64_t)assay_dtype_size(c->dtype);
+    *s = (struct state){.c = *c, .simd = native_simd_of(b->isa), .x_image = size * c->n_in, .y_image = size * c->n_out};
     for (int d = 0; d < DIMS; d++) {
         s->x_image *= c->window.input[d];
         s->y_image *= c->window.output[d];
@@ -281,8 +286,8 @@ static enum assay_status make(struct native_build *b, const struct conv *c, stru
         release(s);
         return refuse(err);
     }
-    s->weight_count = (int64_t)dnnl_memory_desc_get_size(&form) / 4;
-    s->weight_bytes = (s->weight_count * 4 + 63) / 64 * 64;
+    s->weight_count = (int64_t)dnnl_memory_desc_get_size(&form) / 4; /* of gradients */
+    s->weight_bytes = ((int64_t)dnnl_memory_desc_get_size(&form) + 63) / 64 * 64;
     for (int i = 0; i < b->n_inputs; i++)
         b->in_layouts[i] = NATIVE_PLAIN;
     b->in_layouts[c->from] = NATIVE_NHWC;
@@ -311,8 +316,11 @@ static enum assay_status make_any(struct native_build *b, struct assay_error *er
     const struct assay_type *y = c.what == FORWARD ? &b->outputs[0] : c.what == WEIGHT ? &b->inputs[1] : &b->inputs[0];
     if (c.what == FORWARD && b->n_inputs > 2 && b->node->inputs[2] >= 0)
         c.bias = 2;
-    if (x->dtype != ASSAY_F32 || w->dtype != ASSAY_F32 || y->dtype != ASSAY_F32 || assay_type_count(x) < 1 ||
-        assay_type_count(w) < 1 || assay_type_count(y) < 1 || (c.bias >= 0 && b->inputs[2].dtype != ASSAY_F32))
+    c.dtype = x->dtype;
+    c.made_dtype = w->dtype;
+    if ((x->dtype != ASSAY_F32 && x->dtype != ASSAY_BF16) || w->dtype != x->dtype || y->dtype != x->dtype ||
+        assay_type_count(x) < 1 || assay_type_count(w) < 1 || assay_type_count(y) < 1 ||
+        (c.bias >= 0 && b->inputs[2].dtype != x->dtype))
         return refuse(err);
     struct assay_op_call call = {.node = b->node, .opset = b->graph->opset, .n_inputs = b->n_inputs};
     enum assay_status st = assay_window_init(&c.window, &call, x, w, err);

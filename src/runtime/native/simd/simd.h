@@ -27,6 +27,11 @@ struct native_sgd {
 struct native_adam {
     float scale, decay, keep, beta1, rest1, beta2, rest2, rate, root, epsilon;
 };
+/* Numbers of a mask (graph/ops/dropout.h), and what is kept is multiplied by. */
+struct native_drop {
+    uint64_t k1, k2, threshold;
+    float factor;
+};
 /* A group of a row of f32 as whole numbers (simd_coded.c): x = scale (128 high + low). */
 enum { NATIVE_CODED_GROUP = 32, NATIVE_CODED_PANEL = 64 };
 struct native_coded {
@@ -144,6 +149,8 @@ struct native_filter {
     X(void, adam,                                                                                                                \
       (float *p, const float *p0, const float *g, float *m, const float *m0, float *v, const float *v0, int64_t n,               \
        const struct native_adam *how))                                                                                           \
+    /* y: x times a factor, or 0 where the mask of elements from `begin` on drops it */                                          \
+    X(void, drop, (float *y, const float *x, int64_t begin, int64_t n, const struct native_drop *how))                           \
     /* Where x is greater than y, or NaN, it takes its place, and `place` that of at */                                          \
     X(void, greatest_at, (float *y, int32_t *at, const float *x, int32_t place, int64_t n))                                      \
     X(void, normalise, (float *y, const float *x, const float *scale, const float *bias, int64_t n, float mean, float inverse))  \
