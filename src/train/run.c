@@ -192,7 +192,7 @@ static enum assay_status no_number(const struct run *run, const char *what, stru
 {
     char kept[64] = "";
     if (run->n_saved >= 0)
-        snprintf(kept, sizeof kept, "; the last good checkpoint is that of step %lld", (long long)run->n_saved);
+        snprintf(kept, sizeof kept, "; the last checkpoint is that of step %lld", (long long)run->n_saved);
     return assay_error_set(err, ASSAY_INVALID,
                            "%s of step %lld is no longer a number: try a smaller --learning-rate, --clip-norm, or a schedule "
                            "with a warm-up%s",

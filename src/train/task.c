@@ -281,10 +281,9 @@ static enum assay_status check_classes(const struct assay_task *task, struct ass
     int64_t n = is_of_labels ? type->dims[type->rank - 1] : task->dataset->n_classes;
     if (n >= task->dataset->n_classes)
         return ASSAY_OK;
-    return assay_error_set(err, ASSAY_INVALID,
-                           "the model has %lld classes, and the dataset %lld: train one whose config has as many (--random "
-                           "begins anew with the dataset's)",
-                           (long long)n, (long long)task->dataset->n_classes);
+    return assay_error_set(err, ASSAY_INVALID, "the model has %lld classes, and the dataset %lld%s", (long long)n,
+                           (long long)task->dataset->n_classes,
+                           task->config ? ": --random begins anew with as many as the dataset has" : "");
 }
 
 static enum assay_status choose_loss(struct assay_task *task, const struct assay_task_options *o, struct assay_error *err)
