@@ -10,15 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK_POINTS = 128, MAX_BLOCKS = 32, CHUNK = 64 /* points added up in f32 */ };
+enum { BLOCK_POINTS = 128, MAX_BLOCKS = 32 };
 
 struct norm {
     const struct native_simd *simd;
     int64_t channels, n_points, block_points, n_blocks;
     double epsilon, momentum;
-    double *sums;   /* [n_blocks, 2, channels] */
-    float *chunks;  /* [n_blocks, 2, channels] */
-    float *factors; /* [4, channels]: mean, then what each phase needs */
+    double *sums;             /* [n_blocks, 2, channels] */
+    double *inverses, *rests; /* [channels]: 1 / deviation, and the mean's rest */
+    float *factors;           /* [N_FACTORS, channels] */
 };
 
 struct job {
@@ -26,26 +26,26 @@ struct job {
     struct norm *p;
 };
 
-enum { MEAN, A, B, C };
+/* Of x, of dy, and what each kernel says of two more. The mean is rounded, and what the rounding cut off is accounted for. */
+enum { MEAN, DMEAN, A, B, N_FACTORS };
 static float *factor(const struct norm *p, int which) { return p->factors + which * p->channels; }
 
-/* Adds up a block, chunk by chunk: `add` adds points to two rows of sums. */
+static int64_t points_of(const struct norm *p, int block)
+{
+    int64_t left = p->n_points - block * p->block_points;
+    return left < p->block_points ? left : p->block_points;
+}
+
+/* Adds up a block: x and its squares about `shift`, or dy and its products with x. */
 static void add_block(struct norm *p, int block, const float *dy, const float *x, const float *shift)
 {
-    int64_t end = (block + 1) * p->block_points < p->n_points ? (block + 1) * p->block_points : p->n_points, c = p->channels;
+    int64_t c = p->channels, begin = block * p->block_points * c;
     double *sums = p->sums + 2 * block * c;
-    float *chunk = p->chunks + 2 * block * c;
     memset(sums, 0, 2 * (size_t)c * sizeof *sums);
-    for (int64_t i = block * p->block_points; i < end; i += CHUNK) {
-        int64_t n = end - i < CHUNK ? end - i : CHUNK;
-        memset(chunk, 0, 2 * (size_t)c * sizeof *chunk);
-        if (dy)
-            p->simd->channel_sums(dy + i * c, x + i * c, shift, chunk, chunk + c, n, c);
-        else
-            p->simd->channel_moments(x + i * c, shift, chunk, chunk + c, n, c);
-        for (int64_t k = 0; k < 2 * c; k++)
-            sums[k] += (double)chunk[k];
-    }
+    if (dy)
+        p->simd->channel_sums(dy + begin, x + begin, shift, sums, sums + c, points_of(p, block), c);
+    else
+        p->simd->channel_moments(x + begin, shift, sums, sums + c, points_of(p, block), c);
 }
 
 static double total(const struct norm *p, int which, int64_t channel)
@@ -80,10 +80,10 @@ static void normalise(void *context, int part, int thread)
 {
     const struct job *job = context;
     const struct norm *p = job->p;
-    int64_t end = (part + 1) * p->block_points < p->n_points ? (part + 1) * p->block_points : p->n_points, c = p->channels;
+    int64_t begin = part * p->block_points * p->channels;
     (void)thread;
-    for (int64_t i = part * p->block_points; i < end; i++)
-        p->simd->affine((float *)job->args->out[0]->data + i * c, data(job->args, 0) + i * c, factor(p, A), factor(p, B), c);
+    p->simd->channel_normalise((float *)job->args->out[0]->data + begin, data(job->args, 0) + begin, factor(p, MEAN),
+                               factor(p, A), factor(p, B), points_of(p, part), p->channels);
 }
 
 static enum assay_status run_norm(const struct native_args *args, struct native_pool *pool, struct assay_error *err)
@@ -96,8 +96,10 @@ static enum assay_status run_norm(const struct native_args *args, struct native_
         double mean, variance;
         find_moments(p, data(args, 0), k, &mean, &variance);
         double a = (double)data(args, 1)[k] / sqrt(variance + p->epsilon);
+        float near = (float)mean;
+        factor(p, MEAN)[k] = near;
         factor(p, A)[k] = (float)a;
-        factor(p, B)[k] = (float)((double)data(args, 2)[k] - mean * a);
+        factor(p, B)[k] = (float)((double)data(args, 2)[k] - (mean - (double)near) * a);
         if (args->out[1])
             ((float *)args->out[1]->data)[k] = (float)((double)data(args, 3)[k] * p->momentum + mean * (1 - p->momentum));
         if (args->out[2])
@@ -107,7 +109,7 @@ static enum assay_status run_norm(const struct native_args *args, struct native_
     return ASSAY_OK;
 }
 
-/* ---- backward: dx = a dy + b x + c */
+/* ---- backward: dx = a ((dy - mean of dy) - (x - mean) b) */
 
 enum { DY, X, SCALE };
 
@@ -129,11 +131,10 @@ static void finish_gradient(void *context, int part, int thread)
 {
     const struct job *job = context;
     const struct norm *p = job->p;
-    int64_t begin = part * p->block_points, c = p->channels;
-    int64_t n = p->n_points - begin < p->block_points ? p->n_points - begin : p->block_points;
+    int64_t begin = part * p->block_points * p->channels;
     (void)thread;
-    p->simd->channel_gradient((float *)job->args->out[0]->data + begin * c, data(job->args, DY) + begin * c,
-                              data(job->args, X) + begin * c, factor(p, A), factor(p, B), factor(p, C), n, c);
+    p->simd->channel_gradient((float *)job->args->out[0]->data + begin, data(job->args, DY) + begin, data(job->args, X) + begin,
+                              factor(p, DMEAN), factor(p, MEAN), factor(p, A), factor(p, B), points_of(p, part), p->channels);
 }
 
 static enum assay_status run_gradient(const struct native_args *args, struct native_pool *pool, struct assay_error *err)
@@ -147,15 +148,16 @@ static enum assay_status run_gradient(const struct native_args *args, struct nat
         double mean, variance;
         find_moments(p, data(args, X), k, &mean, &variance);
         factor(p, MEAN)[k] = (float)mean;
-        factor(p, A)[k] = (float)(1 / sqrt(variance + p->epsilon));
+        p->rests[k] = mean - (double)factor(p, MEAN)[k];
+        p->inverses[k] = 1 / sqrt(variance + p->epsilon);
     }
     native_pool_run(pool, (int)p->n_blocks, add_products, &job);
     for (int64_t k = 0; k < p->channels; k++) {
-        double inverse = (double)factor(p, A)[k], dbias = total(p, 0, k), dscale = total(p, 1, k) * inverse;
-        double a = (double)data(args, SCALE)[k] * inverse, b = -a * inverse * dscale / n;
-        factor(p, A)[k] = (float)a;
+        double dbias = total(p, 0, k), dscale = (total(p, 1, k) - p->rests[k] * dbias) * p->inverses[k];
+        double b = p->inverses[k] * dscale / n;
+        factor(p, A)[k] = (float)((double)data(args, SCALE)[k] * p->inverses[k]);
         factor(p, B)[k] = (float)b;
-        factor(p, C)[k] = (float)(-a * dbias / n - b * (double)factor(p, MEAN)[k]);
+        factor(p, DMEAN)[k] = (float)(dbias / n - p->rests[k] * b);
         if (args->out[1])
             ((float *)args->out[1]->data)[k] = (float)dscale;
         if (args->out[2])
@@ -190,8 +192,9 @@ static struct norm *open_norm(struct native_build *b, const struct assay_type *x
     p->n_blocks = (p->n_points + p->block_points - 1) / p->block_points;
     size_t n = (size_t)p->channels;
     p->sums = assay_arena_array(b->arena, 2 * (size_t)p->n_blocks * n, sizeof *p->sums);
-    p->chunks = assay_arena_array(b->arena, 2 * (size_t)p->n_blocks * n, sizeof *p->chunks);
-    p->factors = assay_arena_array(b->arena, 4 * n, sizeof *p->factors);
+    p->inverses = assay_arena_array(b->arena, n, sizeof *p->inverses);
+    p->rests = assay_arena_array(b->arena, n, sizeof *p->rests);
+    p->factors = assay_arena_array(b->arena, N_FACTORS * n, sizeof *p->factors);
     for (int i = 0; i < b->n_inputs; i++)
         b->in_layouts[i] = i < first_vector ? NATIVE_NHWC : NATIVE_PLAIN;
     b->out_layouts[0] = NATIVE_NHWC;

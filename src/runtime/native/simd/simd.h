@@ -162,13 +162,15 @@ struct native_filter {
     X(void, norm_gradient,                                                                                                       \
       (float *dx, const float *dy, const float *x, const float *scale, int64_t n, float mean, float inverse, bool centred,       \
        float *dscale, float *dbias))                                                                                             \
-    /* Points channels last: adds to sums over points, by channel; and a dy + b x + c */                                         \
-    X(void, channel_moments, (const float *x, const float *shift, float *sums, float *squares, int64_t n_points, int64_t n))     \
+    /* Points channels last: adds to sums over points, by channel; normalises; its gradient */                                   \
+    X(void, channel_moments, (const float *x, const float *shift, double *sums, double *squares, int64_t n_points, int64_t n))   \
     X(void, channel_sums,                                                                                                        \
-      (const float *dy, const float *x, const float *mean, float *sums, float *products, int64_t n_points, int64_t n))           \
+      (const float *dy, const float *x, const float *mean, double *sums, double *products, int64_t n_points, int64_t n))         \
+    X(void, channel_normalise,                                                                                                   \
+      (float *y, const float *x, const float *mean, const float *a, const float *b, int64_t n_points, int64_t n))                \
     X(void, channel_gradient,                                                                                                    \
-      (float *dx, const float *dy, const float *x, const float *a, const float *b, const float *c, int64_t n_points, int64_t n)) \
-    /* c[j] = a [k] · row j of b [n, k] */                                                                                      \
+      (float *dx, const float *dy, const float *x, const float *dmean, const float *mean, const float *a, const float *b,        \
+       int64_t n_points, int64_t n))                                                                                             \
     X(void, dot_i16, (int32_t * c, const int16_t *a, const int16_t *b, int64_t n, int64_t k))
 
 struct native_simd {

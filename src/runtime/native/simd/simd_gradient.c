@@ -100,34 +100,64 @@ void SIMD(normalise)(float *y, const float *x, const float *scale, const float *
     _Pragma("omp simd") for (int64_t i = 0; i < n; i++) y[i] = (x[i] - mean) * inverse * scale[i] + bias[i];
 }
 
-void SIMD(channel_sums)(const float *dy, const float *x, const float *mean, float *sums, float *products, int64_t n_points,
+/* Sums over points: four at a time are added pairwise, and those in double, since a gradient that nearly vanishes is what is left
+ * of large numbers. */
+void SIMD(channel_sums)(const float *dy, const float *x, const float *mean, double *sums, double *products, int64_t n_points,
                         int64_t n)
 {
-    for (int64_t k = 0; k < n_points; k++, x += n, dy += n)
+    int64_t k = 0;
+    for (; k + 4 <= n_points; k += 4, x += 4 * n, dy += 4 * n) {
+        const float *x1 = x + n, *x2 = x1 + n, *x3 = x2 + n, *g1 = dy + n, *g2 = g1 + n, *g3 = g2 + n;
         _Pragma("omp simd") for (int64_t i = 0; i < n; i++)
         {
-            sums[i] += dy[i];
-            products[i] += dy[i] * (x[i] - mean[i]);
+            float m = mean[i];
+            sums[i] += (double)((dy[i] + g1[i]) + (g2[i] + g3[i]));
+            products[i] += (double)((dy[i] * (x[i] - m) + g1[i] * (x1[i] - m)) + (g2[i] * (x2[i] - m) + g3[i] * (x3[i] - m)));
+        }
+    }
+    for (; k < n_points; k++, x += n, dy += n)
+        _Pragma("omp simd") for (int64_t i = 0; i < n; i++)
+        {
+            sums[i] += (double)dy[i];
+            products[i] += (double)(dy[i] * (x[i] - mean[i]));
         }
 }
 
-void SIMD(channel_moments)(const float *x, const float *shift, float *sums, float *squares, int64_t n_points, int64_t n)
+void SIMD(channel_moments)(const float *x, const float *shift, double *sums, double *squares, int64_t n_points, int64_t n)
 {
-    for (int64_t k = 0; k < n_points; k++, x += n)
+    int64_t k = 0;
+    for (; k + 4 <= n_points; k += 4, x += 4 * n) {
+        const float *x1 = x + n, *x2 = x1 + n, *x3 = x2 + n;
+        _Pragma("omp simd") for (int64_t i = 0; i < n; i++)
+        {
+            float d0 = x[i] - shift[i], d1 = x1[i] - shift[i], d2 = x2[i] - shift[i], d3 = x3[i] - shift[i];
+            sums[i] += (double)((d0 + d1) + (d2 + d3));
+            squares[i] += (double)((d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3));
+        }
+    }
+    for (; k < n_points; k++, x += n)
         _Pragma("omp simd") for (int64_t i = 0; i < n; i++)
         {
             float d = x[i] - shift[i];
-            sums[i] += d;
-            squares[i] += d * d;
+            sums[i] += (double)d;
+            squares[i] += (double)(d * d);
         }
 }
 
-/* dx = a dy + b x + c, each by channel. */
-void SIMD(channel_gradient)(float *dx, const float *dy, const float *x, const float *a, const float *b, const float *c,
-                            int64_t n_points, int64_t n)
+/* y = a (x - mean) + b, each by channel. */
+void SIMD(channel_normalise)(float *y, const float *x, const float *mean, const float *a, const float *b, int64_t n_points,
+                             int64_t n)
+{
+    for (int64_t k = 0; k < n_points; k++, x += n, y += n)
+        _Pragma("omp simd") for (int64_t i = 0; i < n; i++) y[i] = a[i] * (x[i] - mean[i]) + b[i];
+}
+
+/* dx = a ((dy - dmean) - (x - mean) b), each by channel. */
+void SIMD(channel_gradient)(float *dx, const float *dy, const float *x, const float *dmean, const float *mean, const float *a,
+                            const float *b, int64_t n_points, int64_t n)
 {
     for (int64_t k = 0; k < n_points; k++, x += n, dy += n, dx += n)
-        _Pragma("omp simd") for (int64_t i = 0; i < n; i++) dx[i] = a[i] * dy[i] + b[i] * x[i] + c[i];
+        _Pragma("omp simd") for (int64_t i = 0; i < n; i++) dx[i] = a[i] * ((dy[i] - dmean[i]) - (x[i] - mean[i]) * b[i]);
 }
 
 void SIMD(add_scaled)(float *y, const float *x, float factor, int64_t n)
