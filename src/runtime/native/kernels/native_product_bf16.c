@@ -10,13 +10,14 @@
 #include <string.h>
 
 /* Rows of the right side that are packed at once stay in the second level's cache, and so do packed rows of the left one. */
-enum { PANEL = 64, DEPTH = 2048, MOST_ROWS = 1024, FEWEST_ROWS = 96, PACKED = 1 << 21, ALIGN = 64 };
+enum { PANEL = 64, DEPTH = 2048, MOST_ROWS = 1024, FEWEST_ROWS = 96, PACKED = 1 << 21, SUMS = 1 << 22, ALIGN = 64 };
 
 struct low_product {
     struct native_product p;
     const struct native_simd *simd;
     int64_t pairs;      /* of k, the last one filled with 0 */
     int64_t block_rows; /* at once */
+    int64_t n_panels;   /* whose sums are kept until all of k is through, so that the left side is read once for them */
     bool is_packed;     /* the left side */
     bool is_wide;       /* the result is f32 */
     int64_t a_bytes, b_bytes;
@@ -62,18 +63,11 @@ static void pack_right(const struct low_product *s, uint32_t *panel, const uint1
         pair_rows(s, panel, PANEL, b, form->leading, depth, columns);
 }
 
-/* Rows of the left side, [rows, 2 pairs]. */
+/* Rows of a left side that lies transposed, [rows, 2 pairs]. */
 static void pack_left(const struct low_product *s, uint16_t *packed, const uint16_t *a, int64_t rows, uint32_t *words)
 {
     const struct native_form *form = &s->p.a;
-    int64_t k = s->p.k, width = 2 * s->pairs;
-    if (!form->transposed) {
-        for (int64_t i = 0; i < rows; i++) {
-            memcpy(packed + i * width, a + i * form->leading, (size_t)k * sizeof *a);
-            packed[i * width + k] = 0;
-        }
-        return;
-    }
+    int64_t k = s->p.k;
     for (int64_t row = 0; row < rows; row += PANEL) { /* pairs, then turned */
         int64_t n = rows - row < PANEL ? rows - row : PANEL;
         for (int64_t from = 0; from < k; from += DEPTH) {
@@ -104,6 +98,41 @@ static void finish(const struct low_product *s, const struct native_args *args, 
     }
 }
 
+/* Rows of the left side: where they lie, or packed; then `last` is NULL, else, where k is odd, its last column in pairs with 0.
+ */
+struct left {
+    const uint16_t *a, *last;
+    int64_t lda;
+};
+
+static struct left find_left(const struct low_product *s, const uint16_t *a, int64_t rows, unsigned char *scratch)
+{
+    const struct native_product *p = &s->p;
+    uint16_t *to = (uint16_t *)(void *)scratch;
+    if (s->is_packed) {
+        pack_left(s, to, a, rows, (uint32_t *)(void *)(scratch + s->a_bytes));
+        return (struct left){to, NULL, 2 * s->pairs};
+    }
+    for (int64_t i = 0; i < rows && p->k % 2; i++) {
+        to[2 * i] = a[i * p->a.leading + p->k - 1];
+        to[2 * i + 1] = 0;
+    }
+    return (struct left){a, p->k % 2 ? to : NULL, p->a.leading};
+}
+
+/* A panel of rows k … k + depth of the right side meets the rows. */
+static void multiply(const struct low_product *s, const struct left *left, float *sums, const uint32_t *panel, int64_t rows,
+                     int64_t columns, int64_t k, int64_t depth)
+{
+    bool is_odd = depth % 2 && left->last;
+    int64_t whole = is_odd ? depth - 1 : (depth + 1) / 2 * 2;
+    columns = (columns + 15) / 16 * 16;
+    if (whole > 0)
+        s->simd->gemm_bf16(sums, PANEL, left->a + k, left->lda, panel, PANEL, rows, columns, whole, k > 0);
+    if (is_odd)
+        s->simd->gemm_bf16(sums, PANEL, left->last, 2, panel + whole / 2 * PANEL, PANEL, rows, columns, 2, k + whole > 0);
+}
+
 /* Some rows of a job. */
 static void run_rows(const struct low_product *s, const struct native_args *args, const struct native_block *block, int64_t row,
                      int64_t rows, unsigned char *scratch)
@@ -113,19 +142,21 @@ static void run_rows(const struct low_product *s, const struct native_args *args
     const uint16_t *b = (const uint16_t *)args->in[p->right]->data + p->b_at[block->matrix];
     uint32_t *panel = (uint32_t *)(void *)(scratch + s->a_bytes);
     float *sums = (float *)(void *)(scratch + s->a_bytes + s->b_bytes);
-    int64_t lda = s->is_packed ? 2 * s->pairs : p->a.leading;
-    if (s->is_packed) {
-        pack_left(s, (uint16_t *)(void *)scratch, a, rows, panel);
-        a = (const uint16_t *)(void *)scratch;
-    }
-    for (int64_t column = block->column; column < block->column + block->columns; column += PANEL) {
-        int64_t left = block->column + block->columns - column, columns = left < PANEL ? left : PANEL;
+    struct left left = find_left(s, a, rows, scratch);
+    int64_t end = block->column + block->columns, step = s->n_panels * PANEL;
+    for (int64_t first = block->column; first < end; first += step) {
+        int64_t last = first + step < end ? first + step : end;
         for (int64_t k = 0; k < p->k; k += DEPTH) {
             int64_t depth = p->k - k < DEPTH ? p->k - k : DEPTH;
-            pack_right(s, panel, b, k, depth, column, columns);
-            s->simd->gemm_bf16(sums, PANEL, a + k, lda, panel, PANEL, rows, (columns + 15) / 16 * 16, (depth + 1) / 2 * 2, k > 0);
+            for (int64_t column = first; column < last; column += PANEL) {
+                int64_t columns = last - column < PANEL ? last - column : PANEL;
+                pack_right(s, panel, b, k, depth, column, columns);
+                multiply(s, &left, sums + (column - first) * rows, panel, rows, columns, k, depth);
+            }
         }
-        finish(s, args, sums, p->y_at[block->matrix] + row * p->y_leading + column, rows, column, columns);
+        for (int64_t column = first; column < last; column += PANEL)
+            finish(s, args, sums + (column - first) * rows, p->y_at[block->matrix] + row * p->y_leading + column, rows, column,
+                   last - column < PANEL ? last - column : PANEL);
     }
 }
 
@@ -159,13 +190,15 @@ static enum assay_status make(struct native_build *b, struct assay_error *err)
         return assay_error_set(err, ASSAY_UNSUPPORTED, "its types or forms are not taken");
     native_product_divide(&s->p, b->n_threads);
     s->pairs = (s->p.k + 1) / 2;
-    s->is_packed = s->p.a.transposed || s->p.k % 2;
+    s->is_packed = s->p.a.transposed;
     int64_t fitting = PACKED / (2 * s->pairs), depth = s->p.k < DEPTH ? 2 * s->pairs : DEPTH;
     s->block_rows = !s->is_packed || fitting > MOST_ROWS ? MOST_ROWS : fitting < FEWEST_ROWS ? FEWEST_ROWS : fitting;
     s->block_rows = s->block_rows < s->p.m ? s->block_rows : s->p.m;
-    s->a_bytes = s->is_packed ? align((2 * s->pairs * s->block_rows + 1) * (int64_t)sizeof(uint16_t)) : 0;
+    s->a_bytes = align((s->is_packed ? 2 * s->pairs : s->p.k % 2 * 2) * s->block_rows * (int64_t)sizeof(uint16_t));
     s->b_bytes = align(depth * PANEL * (int64_t)sizeof(uint16_t));
-    b->kernel.scratch_bytes = s->a_bytes + s->b_bytes + s->block_rows * PANEL * (int64_t)sizeof(float);
+    int64_t sum_bytes = s->block_rows * PANEL * (int64_t)sizeof(float), panels = (s->p.n + PANEL - 1) / PANEL;
+    s->n_panels = s->p.k <= DEPTH || SUMS < sum_bytes ? 1 : SUMS / sum_bytes < panels ? SUMS / sum_bytes : panels;
+    b->kernel.scratch_bytes = s->a_bytes + s->b_bytes + s->n_panels * sum_bytes;
     int64_t jobs = s->p.n_matrices * s->p.row_blocks * s->p.column_blocks;
     int parts = native_parts(2 * s->p.m * s->p.k * s->p.n * s->p.n_matrices / 4, b->n_threads);
     b->kernel.name = "packed bf16 product";
