@@ -48,9 +48,10 @@ static enum assay_status make_step(struct session *s, const struct assay_graph *
     enum assay_status st = assay_training_options(s->c, loss, assay_training_precision(s->c), &options, err);
     if (st)
         return st;
-    t->rate = assay_training_rate(&options.optimizer);
     t->loss_scale = options.loss_scale ? ASSAY_TRAINING_LOSS_SCALE : 1;
-    return assay_training_step_make(graph, &options, &t->step, err);
+    st = assay_training_step_make(graph, &options, &t->step, err);
+    t->rate = st ? 0 : assay_training_rate(t->step);
+    return st;
 }
 
 static enum assay_status prepare(struct session *s, struct assay_error *err)
@@ -218,6 +219,20 @@ static void set_figures(struct session *s)
         assay_row_map_text(s->row, ASSAY_ROW_environment, "parts", why.message);
 }
 
+/* What each op of a profile belongs to. */
+static void set_phases(const struct assay_graph *step, json_t *profile)
+{
+    size_t i;
+    json_t *entry;
+    json_array_foreach(profile, i, entry)
+    {
+        bool is_op = *json_string_value(json_object_get(entry, "type"));
+        const char *phase = is_op ? assay_training_phase(step, json_string_value(json_object_get(entry, "name"))) : NULL;
+        if (phase)
+            json_object_set_new(entry, "phase", json_string(phase));
+    }
+}
+
 static enum assay_status profile(struct session *s, json_t **json, struct assay_error *err)
 {
     struct training *t = &s->training;
@@ -237,6 +252,7 @@ static enum assay_status profile(struct session *s, json_t **json, struct assay_
     if (!st) {
         assay_training_step_scalars(step, 1, 0, t->loss_scale, inputs);
         st = session_profile_graph(s, step->graph, inputs, json, err);
+        set_phases(step->graph, *json);
     }
     for (int i = 0; i < step->graph->n_inputs; i++)
         assay_tensor_release(&inputs[i]);

@@ -190,10 +190,10 @@ enum assay_status assay_training_open_bound(const struct assay_case *c, const st
 
 /* ---- the step */
 
-double assay_training_rate(const struct assay_optimizer *optimizer)
+/* An Adam moves each element by the rate, whatever its gradient; all of them by the rate times the root of their number. */
+double assay_training_rate(const struct assay_training_step *step)
 {
-    return optimizer->kind == ASSAY_OPTIMIZER_SGD ? 1e-3
-                                                  : 1e-4; /* an Adam's step is of the rate's size, whatever the gradient's */
+    return step->optimizer.kind == ASSAY_OPTIMIZER_SGD ? 1e-4 : 1e-2 / sqrt(fmax(1, (double)step->parameters));
 }
 
 enum assay_dtype assay_training_precision(const struct assay_case *c)
@@ -229,4 +229,19 @@ enum assay_status assay_training_cost(const struct assay_graph *graph, const cha
     assay_analysis_release(&analysis);
     assay_training_step_close(step);
     return ASSAY_OK;
+}
+
+const char *assay_training_phase(const struct assay_graph *step, const char *node)
+{
+    if (strncmp(node, "update/", 7) == 0)
+        return "update";
+    if (strncmp(node, "gradient/", 9) == 0 || strstr(node, "/gradient/"))
+        return "backward";
+    for (int i = 0; i < step->n_nodes; i++) {
+        const char *name = step->nodes[i]->name;
+        size_t length = strlen(name);
+        if (length && strncmp(node, name, length) == 0 && (node[length] == 0 || node[length] == '/'))
+            return "forward";
+    }
+    return *node ? NULL : "forward"; /* only a file's nodes have no name */
 }

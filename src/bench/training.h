@@ -38,9 +38,15 @@ enum assay_dtype assay_training_precision(const struct assay_case *c);
 enum assay_status assay_training_cost(const struct assay_graph *graph, const char *loss, struct assay_case *c,
                                       struct assay_error *err);
 
-/* What the first updates use. After them, while a step is timed, the rate is 0: a step does the same work, and thousands of them
- * on one batch leave the numbers as ordinary as they were. */
-double assay_training_rate(const struct assay_optimizer *optimizer);
+/* "forward", "backward" or "update": what a node of a step is part of, by the name that a runtime gives it, which begins with the
+ * node's own where it was fused or expanded. NULL: the runtime made the node up. */
+const char *assay_training_phase(const struct assay_graph *step, const char *node);
+
+/* What the first updates use: small, so that the loss does not leave the neighbourhood of where it began, whose kinks and
+ * normalizations over a few values part runtimes that round differently; large enough that an update that fails is seen. After
+ * them, while a step is timed, the rate is 0: a step does the same work, and thousands of them on one batch leave the numbers as
+ * ordinary as they were. */
+double assay_training_rate(const struct assay_training_step *step);
 enum { ASSAY_TRAINING_LOSS_SCALE = 128 }; /* of f16 */
 
 #endif

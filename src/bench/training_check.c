@@ -33,10 +33,12 @@ enum assay_status assay_training_curve_run(const struct assay_training_subject *
     struct assay_training_step *step = NULL;
     struct assay_training_session *session = NULL;
     enum assay_status st = assay_training_options(subject->c, subject->loss, precision, &options, err);
-    double rate = assay_training_rate(&options.optimizer), scale = options.loss_scale ? ASSAY_TRAINING_LOSS_SCALE : 1;
+    double rate = 0, scale = options.loss_scale ? ASSAY_TRAINING_LOSS_SCALE : 1;
     options.gradient_norm = true;
     if (!st)
         st = assay_training_step_make(subject->graph, &options, &step, err);
+    if (!st)
+        rate = assay_training_rate(step);
     if (!st)
         st = assay_training_session_open(step, runtime, compile, &session, err);
     for (int i = 0; i < N_STEPS && !st; i++) {
@@ -57,7 +59,7 @@ static const char *cache_path(const struct assay_training_subject *subject)
 {
     struct assay_hash hash;
     assay_reference_hash_init(&hash, subject->c->model_id);
-    assay_hash_text(&hash, "training");
+    assay_hash_text(&hash, "training, by a step of fixed length");
     assay_hash_text(&hash, subject->c->optimizer ? subject->c->optimizer : "");
     for (int i = 0; i < subject->graph->n_inputs; i++)
         assay_reference_hash_tensor(&hash, &subject->data[i]);
@@ -174,7 +176,7 @@ static enum assay_status compare_steps(const struct assay_training_subject *subj
     if (!st)
         st = compare("loss, at the end of the timed runs,", again, e->wanted.losses, k->tolerance, &timed_error, err);
     if (!st)
-        st = compare("gradient norm", e->curve.norms, e->wanted.norms, 10 * k->tolerance, &e->gradient_norm_error, err);
+        st = compare("gradient norm", e->curve.norms, e->wanted.norms, k->tolerance, &e->gradient_norm_error, err);
     k->max_rel = e->loss_error;
     return st;
 }
@@ -183,7 +185,8 @@ static enum assay_status check_gradient(const struct assay_training_subject *sub
                                         struct assay_training_evidence *e, struct assay_error *err)
 {
     struct assay_error why;
-    double tolerance = assay_training_gradient_tolerance(subject->c->precision);
+    double told = subject->c->tolerance,
+           tolerance = told > 0 ? 10 * told : assay_training_gradient_tolerance(subject->c->precision);
     if (assay_training_check_gradient(subject, both, &e->check_gradient_error, &why)) {
         e->check_gradient_error = NAN;
         e->check_gradient_note = assay_arena_strdup(subject->arena, why.message);

@@ -30,11 +30,11 @@ void assay_sweep_add(struct assay_sweep *sweep, const struct assay_case *c, cons
     const char *status = assay_row_text(row, ASSAY_ROW_status, "");
     sweep->points[sweep->n++] = (struct assay_sweep_point){
         .series = series_of(c, sweep->arena),
-        .batch = c->batch,
-        .memory_bytes = assay_row_int(row, ASSAY_ROW_peak_memory_bytes, -1),
-        .throughput = strcmp(status, "ok") == 0 ? assay_row_real(row, ASSAY_ROW_throughput, NAN) : NAN,
         .unit = assay_arena_strdup(sweep->arena, assay_row_text(row, ASSAY_ROW_throughput_unit, "")),
-        .no_memory = strcmp(status, "no_memory") == 0,
+        .at = {.batch = c->batch,
+               .memory_bytes = assay_row_int(row, ASSAY_ROW_peak_memory_bytes, -1),
+               .throughput = strcmp(status, "ok") == 0 ? assay_row_real(row, ASSAY_ROW_throughput, NAN) : NAN,
+               .no_memory = strcmp(status, "no_memory") == 0},
     };
 }
 
@@ -44,7 +44,7 @@ bool assay_sweep_is_over(const struct assay_sweep *sweep, const struct assay_cas
         return false;
     const char *series = series_of(c, sweep->arena);
     for (size_t i = 0; i < sweep->n; i++)
-        if (sweep->points[i].no_memory && sweep->points[i].batch < c->batch && strcmp(sweep->points[i].series, series) == 0)
+        if (sweep->points[i].at.no_memory && sweep->points[i].at.batch < c->batch && strcmp(sweep->points[i].series, series) == 0)
             return true;
     return false;
 }
@@ -53,23 +53,13 @@ static int by_series_and_batch(const void *a, const void *b)
 {
     const struct assay_sweep_point *x = a, *y = b;
     int order = strcmp(x->series, y->series);
-    return order ? order : (x->batch > y->batch) - (x->batch < y->batch);
-}
-
-/* Rows of one series, one for each batch: of several rounds the last. Returns their number. */
-static size_t one_a_batch(struct assay_sweep_point *points, size_t n)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (kept && points[kept - 1].batch == points[i].batch)
-            kept--;
-        points[kept++] = points[i];
-    }
-    return kept;
+    if (!order)
+        order = (x->at.batch > y->at.batch) - (x->at.batch < y->at.batch);
+    return order ? order : (x->round > y->round) - (x->round < y->round);
 }
 
 /* Of point i over the one before, for a doubling; NaN where either has no throughput. */
-static double gain(const struct assay_sweep_point *points, size_t i)
+static double gain(const struct assay_scaling_point *points, size_t i)
 {
     if (i == 0)
         return NAN;
@@ -77,50 +67,75 @@ static double gain(const struct assay_sweep_point *points, size_t i)
     return pow(points[i].throughput / points[i - 1].throughput, 1 / doublings) - 1;
 }
 
-static void add_series(struct assay_table *table, const struct assay_sweep_point *points, size_t n)
+/* Of rows of one series, one point for each batch: of several rounds the last. */
+static struct assay_scaling_curve curve_of(const struct assay_sweep *sweep, const struct assay_sweep_point *points, size_t n)
 {
-    bool has_knee = false;
+    struct assay_scaling_point *kept = assay_arena_array(sweep->arena, n, sizeof *kept);
+    struct assay_scaling_curve curve = {.label = points[0].series, .unit = "", .points = kept};
     for (size_t i = 0; i < n; i++) {
-        double gained = gain(points, i), next = i + 1 < n ? gain(points, i + 1) : NAN;
-        bool is_knee = !has_knee && next < KNEE_GAIN; /* not of NaN */
-        has_knee |= is_knee;
+        if (curve.n_points && kept[curve.n_points - 1].batch == points[i].at.batch)
+            curve.n_points--;
+        kept[curve.n_points++] = points[i].at;
+        if (*points[i].unit)
+            curve.unit = points[i].unit;
+    }
+    curve.knee = curve.n_points;
+    for (size_t i = curve.n_points; i-- > 1;)
+        if (gain(kept, i) < KNEE_GAIN) /* not of NaN */
+            curve.knee = i - 1;
+    return curve;
+}
+
+const struct assay_scaling_curve *assay_sweep_curves(const struct assay_sweep *sweep, size_t *n)
+{
+    struct assay_sweep_point *points = assay_arena_memdup(sweep->arena, sweep->points, sweep->n * sizeof *points);
+    struct assay_scaling_curve *curves = assay_arena_array(sweep->arena, sweep->n / LEAST + 1, sizeof *curves);
+    *n = 0;
+    for (size_t i = 0; i < sweep->n; i++)
+        points[i].round = i;
+    qsort(points, sweep->n, sizeof *points, by_series_and_batch);
+    for (size_t from = 0, to; from < sweep->n; from = to) {
+        for (to = from; to < sweep->n && strcmp(points[to].series, points[from].series) == 0;)
+            to++;
+        struct assay_scaling_curve curve = curve_of(sweep, points + from, to - from);
+        if (curve.n_points >= LEAST)
+            curves[(*n)++] = curve;
+    }
+    return curves;
+}
+
+static void add_curve(struct assay_table *table, const struct assay_scaling_curve *curve)
+{
+    for (size_t i = 0; i < curve->n_points; i++) {
+        const struct assay_scaling_point *p = &curve->points[i];
+        double gained = gain(curve->points, i);
         assay_table_row(table);
-        assay_table_text(table, 0, points[i].series);
-        assay_table_int(table, 1, points[i].batch);
-        if (isfinite(points[i].throughput))
-            assay_table_text(table, 2, assay_text_si(&table->arena, points[i].throughput, points[i].unit));
+        assay_table_text(table, 0, curve->label);
+        assay_table_int(table, 1, p->batch);
+        if (isfinite(p->throughput))
+            assay_table_text(table, 2, assay_text_si(&table->arena, p->throughput, curve->unit));
         if (isfinite(gained))
             assay_table_text(table, 3, assay_arena_printf(&table->arena, "%+.0f %%", 100 * gained));
-        if (points[i].memory_bytes >= 0)
-            assay_table_text(table, 4, assay_text_bytes(&table->arena, (double)points[i].memory_bytes));
-        assay_table_text(table, 5, is_knee ? "knee" : points[i].no_memory ? "memory ends" : "");
+        if (p->memory_bytes >= 0)
+            assay_table_text(table, 4, assay_text_bytes(&table->arena, (double)p->memory_bytes));
+        assay_table_text(table, 5, i == curve->knee ? "knee" : p->no_memory ? "memory ends" : "");
     }
 }
 
 bool assay_sweep_table(const struct assay_sweep *sweep, struct assay_table *table)
 {
-    bool any = false;
-    if (sweep->n < LEAST)
+    size_t n;
+    const struct assay_scaling_curve *curves = assay_sweep_curves(sweep, &n);
+    if (n == 0)
         return false;
-    struct assay_sweep_point *points = assay_arena_memdup(sweep->arena, sweep->points, sweep->n * sizeof *points);
-    qsort(points, sweep->n, sizeof *points, by_series_and_batch);
-    for (size_t from = 0, to; from < sweep->n; from = to) {
-        for (to = from; to < sweep->n && strcmp(points[to].series, points[from].series) == 0;)
-            to++;
-        size_t n = one_a_batch(points + from, to - from);
-        if (n < LEAST)
-            continue;
-        if (!any) {
-            assay_table_init(table);
-            assay_table_column(table, "case", "case", false);
-            assay_table_column(table, "batch", "batch", true);
-            assay_table_column(table, "throughput", "throughput", true);
-            assay_table_column(table, "a doubling gains", "gain", true);
-            assay_table_column(table, "memory", "peak_memory_bytes", true);
-            assay_table_column(table, "", "mark", false);
-        }
-        any = true;
-        add_series(table, points + from, n);
-    }
-    return any;
+    assay_table_init(table);
+    assay_table_column(table, "case", "case", false);
+    assay_table_column(table, "batch", "batch", true);
+    assay_table_column(table, "throughput", "throughput", true);
+    assay_table_column(table, "a doubling gains", "gain", true);
+    assay_table_column(table, "memory", "peak_memory_bytes", true);
+    assay_table_column(table, "", "mark", false);
+    for (size_t k = 0; k < n; k++)
+        add_curve(table, &curves[k]);
+    return true;
 }

@@ -9,14 +9,14 @@
 #define ASSAY_CLI_BATCH_SWEEP_H
 
 #include "bench/case.h"
+#include "report/scaling.h"
 #include "report/table.h"
 
 struct assay_sweep_point {
     const char *series; /* the case's label without its batch */
-    int64_t batch, memory_bytes;
-    double throughput; /* NaN: the case has none */
     const char *unit;
-    bool no_memory;
+    struct assay_scaling_point at;
+    size_t round; /* of several rows of one batch: the later is the larger */
 };
 
 struct assay_sweep {
@@ -28,7 +28,9 @@ struct assay_sweep {
 void assay_sweep_add(struct assay_sweep *sweep, const struct assay_case *c, const struct assay_row *row);
 /* Whether a smaller batch of the same series, in mode training, has run out of memory. */
 bool assay_sweep_is_over(const struct assay_sweep *sweep, const struct assay_case *c);
-/* A line for each batch of the series that have at least three. False: there is none, and nothing to release. */
+/* The series that have at least three batches, by name; each with its knee. From the sweep's arena. */
+const struct assay_scaling_curve *assay_sweep_curves(const struct assay_sweep *sweep, size_t *n);
+/* A line for each of their points. False: there is none, and nothing to release. */
 bool assay_sweep_table(const struct assay_sweep *sweep, struct assay_table *table);
 
 #endif

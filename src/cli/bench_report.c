@@ -220,7 +220,16 @@ const char *assay_bench_line(const struct assay_case *c, const struct assay_row 
 
 /* ---- profile */
 
-static void start_profile(struct assay_table *table)
+/* Ops of a training step are part of something. */
+static bool has_phases(const json_t *profile)
+{
+    size_t i;
+    json_t *entry;
+    json_array_foreach(profile, i, entry) if (json_object_get(entry, "phase")) return true;
+    return false;
+}
+
+static void start_profile(struct assay_table *table, bool phases)
 {
     assay_table_init(table);
     assay_table_column(table, "op", "type", false);
@@ -229,6 +238,8 @@ static void start_profile(struct assay_table *table)
     assay_table_column(table, "of run", "share", true);
     assay_table_column(table, "roofline", "roofline_share", true);
     assay_table_column(table, "bound by", "bound", false);
+    if (phases)
+        assay_table_column(table, "part", "phase", false);
 }
 
 static void add_profile_line(struct assay_table *t, const char *type, const char *name, double ns, double share,
@@ -245,6 +256,8 @@ static void add_profile_line(struct assay_table *t, const char *type, const char
                         json_real(json_number_value(roofline)));
         assay_table_text(t, 5, json_string_value(json_object_get(entry, "bound")));
     }
+    if (entry && json_object_get(entry, "phase"))
+        assay_table_text(t, 6, json_string_value(json_object_get(entry, "phase")));
 }
 
 void assay_bench_profile_make(struct assay_table *table, const json_t *profile)
@@ -253,7 +266,7 @@ void assay_bench_profile_make(struct assay_table *table, const json_t *profile)
     double shown = 0, rest_ns = 0, rest = 0;
     size_t n_rest = 0, i;
     json_t *entry;
-    start_profile(table);
+    start_profile(table, has_phases(profile));
     json_array_foreach(profile, i, entry)
     {
         double ns = json_number_value(json_object_get(entry, "mean_ns")),
@@ -281,16 +294,21 @@ static const struct {
     {"matrix product", "matrix products",
      " MatMul Gemm Linear QuantizedLinear FusedMatMul FusedGemm MatMulInteger QLinearMatMul QGemm MatMulNBits "
      "DynamicQuantizeMatMul MatMulIntegerToFloat Einsum "},
-    {"convolution", "convolutions", " Conv FusedConv ConvTranspose QLinearConv ConvInteger NhwcFusedConv NhwcMaxPool "},
-    {"attention", "attentions", " Attention MultiHeadAttention GroupQueryAttention QAttention "},
-    {"recurrent layer", "recurrent layers", " LSTM GRU RNN DynamicQuantizeLSTM "},
+    {"convolution", "convolutions",
+     " Conv ConvGradientInput ConvGradientWeight FusedConv ConvTranspose QLinearConv ConvInteger NhwcFusedConv NhwcMaxPool "},
+    {"attention", "attentions", " Attention AttentionGradient MultiHeadAttention GroupQueryAttention QAttention "},
+    {"recurrent layer", "recurrent layers", " LSTM LSTMGradient GRU GRUGradient RNN DynamicQuantizeLSTM "},
     {"normalization", "normalizations",
-     " LayerNormalization RMSNormalization SkipLayerNormalization SimplifiedLayerNormalization "
+     " LayerNormalization LayerNormalizationGradient RMSNormalizationGradient BatchNormalizationGradient RMSNormalization "
+     "SkipLayerNormalization SimplifiedLayerNormalization "
      "SkipSimplifiedLayerNormalization BatchNormalization InstanceNormalization GroupNormalization LpNormalization "
      "EmbedLayerNormalization "},
-    {"softmax", "softmaxes", " Softmax LogSoftmax "},
+    {"softmax", "softmaxes", " Softmax LogSoftmax SoftmaxGradient LogSoftmaxGradient "},
+    {"loss", "losses", " SoftmaxCrossEntropyLoss SoftmaxCrossEntropyLossGradient "},
+    {"optimizer's update", "optimizer's updates", " Adam SGD SumSquares "},
     {"quantization", "quantizations", " QuantizeLinear DequantizeLinear DynamicQuantizeLinear "},
-    {"pooling", "poolings", " MaxPool AveragePool GlobalAveragePool GlobalMaxPool QLinearAveragePool QLinearGlobalAveragePool "},
+    {"pooling", "poolings",
+     " MaxPool MaxPoolGradient AveragePool GlobalAveragePool GlobalMaxPool QLinearAveragePool QLinearGlobalAveragePool "},
     {"elementwise op", "elementwise ops",
      " Fused Add Sub Mul Div Pow Sqrt Exp Log Erf Tanh Sigmoid Relu LeakyRelu Gelu FastGelu BiasGelu QuickGelu Swish HardSwish "
      "HardSigmoid Clip Neg Abs Where Min Max Sum Greater Less Equal And Or Not Sin Cos Reciprocal Softplus Elu QLinearAdd "
@@ -343,6 +361,28 @@ static const char *bound_text(const struct kind *k, struct assay_arena *arena)
     return assay_arena_printf(arena, " bound by memory at %.0f %% of bandwidth", 100 * share);
 }
 
+/* "Forward 31.0 %, backward 58.2 %, update 9.1 %; 1.7 % in what the runtime added or outside ops.\n"; "" of what is no step. */
+static const char *phase_words(const json_t *profile, struct assay_arena *arena)
+{
+    static const char *const phases[] = {"forward", "backward", "update"};
+    double shares[ASSAY_COUNT(phases)] = {0}, other = 0;
+    size_t i;
+    json_t *entry;
+    if (!has_phases(profile))
+        return "";
+    json_array_foreach(profile, i, entry)
+    {
+        const char *phase = json_string_value(json_object_get(entry, "phase"));
+        double share = json_number_value(json_object_get(entry, "share"));
+        for (size_t k = 0; k < ASSAY_COUNT(phases); k++)
+            shares[k] += phase && strcmp(phase, phases[k]) == 0 ? share : 0;
+        other += phase ? 0 : share;
+    }
+    return assay_arena_printf(
+        arena, "Forward pass %.1f %%, backward pass %.1f %%, update %.1f %%; %.1f %% in what the runtime added or outside ops.\n",
+        100 * shares[0], 100 * shares[1], 100 * shares[2], 100 * other);
+}
+
 const char *assay_bench_profile_words(const json_t *profile, struct assay_arena *arena)
 {
     enum { MOST = 6 };
@@ -382,5 +422,6 @@ const char *assay_bench_profile_words(const json_t *profile, struct assay_arena 
     }
     if (rest > 0)
         text = assay_arena_printf(arena, "%s; %.1f %% in other ops", text, 100 * rest);
-    return n_found ? assay_arena_printf(arena, "%s; %.1f %% outside ops.", text, 100 * outside) : text;
+    return n_found ? assay_arena_printf(arena, "%s%s; %.1f %% outside ops.", phase_words(profile, arena), text, 100 * outside)
+                   : text;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* assay bench: from a command line or a suite to rows in the lake and a table. The work is in bench/; here it is wired to the
  * lake and to a person. */
+#include "base/fs.h"
 #include "bench/run.h"
 #include "bench/suite.h"
 #include "cli/batch_sweep.h"
@@ -69,6 +70,8 @@ static const struct assay_cli_option options[] = {
     {"env", ASSAY_OPTION_ENTRIES, "NAME=VALUE", "Set a variable for the case's process; the row records it.", NULL},
     {"rounds", ASSAY_OPTION_INT, "N", "Run all cases N times in turn, a row each [1].", NULL},
     {"profile", ASSAY_OPTION_FLAG, NULL, "Show the time of each op, with its share of the roofline.", NULL},
+    {"plot", ASSAY_OPTION_TEXT, "FILE",
+     "With three batches and more: write throughput over the batch as SVG, with the knee and where memory ends.", NULL},
     {"trace", ASSAY_OPTION_TEXT, "FILE", "With --profile: write the last run as a Chrome trace.", NULL},
     {"resume", ASSAY_OPTION_FLAG, NULL, "Go on with the newest unfinished run of the same cases.", NULL},
     {"plan", ASSAY_OPTION_FLAG, NULL, "Only print the cases.", NULL},
@@ -163,6 +166,7 @@ struct bench {
     size_t n_done;
     int n_failed, n_noisy, n_rows;
     const char *last_command;
+    const char *note; /* of figures: where and when */
 };
 
 /* Whether this round of a case is among the resumed run's rows. */
@@ -324,6 +328,7 @@ static enum assay_status run_plan(struct bench *b, struct assay_plan *plan, stru
     else
         run.run_id = assay_run_id(&b->arena, plan_id);
     set_ceilings(cli, &machine, plan);
+    b->note = assay_arena_printf(&b->arena, "%s, %s, run %s", machine.host, machine.cpu_name, run.run_id);
     assay_cli_catch_signals();
     assay_progress_start(&cli->log, run.rounds * (int)plan->n_cases);
     st = assay_plan_run(plan, &run, on_row, err);
@@ -350,13 +355,31 @@ static enum assay_status print_plan(const struct assay_plan *plan, struct assay_
     return st;
 }
 
+static enum assay_status plot_sweep(struct bench *b, struct assay_error *err)
+{
+    size_t n;
+    const char *path = assay_cli_text(b->cli, "plot", NULL);
+    const struct assay_scaling_curve *curves = assay_sweep_curves(&b->sweep, &n);
+    char *svg = path ? assay_scaling_svg(curves, n, b->note) : NULL;
+    if (!path)
+        return ASSAY_OK;
+    if (!svg) {
+        assay_log_line(&b->cli->log, ASSAY_LOG_WARNING, "no plot: no case has three batches with a throughput");
+        return ASSAY_OK;
+    }
+    enum assay_status st = assay_fs_write(path, svg, strlen(svg), err);
+    free(svg);
+    return st;
+}
+
 static enum assay_status print_sweep(struct bench *b, enum assay_format format, struct assay_error *err)
 {
     struct assay_table table;
-    if ((format != ASSAY_FORMAT_TABLE && format != ASSAY_FORMAT_MARKDOWN) || !assay_sweep_table(&b->sweep, &table))
-        return ASSAY_OK;
+    enum assay_status st = plot_sweep(b, err);
+    if (st || (format != ASSAY_FORMAT_TABLE && format != ASSAY_FORMAT_MARKDOWN) || !assay_sweep_table(&b->sweep, &table))
+        return st;
     printf("\nScaling with the batch\n\n");
-    enum assay_status st = assay_table_print(&table, format, stdout, err);
+    st = assay_table_print(&table, format, stdout, err);
     assay_table_release(&table);
     return st;
 }

@@ -97,6 +97,9 @@ static bool carries(const struct assay_graph *graph, int value)
 static bool is_flat(const struct assay_node *node) { return node->op && (node->op->flags & ASSAY_OP_FLAT); }
 
 /* What depends on a wrt, what leads to the loss: gradients flow where both hold. */
+/* What no rule emits, as sums of what rules did. Names tell the backward pass from the forward one. */
+static const char between[] = "gradient";
+
 static void find_path(struct walk *w, int loss, int n, const int *wrt)
 {
     const struct assay_graph *graph = w->e.graph;
@@ -199,13 +202,13 @@ static void go_back(struct walk *w, const struct assay_node *node)
         node->op->gradient(&g);
     take(w, &g);
     assay_emit_finish(&w->e);
-    w->e.scope = "";
+    w->e.scope = between;
 }
 
 enum assay_status assay_graph_differentiate(struct assay_graph *graph, int loss, int seed, int n, const int *wrt, int *gradients,
                                             struct assay_error *err)
 {
-    struct walk w = {.e = assay_emit_make(graph, "", err), .n_values = graph->n_values};
+    struct walk w = {.e = assay_emit_make(graph, between, err), .n_values = graph->n_values};
     size_t n_values = (size_t)graph->n_values;
     int n_nodes = graph->n_nodes;
     if (assay_type_count(&graph->values[loss].type) != 1 || !carries(graph, loss))

@@ -177,7 +177,9 @@ static int accumulate(struct making *m, int i, int value)
     if (e->status)
         return -1;
     m->accumulators[i] = assay_graph_add_value(graph, "accumulated", &type);
-    e->scope = graph->values[m->accumulators[i]].name; /* tells the nodes apart, since their outputs are renamed */
+    e->scope =
+        assay_arena_printf(&graph->arena, "update/%s",
+                           graph->values[m->accumulators[i]].name); /* tells the nodes apart, since their outputs are renamed */
     assay_graph_add_input(graph, m->accumulators[i]);
     int sum = e_add(e, e_where(e, first, e_float(e, 0), m->accumulators[i]), value);
     e->scope = "";
@@ -194,7 +196,7 @@ static void add_accumulation(struct making *m, int *loss_sum)
         if (m->gradients[i] >= 0)
             m->gradients[i] = accumulate(m, i, m->gradients[i]);
     *loss_sum = accumulate(m, m->n, m->loss);
-    e->scope = "mean";
+    e->scope = "update/mean";
     int mean = e_div(e, *loss_sum, e_add(e, m->accumulated, e_float(e, 1)));
     e->scope = "";
     if (e->status)
@@ -211,7 +213,7 @@ static void add_accumulation(struct making *m, int *loss_sum)
 static void add_norm(struct making *m)
 {
     struct assay_emit *e = &m->e;
-    e->scope = "norm";
+    e->scope = "update/norm";
     int *gradients = assay_arena_array(&m->graph->arena, (size_t)m->n, sizeof *gradients), n = 0;
     int share = e_float(e, 1.0 / m->step->accumulate);
     if (m->loss_scale >= 0)
@@ -250,7 +252,7 @@ static void add_skip(struct making *m)
     struct assay_emit *e = &m->e;
     int goes = m->finite;
     if (m->finite >= 0) {
-        e->scope = "finite";
+        e->scope = "update/finite";
         int number = e_cast(e, m->finite, ASSAY_F32);
         e->scope = "";
         if (e->status)
@@ -363,7 +365,7 @@ static enum assay_status add_update(struct making *m, int i)
         moments[k] = assay_graph_add_value(graph, names[k], &graph->values[m->values[i]].type);
         assay_graph_add_input(graph, moments[k]);
     }
-    m->e.scope = name;
+    m->e.scope = assay_arena_printf(&graph->arena, "update/%s", name);
     update_node(m, i, n_moments, moments, outputs);
     enum assay_status st = assay_emit_finish(&m->e);
     m->e.scope = "";
