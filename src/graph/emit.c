@@ -43,7 +43,14 @@ int e_constant(struct assay_emit *e, const char *name, const struct assay_type *
 {
     if (e->status)
         return -1;
+    /* One of that name may have another precision since it was made (precision.h). */
+    char other[128];
     int known = assay_graph_find(e->graph, name);
+    if (known >= 0 && e->graph->values[known].constant.data && !assay_type_equal(&e->graph->values[known].type, type)) {
+        snprintf(other, sizeof other, "%s %s", name, assay_dtype_word(type->dtype));
+        name = other;
+        known = assay_graph_find(e->graph, name);
+    }
     if (known >= 0 && e->graph->values[known].constant.data)
         return known;
     struct assay_tensor tensor;
