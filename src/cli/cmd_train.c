@@ -548,13 +548,19 @@ const struct assay_verb assay_verb_train = {
         "split, time, samples/s. MODEL is a folder with config.json (its weights are what training begins with), an ONNX file, "
         "the name of a known model, or of an architecture whose dimensions --config gives.\n\n"
         "With --output a checkpoint is written at each validation, whole or not at all; --resume goes on from the newest one as "
-        "if the run had never stopped, to the last bit. At the end the folder is a model that every other verb reads. "
-        "Ctrl-C writes a checkpoint and ends.\n\n"
+        "if the run had never stopped, to the last bit. At the end the folder is a model that every other verb reads (of an "
+        "ONNX file: model.onnx in it). Ctrl-C writes a checkpoint and ends; so it does with --seeds, whose runs have a folder "
+        "each.\n\n"
+        "JSON is one object: how the figures came about, the command that repeats them, `runs` and, of --seeds, `spread`: mean, "
+        "95 % interval (Student's t), deviation, least and most. CSV has the runs alone.\n\n"
         "Exit code: 0 done, 1 failed, stopped, or the target was not reached, 2 usage.",
     .examples = "assay train ds-cnn-s --data spoken-commands --epochs 20 --augment height=4 --output runs/commands\n"
                 "assay train resnet-18 --data synthetic:image=f32[3,64,64]:label=i64[]<10 --steps 20\n"
                 "assay train gpt2 --config n_layer=4 --config n_embd=192 --data bible:bpe=1024 --target bits-per-byte=2.3\n"
                 "assay train ds-cnn-s --data spoken-commands --steps 50 --reproduce\n"
+                "assay train ds-cnn-s --data spoken-commands --seeds 5 --target accuracy=0.9 --output runs/seeds --format json\n"
+                "assay train runs/bible --data bible:bpe=1024 --batch 32 --accumulate 4 --precision bf16 --freeze "
+                "'transformer.h.0.*'\n"
                 "assay train --list-datasets",
     .options = options,
     .min_arguments = 0,

@@ -191,7 +191,10 @@ static enum assay_status bind(struct assay_task *task, const struct assay_task_o
         st = assay_graph_bind(graph, NULL, 0, err);
     if (!st)
         st = assay_graph_sort(graph, err);
-    return st ? st : assay_graph_infer(graph, err);
+    if (st)
+        return st;
+    st = assay_graph_infer(graph, err);
+    return st ? assay_error_prefix(err, st, "the model does not take the dataset's shapes") : ASSAY_OK;
 }
 
 /* ---- the loss */
