@@ -3,12 +3,15 @@
  * bench.training_step MODEL PLATFORM THREADS PRECISION OPTIMIZER STEPS PROFILE DIMENSION=SIZE …
  *
  * Times training steps of a model on one batch of seeded inputs, and prints a line of JSON for peers/pytorch_training.sh: the
- * median step, its loss, and the process's peak resident memory. PROFILE 1 lists where a step's time goes, on stderr, each op's
+ * median step, its loss, its FLOPs over the measured peak of that precision and number of threads (0: not measured), and the
+ * process's peak resident memory. PROFILE 1 lists where a step's time goes, on stderr, each op's
  * the shortest of all steps; 0 does not. By hand.
  */
 #include "base/clock.h"
 #include "bench/inputs.h"
+#include "device/device.h"
 #include "graph/infer.h"
+#include "model/analysis.h"
 #include "model/model.h"
 #include "runtime/registry.h"
 #include "train/session.h"
@@ -115,6 +118,31 @@ static void print_profile(const struct assay_runtime *runtime, struct assay_prog
                 (double)lines[k].ns / 1e6, lines[k].flops / (double)lines[k].ns, lines[k].bytes / (double)lines[k].ns);
 }
 
+/* GFLOP/s that a step can have at most, measured or from the cache of `assay devices`; 0 = not known. */
+static double peak_of(const char *precision, int n_threads)
+{
+    struct assay_machine machine;
+    struct assay_ceilings ceilings;
+    struct assay_error err;
+    double rate = 0;
+    assay_machine_init(&machine);
+    if (assay_ceilings_get(&ceilings, &machine, false, NULL, NULL, &err) == ASSAY_OK) {
+        rate = assay_ceilings_rate(&ceilings, precision, n_threads) / 1e9;
+        assay_ceilings_release(&ceilings);
+    }
+    assay_machine_release(&machine);
+    return rate;
+}
+
+static double gflop_of(const struct assay_graph *graph)
+{
+    struct assay_analysis analysis;
+    assay_analysis_init(&analysis, graph);
+    double flops = analysis.flops;
+    assay_analysis_release(&analysis);
+    return flops / 1e9;
+}
+
 int main(int argc, char **argv)
 {
     struct assay_error err;
@@ -141,6 +169,7 @@ int main(int argc, char **argv)
     if (make_inputs(graph, data, &err) || assay_training_step_make(graph, &options, &step, &err))
         return fail(&err);
     assay_graph_close(graph);
+    double gflop = gflop_of(step->graph);
     if (assay_training_session_open(step, runtime, &compile, &session, &err))
         return fail(&err);
     int64_t times[MAX_STEPS], cpu[MAX_STEPS];
@@ -150,6 +179,8 @@ int main(int argc, char **argv)
         if (assay_training_session_run(session, data, 1e-5, 1, &err) ||
             assay_training_session_number(session, step->loss, &loss, &err))
             return fail(&err);
+        if (i == 0)
+            assay_training_step_release_initials(step);
         times[i] = assay_clock_ns() - start;
         cpu[i] = assay_clock_cpu_ns() - start_cpu;
         first = i == 0 ? loss : first;
@@ -159,11 +190,12 @@ int main(int argc, char **argv)
     qsort(cpu + skipped, (size_t)(n_steps - skipped), sizeof *cpu, compare_times);
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
-    printf("{\"step_ms\": %.3f, \"min_ms\": %.3f, \"cpu_ms\": %.3f, \"loss\": %.7f, \"last_loss\": %.7f, \"peak_mib\": %.1f, "
-           "\"parameters\": %lld}\n",
-           (double)times[skipped + (n_steps - skipped) / 2] / 1e6, (double)times[skipped] / 1e6,
-           (double)cpu[skipped + (n_steps - skipped) / 2] / 1e6, first, loss, (double)usage.ru_maxrss / 1024,
-           (long long)step->parameters);
+    double peak = peak_of(argv[4], compile.n_threads); /* measuring it takes memory of its own */
+    double median_ms = (double)times[skipped + (n_steps - skipped) / 2] / 1e6;
+    printf("{\"step_ms\": %.3f, \"min_ms\": %.3f, \"cpu_ms\": %.3f, \"loss\": %.7f, \"last_loss\": %.7f, \"gflop\": %.3f, "
+           "\"peak_share\": %.4f, \"peak_mib\": %.1f, \"parameters\": %lld}\n",
+           median_ms, (double)times[skipped] / 1e6, (double)cpu[skipped + (n_steps - skipped) / 2] / 1e6, first, loss, gflop,
+           peak > 0 ? gflop / median_ms * 1e3 / peak : 0, (double)usage.ru_maxrss / 1024, (long long)step->parameters);
     if (compile.profile)
         print_profile(runtime, assay_training_session_program(session));
     assay_training_session_close(session);

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""pytorch_training.py MODEL THREADS STEPS BATCH [SEQUENCE]: times training steps of plain torch.nn models, of the shapes of
+"""pytorch_training.py MODEL THREADS PRECISION STEPS BATCH [SEQUENCE]: times training steps of plain torch.nn models, of the shapes of
 bert-base-uncased (masked language model), gpt2, resnet-18 and ds-cnn-s, on one batch of random data, and prints a line of JSON: the
 median step, the fastest, the first loss, peak resident memory. AdamW for transformers, SGD with momentum for convolutions, whose
-tensors are channels last. Called by pytorch_training.sh, which clears the environment."""
+tensors are channels last. PRECISION: f32, or bf16 by autocast. Called by pytorch_training.sh, which clears the environment."""
 import json
 import resource
 import statistics
@@ -115,8 +115,8 @@ class DsCnn(nn.Module):
 
 
 def main():
-    name, threads, steps, batch = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
-    length = int(sys.argv[5]) if len(sys.argv) > 5 else 128
+    name, threads, precision, steps, batch = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
+    length = int(sys.argv[6]) if len(sys.argv) > 6 else 128
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     if name in ("bert-base-uncased", "gpt2"):
@@ -134,7 +134,8 @@ def main():
     for _ in range(steps):
         start, start_cpu = time.perf_counter(), time.process_time()
         optimizer.zero_grad(set_to_none=True)
-        loss = model(data, labels)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16"):
+            loss = model(data, labels)
         loss.backward()
         optimizer.step()
         losses.append(float(loss))
