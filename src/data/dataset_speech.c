@@ -39,7 +39,7 @@ static enum assay_status file_name(const struct speech_plan *plan, struct assay_
     if (st)
         return st;
     assay_hash_init(&hash);
-    assay_hash_text(&hash, "speech 1");
+    assay_hash_text(&hash, "speech 2");
     assay_hash_text(&hash, version);
     assay_hash_u64(&hash, plan->seed);
     assay_hash_u64(&hash, (uint64_t)plan->variants);
@@ -161,7 +161,7 @@ static enum assay_status read_options(struct speech *speech, struct assay_datase
     if (!st)
         st = assay_dataset_option_int(options, "renderings", 6, 1, 64, &plan->renderings, err);
     if (!st)
-        st = assay_dataset_option_int(options, "variants", 4, 1, 64, &plan->variants, err);
+        st = assay_dataset_option_int(options, "variants", 6, 1, 64, &plan->variants, err);
     if (!st)
         st = assay_dataset_option_int(options, "seed", 0, 0, INT64_MAX, &seed, err);
     plan->seed = st ? 0 : (uint64_t)seed;
@@ -235,7 +235,7 @@ const struct assay_dataset_kind assay_dataset_spoken_commands = {
     .about = "words of Google's Speech Commands, spoken by espeak-ng in 64 voices and 8 accents, in noise of 5 to 30 dB",
     .options = "words=10, 12, 20 or digits (12), audio (the sound instead of its features), renderings=NUMBER (6, of a word by a "
                "voice), "
-               "variants=NUMBER (4, in noise, of a training clip), voices=NUMBER (52, at most, of a split), seed=NUMBER (0)",
+               "variants=NUMBER (6, of a training clip), voices=NUMBER (52, at most, of a split), seed=NUMBER (0)",
     .licence = "made here; espeak-ng is GPL version 3 or later, which does not extend to what it says",
     .source = "Debian's package espeak-ng; 52 voices for training, 4 others for validation, 8 others for the test",
     .open = open_speech,

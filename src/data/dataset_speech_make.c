@@ -240,7 +240,8 @@ static enum assay_status speak(void *context, void *own, int64_t index, struct a
     assay_rng_init(&rng, work->plan->seed, assay_rng_stream(name));
     const char *voice = assay_arena_printf(&arena, "%s+%s", accents[assay_rng_below(&rng, ASSAY_COUNT(accents))], clip->voice);
     const char *speed = assay_arena_printf(&arena, "%d", 120 + (int)assay_rng_below(&rng, 101));
-    const char *pitch = assay_arena_printf(&arena, "%d", 25 + (int)assay_rng_below(&rng, 51));
+    int spread = clip->split == ASSAY_SPLIT_TRAIN ? 40 : 25;
+    const char *pitch = assay_arena_printf(&arena, "%d", 50 - spread + (int)assay_rng_below(&rng, 2 * (uint64_t)spread + 1));
     const char *const argv[] = {program, "--stdout", "-v", voice, "-s", speed, "-p", pitch, clip->word, NULL};
     struct assay_subprocess_options options = {.argv = argv,
                                                .environment = environment,

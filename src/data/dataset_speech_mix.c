@@ -38,17 +38,35 @@ static void make_noise(struct assay_rng *rng, enum noise kind, double *to)
         to[i] *= scale;
 }
 
+/* The clip as if someone else had said it: played faster or slower, which moves pitch and formants together (speed perturbation,
+ * Ko et al. 2015), and with more or less treble, by a filter with one zero. Gives its length. */
+static int64_t disguise(struct assay_rng *rng, const int16_t *pcm, int64_t n, double *to)
+{
+    double speed = 0.85 + 0.35 * assay_rng_uniform(rng), tilt = 1.2 * assay_rng_uniform(rng) - 0.6, before = 0;
+    double slowest = (double)n / SPEECH_RATE;
+    speed = fmax(speed, slowest);
+    int64_t n_to = n > 1 ? (int64_t)((double)(n - 1) / speed) : 0;
+    for (int64_t i = 0; i < n_to; i++) {
+        double place = (double)i * speed;
+        int64_t at = (int64_t)place;
+        double x = pcm[at] + (place - (double)at) * (pcm[at + 1] - pcm[at]);
+        to[i] = x + tilt * before;
+        before = x;
+    }
+    return n_to;
+}
+
 /* Adds the clip about the middle of the second, up to 100 ms early or late; gives the root mean square of what it added. */
-static double add_clip(struct assay_rng *rng, const int16_t *pcm, int64_t n, double *to)
+static double add_clip(struct assay_rng *rng, const double *clip, int64_t n, double *to)
 {
     int64_t room = SPEECH_RATE - n, shift = (int64_t)assay_rng_below(rng, 3201) - 1600, at = room / 2 + shift;
     at = at < 0 ? 0 : at > room ? room : at;
-    int peak = 1;
+    double peak = 1, squares = 0;
     for (int64_t i = 0; i < n; i++)
-        peak = abs(pcm[i]) > peak ? abs(pcm[i]) : peak;
-    double gain = (0.1 + 0.8 * assay_rng_uniform(rng)) / peak, squares = 0;
+        peak = fmax(peak, fabs(clip[i]));
+    double gain = (0.1 + 0.8 * assay_rng_uniform(rng)) / peak;
     for (int64_t i = 0; i < n; i++) {
-        double x = gain * pcm[i];
+        double x = gain * clip[i];
         to[at + i] += x;
         squares += x * x;
     }
@@ -60,7 +78,7 @@ void speech_mix(const struct speech_plan *plan, const struct speech_store *store
     /* 10^(-dB/20) for 30, 20, 15, 10 and 5 dB of signal over noise. */
     static const double ratios[] = {0.0316227766, 0.1, 0.177827941, 0.316227766, 0.562341325};
     const struct speech_sample *s = &plan->samples[sample];
-    double noise[SPEECH_RATE], sound[SPEECH_RATE] = {0};
+    double noise[SPEECH_RATE], clip[SPEECH_RATE], sound[SPEECH_RATE] = {0};
     struct assay_rng rng;
     assay_rng_init(&rng, plan->seed, assay_rng_stream("mix") + (uint64_t)sample);
     make_noise(&rng, (enum noise)assay_rng_below(&rng, N_NOISES), noise);
@@ -69,7 +87,13 @@ void speech_mix(const struct speech_plan *plan, const struct speech_store *store
     if (s->clip >= 0) {
         int64_t begin = store->begins[s->clip];
         double ratio = ratios[assay_rng_below(&rng, ASSAY_COUNT(ratios))];
-        level = ratio * add_clip(&rng, store->pcm + begin, store->begins[s->clip + 1] - begin, sound);
+        int64_t n = store->begins[s->clip + 1] - begin;
+        if (s->variant > 0) /* of training alone */
+            n = disguise(&rng, store->pcm + begin, n, clip);
+        else
+            for (int64_t i = 0; i < n; i++)
+                clip[i] = store->pcm[begin + i];
+        level = ratio * add_clip(&rng, clip, n, sound);
     }
     for (int i = 0; i < SPEECH_RATE; i++) {
         double x = rint((sound[i] + level * noise[i]) * 32768);

@@ -36,6 +36,38 @@ ASSAY_TEST(classes_are_balanced)
     assay_arena_release(&arena);
 }
 
+/* Voices of validation and test are mixed as they spoke; a training clip comes as it is once, and then as if others said it. */
+ASSAY_TEST(only_training_clips_are_disguised)
+{
+    enum { N = 4000 };
+    static int16_t pcm[N];
+    static float sound[SPEECH_RATE], other[SPEECH_RATE];
+    int64_t begins[] = {0, N};
+    for (int i = 0; i < N; i++)
+        pcm[i] = (int16_t)(i % 100 * 100 - 5000);
+    struct speech_store store = {.begins = begins, .pcm = pcm};
+    struct speech_sample samples[] = {{.clip = 0}, {.clip = 0, .variant = 1}};
+    struct speech_plan plan = {.samples = samples, .n_samples = 2};
+    for (int64_t s = 0; s < 2; s++) {
+        int64_t loudest = 0, n_alike = 0;
+        speech_mix(&plan, &store, s, sound);
+        speech_mix(&plan, &store, s, other);
+        CHECK(memcmp(sound, other, sizeof sound) == 0);
+        for (int64_t i = 0; i < SPEECH_RATE; i++)
+            loudest = fabsf(sound[i]) > fabsf(sound[loudest]) ? i : loudest;
+        /* The clip has a period of 100 samples; a disguised one has another. */
+        for (int64_t i = SPEECH_RATE / 2 - 500; i < SPEECH_RATE / 2 + 300; i++)
+            n_alike += fabsf(sound[i] - sound[i + 100]) < 0.75F * fabsf(sound[loudest]);
+        CHECK_INT(n_alike > 780, s == 0);
+    }
+    struct speech_plan all = {.words = "12", .voices = 52, .renderings = 1, .variants = 6};
+    struct assay_arena arena = {0};
+    CHECK_OK(speech_plan_fill(&all, &arena, &err), err);
+    for (int64_t i = all.n[ASSAY_SPLIT_TRAIN]; i < all.n_samples; i++)
+        CHECK_INT(all.samples[i].variant, 0);
+    assay_arena_release(&arena);
+}
+
 static void count_reports(void *context, const char *what, int64_t n_done, int64_t n_all)
 {
     CHECK(what != NULL && n_done <= n_all);
@@ -144,5 +176,6 @@ ASSAY_TEST(making_can_be_stopped)
 }
 
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(no_voice_is_in_two_splits), ASSAY_TEST_ENTRY(classes_are_balanced),
+                ASSAY_TEST_ENTRY(only_training_clips_are_disguised),
                 ASSAY_TEST_ENTRY(speech_is_the_same_when_made_twice_and_when_its_file_is_damaged),
                 ASSAY_TEST_ENTRY(features_are_those_of_the_sound), ASSAY_TEST_ENTRY(making_can_be_stopped))
