@@ -270,7 +270,7 @@ static enum assay_status run_batch(struct run *run, const struct assay_batch *ba
         assay_task_feed(&run->task, true, &part, run->o->task.seed, run->n_done * n + k, run->data);
         st = assay_training_session_run(run->session, run->data, rate, scale, err);
     }
-    return st;
+    return st ? assay_error_prefix(err, st, "step %lld", (long long)run->n_done + 1) : ASSAY_OK;
 }
 
 static enum assay_status one_step(struct run *run, struct assay_error *err)
