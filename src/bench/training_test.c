@@ -227,9 +227,39 @@ ASSAY_TEST(a_step_counts_forward_and_backward_pass)
     teardown(&f);
 }
 
+ASSAY_TEST(each_node_of_a_step_is_of_one_pass)
+{
+    struct fixture f;
+    struct assay_step_options options;
+    struct assay_training_step *step = NULL;
+    int n[3] = {0};
+    setup(&f, "y:cross-entropy");
+    open_model(&f);
+    CHECK_OK(assay_training_options(f.subject.c, f.subject.loss, ASSAY_NO_DTYPE, &options, &f.err), f.err);
+    options.clip_norm = 1;
+    CHECK_OK(assay_training_step_make(f.graph, &options, &step, &f.err), f.err);
+    for (int i = 0; i < step->graph->n_nodes; i++) {
+        const struct assay_node *node = step->graph->nodes[i];
+        const char *phase = assay_training_phase(step->graph, node->name);
+        bool updates = strcmp(node->type, "Adam") == 0 || strcmp(node->type, "SumSquares") == 0;
+        CHECK(phase);
+        CHECK(!updates || strcmp(phase, "update") == 0);
+        CHECK(!strstr(node->type, "LossGradient") || strcmp(phase, "backward") == 0);
+        CHECK(strcmp(node->type, "SoftmaxCrossEntropyLoss") != 0 || strcmp(phase, "forward") == 0);
+        n[strcmp(phase, "backward") == 0 ? 1 : strcmp(phase, "update") == 0 ? 2 : 0]++;
+    }
+    CHECK(n[0] > 0 && n[1] > 0 && n[2] > 0);
+    /* As runtimes call what they fused or expanded, and what they made up. */
+    CHECK_TEXT(assay_training_phase(step->graph, "a/MatMul/gradient/MatMul_2/Fusion/"), "backward");
+    CHECK_TEXT(assay_training_phase(step->graph, "update/w/Adam/Div_3"), "update");
+    CHECK(assay_training_phase(step->graph, "Transpose_token_3") == NULL);
+    assay_training_step_close(step);
+    teardown(&f);
+}
+
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(cross_entropy_adds_labels_that_are_classes),
                 ASSAY_TEST_ENTRY(the_loss_falls_over_the_first_steps), ASSAY_TEST_ENTRY(gradients_agree_with_central_differences),
                 ASSAY_TEST_ENTRY(a_wrong_gradient_is_found), ASSAY_TEST_ENTRY(another_loss_than_the_references_is_a_mismatch),
                 ASSAY_TEST_ENTRY(a_file_without_a_loss_is_a_case_that_says_what_to_give),
                 ASSAY_TEST_ENTRY(losses_optimizers_and_modes_that_there_are_not_are_refused),
-                ASSAY_TEST_ENTRY(a_step_counts_forward_and_backward_pass))
+                ASSAY_TEST_ENTRY(a_step_counts_forward_and_backward_pass), ASSAY_TEST_ENTRY(each_node_of_a_step_is_of_one_pass))
