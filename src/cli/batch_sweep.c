@@ -58,13 +58,26 @@ static int by_series_and_batch(const void *a, const void *b)
     return order ? order : (x->round > y->round) - (x->round < y->round);
 }
 
-/* Of point i over the one before, for a doubling; NaN where either has no throughput. */
-static double gain(const struct assay_scaling_point *points, size_t i)
+/* Of throughput from a point to a later one, for a doubling of the batch; NaN where either has none. */
+static double gain(const struct assay_scaling_point *from, const struct assay_scaling_point *to)
 {
-    if (i == 0)
-        return NAN;
-    double doublings = log2((double)points[i].batch / (double)points[i - 1].batch);
-    return pow(points[i].throughput / points[i - 1].throughput, 1 / doublings) - 1;
+    return pow(to->throughput / from->throughput, 1 / log2((double)to->batch / (double)from->batch)) - 1;
+}
+
+/* The first point that no later one is worth leaving for; n: each is, or is not known to be none. */
+static size_t knee_of(const struct assay_scaling_point *points, size_t n)
+{
+    for (size_t i = 0; i + 1 < n; i++) {
+        bool any = false, all = true;
+        for (size_t k = i + 1; k < n; k++) {
+            double gained = gain(&points[i], &points[k]);
+            any |= isfinite(gained);
+            all &= !(gained >= KNEE_GAIN);
+        }
+        if (any && all)
+            return i;
+    }
+    return n;
 }
 
 /* Of rows of one series, one point for each batch: of several rounds the last. */
@@ -79,10 +92,7 @@ static struct assay_scaling_curve curve_of(const struct assay_sweep *sweep, cons
         if (*points[i].unit)
             curve.unit = points[i].unit;
     }
-    curve.knee = curve.n_points;
-    for (size_t i = curve.n_points; i-- > 1;)
-        if (gain(kept, i) < KNEE_GAIN) /* not of NaN */
-            curve.knee = i - 1;
+    curve.knee = knee_of(kept, curve.n_points);
     return curve;
 }
 
@@ -108,7 +118,7 @@ static void add_curve(struct assay_table *table, const struct assay_scaling_curv
 {
     for (size_t i = 0; i < curve->n_points; i++) {
         const struct assay_scaling_point *p = &curve->points[i];
-        double gained = gain(curve->points, i);
+        double gained = i ? gain(p - 1, p) : NAN;
         assay_table_row(table);
         assay_table_text(table, 0, curve->label);
         assay_table_int(table, 1, p->batch);

@@ -2,8 +2,8 @@
 /*
  * Scaling with the batch: what rows that differ in nothing but their batch tell together.
  *
- * The knee is the smallest batch from which on the next larger one gains less than 10 % of throughput for a doubling: beyond it,
- * memory and latency buy little.
+ * The knee is the smallest batch after which none gains 10 % of throughput for each doubling: beyond it, memory and latency buy
+ * little. A slow sample between does not make one.
  */
 #ifndef ASSAY_CLI_BATCH_SWEEP_H
 #define ASSAY_CLI_BATCH_SWEEP_H

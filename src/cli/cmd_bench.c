@@ -178,6 +178,7 @@ static bool is_done(void *context, const char *case_id, int round)
         n += strcmp(b->done[i], case_id) == 0;
     if (round >= n)
         return false;
+    assay_progress_label(&b->cli->log, "measured before");
     assay_progress_step(&b->cli->log, NULL);
     return true;
 }
