@@ -209,7 +209,10 @@ static enum assay_status check_gradient(const struct assay_training_subject *sub
     struct assay_error why;
     double told = subject->c->tolerance,
            tolerance = told > 0 ? 10 * told : assay_training_gradient_tolerance(subject->c->precision);
-    if (assay_training_check_gradient(subject, both, &e->check_gradient_error, &why)) {
+    enum assay_status st = assay_training_check_gradient(subject, both, &e->check_gradient_error, &why);
+    if (st == ASSAY_ABSENT)
+        return assay_error_set(err, st, "%s", why.message);
+    if (st) {
         e->check_gradient_error = NAN;
         e->check_gradient_note = assay_arena_strdup(subject->arena, why.message);
         return ASSAY_OK;

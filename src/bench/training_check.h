@@ -43,7 +43,7 @@ enum assay_status assay_training_check(const struct assay_training_subject *subj
 enum assay_status assay_training_curve_run(const struct assay_training_subject *subject, enum assay_dtype precision,
                                            const struct assay_runtime *runtime, const struct assay_compile_options *compile,
                                            struct assay_training_curve *curve, struct assay_error *err);
-/* |g·v - central difference| by its measure (see above). */
+/* |g·v - central difference| by its measure (see above). ASSAY_ABSENT: both are 0, and nothing is trained. */
 enum assay_status assay_training_check_gradient(const struct assay_training_subject *subject, struct assay_training_part *both,
                                                 double *error, struct assay_error *err);
 

@@ -233,6 +233,10 @@ enum assay_status assay_training_check_gradient(const struct assay_training_subj
     }
     if (st)
         return st;
-    *error = product == slope ? 0 : fabs(product - slope) / sqrt(squares);
+    if (squares == 0 && slope == 0)
+        return assay_error_set(err, ASSAY_ABSENT,
+                               "the gradient is 0 in all parameters: the loss does not depend on them, as "
+                               "that of a model with a single class");
+    *error = fabs(product - slope) / sqrt(squares);
     return ASSAY_OK;
 }

@@ -20,3 +20,6 @@ command=$(assay query --format csv "SELECT repro_command FROM results WHERE batc
 $command --plan --format csv | tail -1 | cut -d, -f1-3
 # One batch is no sweep.
 assay bench ds-cnn-s --platform cpu/native --plot none.svg $quick 2>&1 >/dev/null | plain
+# The scores of one class are always right: there is no gradient, and no evidence.
+assay bench lstm-imdb --platform cpu/native --dim sequence=4 $quick >/dev/null 2>&1
+assay query "SELECT status, reason FROM results WHERE model = 'lstm-imdb'"
