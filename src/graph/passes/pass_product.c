@@ -2,12 +2,14 @@
 /*
  * Products whose sides are no constants become assay.MatMul with what is around them: transposes of either side and of the
  * result, which a product can read and write as they are, a factor, and a bias that is no constant either. What gradients are
- * made of. Of bf16 all do, since a product sums in f32, and can write that.
+ * made of. Of bf16 those of many rows do in any case, and write the f32 of their sums if that is what is read.
  */
 #include "graph/match.h"
 #include "graph/pass.h"
 
 #include <string.h>
+
+enum { FEWEST_ROWS = 32 };
 
 struct side {
     int value, rank; /* as the product sees it; value: of its source */
@@ -145,6 +147,13 @@ static void take_rest(struct assay_match *match, struct product *p)
         p->y = graph->nodes[reader]->outputs[0];
 }
 
+/* Kernels of assay.MatMul pack the right side of bf16 for each run, which many rows make up for. */
+static bool is_worth_packing(const struct assay_match *match, const struct product *p)
+{
+    const struct assay_type *y = type_of(match, p->y);
+    return y->dtype == ASSAY_BF16 && y->dims[p->rank - 2] >= FEWEST_ROWS;
+}
+
 static bool fuse(struct assay_match *match, int index)
 {
     struct assay_graph *graph = match->graph;
@@ -154,7 +163,7 @@ static bool fuse(struct assay_match *match, int index)
     int made = p.y;
     enum assay_dtype dtype = type_of(match, made)->dtype;
     take_rest(match, &p);
-    if (made == p.y && !p.a.is_permuted && !p.b.is_permuted && dtype == ASSAY_F32)
+    if (made == p.y && !p.a.is_permuted && !p.b.is_permuted && !is_worth_packing(match, &p))
         return false;
     const char *name = graph->nodes[index]->name;
     struct assay_node *node =

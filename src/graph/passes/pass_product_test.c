@@ -29,6 +29,28 @@ ASSAY_TEST(a_transposed_result_without_a_bias_is_written_as_it_is)
     assay_graph_close(g);
 }
 
+/* Its numbers differ from those of the nodes, which round to bf16 on the way: so only the form is looked at. */
+ASSAY_TEST(of_bf16_plain_ones_of_many_rows_are_taken_too_and_write_the_f32_of_their_sums)
+{
+    const char *only[] = {"product", NULL};
+    struct assay_graph *g = assay_graph_open("g");
+    struct assay_error err;
+    int a = testing_input(g, "a", ASSAY_BF16, DIMS(40, 6)), b = testing_input(g, "b", ASSAY_BF16, DIMS(6, 5));
+    int y = testing_node(g, "MatMul", NUMBERS(a, b), "product");
+    y = testing_node(g, "Cast", NUMBERS(y), "wide");
+    assay_node_set_int(g, testing_last(g), "to", ASSAY_F32);
+    assay_graph_add_output(g, y);
+    assay_graph_add_output(g, testing_node(g, "MatMul", NUMBERS(a, b), "plain"));
+    int few = testing_input(g, "few", ASSAY_BF16, DIMS(4, 6));
+    assay_graph_add_output(g, testing_node(g, "MatMul", NUMBERS(few, b), "few rows"));
+    CHECK_OK(assay_graph_optimize(g, &(struct assay_pass_options){.only = only}, &err), err);
+    CHECK_INT(g->n_nodes, 3);
+    CHECK_INT(testing_count(g, "assay", "MatMul"), 2);
+    CHECK_INT(g->values[g->outputs[0]].type.dtype, ASSAY_F32);
+    CHECK_INT(g->values[g->outputs[1]].type.dtype, ASSAY_BF16);
+    assay_graph_close(g);
+}
+
 ASSAY_TEST(products_of_constants_and_plain_ones_stay)
 {
     struct assay_graph *g = assay_graph_open("g");
@@ -43,4 +65,5 @@ ASSAY_TEST(products_of_constants_and_plain_ones_stay)
 
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(transposes_a_factor_and_a_bias_are_taken_in),
                 ASSAY_TEST_ENTRY(a_transposed_result_without_a_bias_is_written_as_it_is),
+                ASSAY_TEST_ENTRY(of_bf16_plain_ones_of_many_rows_are_taken_too_and_write_the_f32_of_their_sums),
                 ASSAY_TEST_ENTRY(products_of_constants_and_plain_ones_stay))
