@@ -351,14 +351,15 @@ static void expand_by_channel(struct assay_emit *e, const struct assay_node *nod
         return;
     }
     int64_t width = type.dims[1] / n_groups, inner = assay_dims_product(&type, 2, type.rank);
-    int x = e_reshape(e, node->inputs[X], E_INTS(type.dims[0], n_groups, width, inner));
-    int dy = e_reshape(e, node->inputs[DY], E_INTS(type.dims[0], n_groups, width, inner));
-    int scale = e_cast(e, e_reshape(e, node->inputs[SCALE], E_INTS(1, n_groups, width, 1)), type.dtype);
+    int x = e_cast(e, e_reshape(e, node->inputs[X], E_INTS(type.dims[0], n_groups, width, inner)), ASSAY_F64);
+    int dy = e_cast(e, e_reshape(e, node->inputs[DY], E_INTS(type.dims[0], n_groups, width, inner)), ASSAY_F64);
+    int scale = e_cast(e, e_reshape(e, node->inputs[SCALE], E_INTS(1, n_groups, width, 1)), ASSAY_F64);
     int centered = e_sub(e, x, e_reduce(e, "ReduceMean", x, true, n, axes));
     int inverse = emit_inverse(e, node, e_reduce(e, "ReduceMean", e_mul(e, centered, centered), true, n, axes));
     int h = e_mul(e, centered, inverse);
     if (wanted(node, DX))
-        outputs[DX] = e_reshape_like(e, emit_dx(e, e_mul(e, dy, scale), h, inverse, true, n, axes), node->inputs[X]);
+        outputs[DX] =
+            e_reshape_like(e, e_cast(e, emit_dx(e, e_mul(e, dy, scale), h, inverse, true, n, axes), type.dtype), node->inputs[X]);
     for (int i = DSCALE; i <= DBIAS; i++)
         if (wanted(node, i)) {
             int sum = e_reduce(e, "ReduceSum", i == DSCALE ? e_mul(e, dy, h) : dy, false, n_sums, sums);

@@ -467,15 +467,18 @@ static void expand_batch_training(struct assay_emit *e, const struct assay_node 
         return;
     }
     int shape = e_ints(e, (size_t)x.rank, dims), flat = e_ints(e, E_INTS(-1)), moments[2];
-    /* Sums of a whole batch need more digits than f32 has: a small gradient is the difference of large ones. */
+    /* In double: a small gradient is the difference of large numbers, and rounding a channel's factor would move all of it. */
     int wide = e_cast(e, node->inputs[0], ASSAY_F64);
     moments[0] = e_reduce(e, "ReduceMean", wide, true, n_axes, axes);
-    int far = e_sub(e, wide, moments[0]), distance = e_cast(e, far, x.dtype);
-    moments[1] = e_cast(e, e_reduce(e, "ReduceMean", e_mul(e, far, far), true, n_axes, axes), x.dtype);
-    moments[0] = e_cast(e, moments[0], x.dtype);
+    int distance = e_sub(e, wide, moments[0]);
+    moments[1] = e_reduce(e, "ReduceMean", e_mul(e, distance, distance), true, n_axes, axes);
     int epsilon = e_number(e, (double)assay_node_float(node, "epsilon", 1e-5F), moments[1]);
-    int factor = e_div(e, e_reshape_to(e, node->inputs[1], shape), e_unary(e, "Sqrt", e_add(e, moments[1], epsilon)));
-    outputs[0] = e_add(e, e_mul(e, distance, factor), e_reshape_to(e, node->inputs[2], shape));
+    int scale = e_cast(e, e_reshape_to(e, node->inputs[1], shape), ASSAY_F64);
+    int bias = e_cast(e, e_reshape_to(e, node->inputs[2], shape), ASSAY_F64);
+    int factor = e_div(e, scale, e_unary(e, "Sqrt", e_add(e, moments[1], epsilon)));
+    outputs[0] = e_cast(e, e_add(e, e_mul(e, distance, factor), bias), x.dtype);
+    moments[0] = e_cast(e, moments[0], x.dtype);
+    moments[1] = e_cast(e, moments[1], x.dtype);
     for (int i = 1; i < node->n_outputs; i++) {
         double momentum = (double)assay_node_float(node, "momentum", 0.9F);
         int kept = e_scale(e, node->inputs[2 + i], momentum);
