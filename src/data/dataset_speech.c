@@ -39,7 +39,7 @@ static enum assay_status file_name(const struct speech_plan *plan, struct assay_
     if (st)
         return st;
     assay_hash_init(&hash);
-    assay_hash_text(&hash, "speech 2");
+    assay_hash_text(&hash, "speech 4");
     assay_hash_text(&hash, version);
     assay_hash_u64(&hash, plan->seed);
     assay_hash_u64(&hash, (uint64_t)plan->variants);
@@ -232,7 +232,7 @@ static void close_speech(struct assay_dataset *dataset)
 
 const struct assay_dataset_kind assay_dataset_spoken_commands = {
     .name = "spoken-commands",
-    .about = "words of Google's Speech Commands, spoken by espeak-ng in 64 voices and 8 accents, in noise of 5 to 30 dB",
+    .about = "words of Google's Speech Commands, spoken by espeak-ng in 64 voices and 8 accents, in noise 15 to 40 dB below",
     .options = "words=10, 12, 20 or digits (12), audio (the sound instead of its features), renderings=NUMBER (6, of a word by a "
                "voice), "
                "variants=NUMBER (6, of a training clip), voices=NUMBER (52, at most, of a split), seed=NUMBER (0)",

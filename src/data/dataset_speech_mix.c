@@ -39,18 +39,19 @@ static void make_noise(struct assay_rng *rng, enum noise kind, double *to)
 }
 
 /* The clip as if someone else had said it: played faster or slower, which moves pitch and formants together (speed perturbation,
- * Ko et al. 2015), and with more or less treble, by a filter with one zero. Gives its length. */
+ * Ko et al. 2015), and through a filter of one pole and one zero, as voices differ in how much of them is treble. Gives its
+ * length. */
 static int64_t disguise(struct assay_rng *rng, const int16_t *pcm, int64_t n, double *to)
 {
-    double speed = 0.85 + 0.35 * assay_rng_uniform(rng), tilt = 1.2 * assay_rng_uniform(rng) - 0.6, before = 0;
-    double slowest = (double)n / SPEECH_RATE;
+    double speed = 0.85 + 0.35 * assay_rng_uniform(rng), zero = 1.2 * assay_rng_uniform(rng) - 0.6;
+    double pole = 1.25 * assay_rng_uniform(rng) - 0.3, slowest = (double)n / SPEECH_RATE, before = 0, y = 0;
     speed = fmax(speed, slowest);
     int64_t n_to = n > 1 ? (int64_t)((double)(n - 1) / speed) : 0;
     for (int64_t i = 0; i < n_to; i++) {
         double place = (double)i * speed;
         int64_t at = (int64_t)place;
         double x = pcm[at] + (place - (double)at) * (pcm[at + 1] - pcm[at]);
-        to[i] = x + tilt * before;
+        to[i] = y = x + zero * before + pole * y;
         before = x;
     }
     return n_to;
@@ -75,8 +76,8 @@ static double add_clip(struct assay_rng *rng, const double *clip, int64_t n, dou
 
 void speech_mix(const struct speech_plan *plan, const struct speech_store *store, int64_t sample, float *to)
 {
-    /* 10^(-dB/20) for 30, 20, 15, 10 and 5 dB of signal over noise. */
-    static const double ratios[] = {0.0316227766, 0.1, 0.177827941, 0.316227766, 0.562341325};
+    /* 10^(-dB/20) for 40, 30, 25, 20 and 15 dB of signal over noise. */
+    static const double ratios[] = {0.01, 0.0316227766, 0.0562341325, 0.1, 0.177827941};
     const struct speech_sample *s = &plan->samples[sample];
     double noise[SPEECH_RATE], clip[SPEECH_RATE], sound[SPEECH_RATE] = {0};
     struct assay_rng rng;
