@@ -20,6 +20,7 @@ enum {
     DIMS = ASSAY_WINDOW_DIMS,
     MAX_K = 1 << 15,
     POINTS = 48, /* whose windows are gathered at a time */
+    SHORT = 12,
     MAX_LINES = 64,
     MAX_LINES_BYTES = 1 << 23,
 };
@@ -77,7 +78,10 @@ static void finish(const struct work *k, int64_t point, int64_t n)
 
 static void widen(const struct work *k, int16_t *to, const unsigned char *from, int64_t n)
 {
-    if (k->s->x_type == ASSAY_U8)
+    if (n < SHORT) /* a call would take longer */
+        for (int64_t i = 0; i < n; i++)
+            to[i] = (int16_t)((k->s->x_type == ASSAY_U8 ? from[i] : (int8_t)from[i]) - k->zero);
+    else if (k->s->x_type == ASSAY_U8)
         k->s->simd->widen_less_u8(to, from, k->zero, n);
     else
         k->s->simd->widen_less_i8(to, (const int8_t *)from, k->zero, n);
@@ -91,9 +95,11 @@ static void gather_line(const struct work *k, const unsigned char *line, int64_t
     if (channels == n_in && w->dilation[DIMS - 1] == 1) {
         int64_t from = position < 0 ? -position : 0, end = size - position < taps ? size - position : taps;
         end = end < from ? from : end;
-        memset(to, 0, (size_t)(from * n_in) * sizeof *to);
+        if (from)
+            memset(to, 0, (size_t)(from * n_in) * sizeof *to);
         widen(k, to + from * n_in, line + (position + from) * n_in, (end - from) * n_in);
-        memset(to + end * n_in, 0, (size_t)((taps - end) * n_in) * sizeof *to);
+        if (end < taps)
+            memset(to + end * n_in, 0, (size_t)((taps - end) * n_in) * sizeof *to);
         return;
     }
     for (int64_t t = 0; t < taps; t++, to += channels, position += w->dilation[DIMS - 1]) {

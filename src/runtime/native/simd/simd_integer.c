@@ -136,9 +136,13 @@ void SIMD(weigh_points)(int32_t *y, const float *const *x, int64_t step, const f
     const float *at[MOST_TAPS];
     memcpy(at, x, (size_t)n_taps * sizeof *at);
     for (int64_t p = 0; p < n_points;) {
-        int points = n_points - p >= POINTS ? POINTS : 1;
-        if (points == POINTS)
-            weigh(y + p * n, at, step, w, n_taps, n, POINTS);
+        int64_t left = n_points - p, points = left == POINTS + 1 ? POINTS - 1 : left < POINTS ? left : POINTS;
+        if (points == 4) /* one alone would wait for each sum */
+            weigh(y + p * n, at, step, w, n_taps, n, 4);
+        else if (points == 3)
+            weigh(y + p * n, at, step, w, n_taps, n, 3);
+        else if (points == 2)
+            weigh(y + p * n, at, step, w, n_taps, n, 2);
         else
             weigh(y + p * n, at, step, w, n_taps, n, 1);
         for (int t = 0; t < n_taps; t++)
