@@ -16,8 +16,8 @@
 
 enum {
     NATIVE_MAX_SPECIALS = 16,
-    NATIVE_MAX_TREE = 64,     /* specialisations of a program and its rests, together */
-    NATIVE_MAX_SEGMENTS = 16, /* one behind the other; in the last, shapes stay open */
+    NATIVE_MAX_TREE = 128,    /* specialisations of a program and its rests, together */
+    NATIVE_MAX_SEGMENTS = 64, /* one behind the other; in the last, shapes stay open */
 };
 
 enum native_place {
@@ -62,6 +62,7 @@ struct native_special {
     struct assay_arena arena;
     struct assay_graph *graph; /* with these dimensions bound and inferred */
     int64_t *dims;             /* of all inputs, one after another; -1 = any: it changes from run to run. Then all ranks */
+    int64_t *limits;           /* [n_dims]: how long one that is open may be; NULL = any length */
     int n_dims;                /* with the ranks */
     struct native_slot *slots;
     int n_slots, slot_room;
@@ -84,6 +85,7 @@ struct native_pack {
     const char *key;
     void *bytes;
     int64_t size_bytes;
+    void *memory; /* that is freed with it; NULL: it lies in that of one before it */
 };
 
 struct native_memory {
@@ -104,6 +106,8 @@ struct native_program { /* what runtime.h calls a program */
     bool profile;
     struct native_pack *packs;
     int n_packs, pack_room;
+    unsigned char *pack_place; /* for the next, with what is left from there on */
+    int64_t pack_left;
     struct native_special *specials[NATIVE_MAX_SPECIALS];
     int n_specials;
     struct native_special *current;
@@ -128,6 +132,8 @@ static inline struct native_program *native_whole(struct native_program *program
     return program->whole ? program->whole : program;
 }
 
+/* Frees packed weights but for the first n_packs: those of a maker that then failed. */
+void native_pack_forget(struct native_program *program, int n_packs);
 /* Makes or finds the specialisation for the inputs' dimensions, and activates it. */
 enum assay_status native_specialize(struct native_program *program, struct assay_error *err);
 /* The steps of a specialisation whose graph is bound. */
@@ -143,8 +149,9 @@ enum assay_status native_rest_open(struct native_program *program, struct native
 void native_rest_close(struct native_program *rest); /* accepts NULL */
 /* After the steps of the current specialisation: binds, specialises and runs its rest. */
 enum assay_status native_rest_run(struct native_program *program, struct assay_error *err);
-/* Whether the specialisation of a rest, with all behind it, costs less to run on reference kernels than to make. */
-bool native_rest_is_light(const struct native_special *special);
+/* How many times as long dimensions of a rest may become until its specialisation is worth making: with all behind it, it then
+ * takes as long on reference kernels as being made. < 1: it is worth it already. */
+double native_rest_growth(const struct native_special *special);
 void native_find_work(struct native_special *special);
 /* One walk through the steps of the current specialisation. */
 enum assay_status native_run_steps(struct native_program *program, struct assay_error *err);

@@ -4,6 +4,7 @@
 #include "runtime/native/body.h"
 #include "runtime/native/program.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -198,4 +199,5 @@ static double work_of(const struct native_special *s)
     return s->work + most;
 }
 
-bool native_rest_is_light(const struct native_special *s) { return work_of(s) < work_of_making * s->graph->n_nodes; }
+/* Work grows with the square of a length at most, in what is this little. */
+double native_rest_growth(const struct native_special *s) { return sqrt(work_of_making * s->graph->n_nodes / (work_of(s) + 1)); }

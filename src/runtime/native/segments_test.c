@@ -177,7 +177,7 @@ ASSAY_TEST(there_may_be_more_choices_than_segments)
     int x, mask;
     struct assay_graph *graph = rows_graph(&x, &mask);
     int y = choose_rows(graph, x, mask);
-    for (int i = 0; i < 20; i++) {
+    for (int i = 0; i < 70; i++) {
         int w = testing_random_constant(graph, "w", ASSAY_F32, 1, (const int64_t[]){SIZE});
         y = testing_node(graph, "Add", 2, (int[]){y, w}, "moved");
         y = choose_rows(graph, y, positive_rows(graph, y));
@@ -203,7 +203,7 @@ ASSAY_TEST(any_number_of_lengths_is_run)
     close_pair(&pair);
 }
 
-/* Light work behind the cut: one specialisation serves all lengths. */
+/* Light work behind the cut: one specialisation serves all lengths up to those at which it is no longer light. */
 ASSAY_TEST(a_little_work_behind_a_choice_is_done_at_any_length)
 {
     int x, mask;
@@ -218,6 +218,9 @@ ASSAY_TEST(a_little_work_behind_a_choice_is_done_at_any_length)
     assay_graph_close(graph);
     for (int64_t kept = 0; kept <= ROWS; kept++)
         run_rows(&pair, ROWS, kept);
+    for (int64_t kept = 500; kept <= 2000; kept += 500)
+        run_rows(&pair, 2000, kept);
+    run_rows(&pair, 2000, 3);
     close_pair(&pair);
 }
 

@@ -120,7 +120,7 @@ static struct native_special *find_special(const struct native_program *program,
         struct native_special *s = program->specials[i];
         bool fits = s->n_dims == n_dims, exact = true;
         for (int d = 0; fits && d < n_dims; d++) {
-            fits = s->dims[d] < 0 || s->dims[d] == dims[d];
+            fits = s->dims[d] == dims[d] || (s->dims[d] < 0 && (!s->limits || dims[d] <= s->limits[d]));
             exact &= s->dims[d] == dims[d];
         }
         if (fits && exact)
@@ -182,18 +182,34 @@ static void open_grown(const struct native_program *program, int64_t *dims, int 
                 dims[n] = -1;
 }
 
-/* A rest of little work is made once for whatever dimensions change. */
-static void open_changed(const struct native_program *rest, int64_t *dims, int n_dims)
+/* Whether dimensions that changed since a specialisation of little work have not become so long that it would be much. */
+static bool is_light(const struct native_special *s, const int64_t *dims, int n)
+{
+    double growth = native_rest_growth(s);
+    for (int d = 0; d < n; d++)
+        if (s->dims[d] < 0 || (s->dims[d] != dims[d] && (double)dims[d] > (double)s->dims[d] * growth))
+            return false;
+    return growth >= 1;
+}
+
+/* A rest of little work is made once for whatever dimensions change. Returns how long they may become, for the caller to free;
+ * NULL if all stay. */
+static int64_t *open_changed(const struct native_program *rest, int64_t *dims, int n_dims)
 {
     int n_ranks = rest->graph->n_inputs, n = n_dims - n_ranks;
     for (int i = 0; i < rest->n_specials; i++) {
         const struct native_special *s = rest->specials[i];
-        if (s->n_dims != n_dims || memcmp(s->dims + n, dims + n, (size_t)n_ranks * sizeof *dims) != 0 || !native_rest_is_light(s))
+        if (s->n_dims != n_dims || memcmp(s->dims + n, dims + n, (size_t)n_ranks * sizeof *dims) != 0 || !is_light(s, dims, n))
             continue;
+        int64_t *limits = assay_alloc((size_t)n_dims * sizeof *limits);
         for (int d = 0; d < n; d++)
-            dims[d] = s->dims[d] == dims[d] ? dims[d] : -1;
-        return;
+            if (s->dims[d] != dims[d]) {
+                limits[d] = (int64_t)((double)s->dims[d] * native_rest_growth(s));
+                dims[d] = -1;
+            }
+        return limits;
     }
+    return NULL;
 }
 
 /* ---- all of them */
@@ -334,14 +350,18 @@ enum assay_status native_specialize(struct native_program *program, struct assay
     enum assay_status st = ASSAY_OK;
     struct native_special *s = find_special(program, dims, n_dims);
     if (!s) {
+        int64_t *limits = NULL;
         make_place(program);
         if (program->whole)
-            open_changed(program, dims, n_dims);
+            limits = open_changed(program, dims, n_dims);
         else
             open_grown(program, dims, n_dims);
         st = open_special(program, dims, n_dims, &s, err);
-        if (!st)
+        if (!st) {
+            s->limits = limits ? assay_arena_memdup(&s->arena, limits, (size_t)n_dims * sizeof *limits) : NULL;
             program->specials[program->n_specials++] = s;
+        }
+        free(limits);
     }
     free(dims);
     return st ? st : activate(program, s, err);
