@@ -42,7 +42,7 @@ void native_program_clear(struct native_program *p)
     for (int i = 0; i < p->n_specials; i++)
         native_special_close(p->specials[i]);
     for (int i = 0; i < p->n_packs; i++)
-        free(p->packs[i].bytes);
+        free(p->packs[i].memory);
     free(p->packs);
     for (int i = 0; i < p->graph->n_states; i++)
         native_cache_release(&p->caches[i]);

@@ -151,7 +151,7 @@ struct native_cache *native_cache_of(struct native_build *build, int input, int 
 static bool offer(const struct native_maker *table, struct native_build *build, bool known)
 {
     const struct assay_node *node = build->node;
-    int n_cache_uses = build->special->n_cache_uses;
+    int n_cache_uses = build->special->n_cache_uses, n_packs = native_whole(build->program)->n_packs;
     for (const struct native_maker *k = table; k->type; k++) {
         if ((!known && !k->dynamic) || strcmp(k->type, node->type) != 0 || strcmp(k->domain, node->domain) != 0)
             continue;
@@ -159,6 +159,7 @@ static bool offer(const struct native_maker *table, struct native_build *build, 
         if (k->make(build, NULL) == ASSAY_OK)
             return true;
         build->special->n_cache_uses = n_cache_uses;
+        native_pack_forget(native_whole(build->program), n_packs); /* what is half made is not to be found */
     }
     return false;
 }

@@ -27,10 +27,11 @@ struct native_sgd {
 struct native_adam {
     float scale, decay, keep, beta1, rest1, beta2, rest2, rate, root, epsilon;
 };
-/* A group of a row of f32 as whole numbers (simd_coded.c): x = scale (128 high + low). */
+/* A group of a row of f32 as whole numbers of 16 bits (simd_coded.c): x = scale whole = scale (256 high + low). */
 enum { NATIVE_CODED_GROUP = 32, NATIVE_CODED_PANEL = 64 };
 struct native_coded {
-    int8_t high[NATIVE_CODED_GROUP], low[NATIVE_CODED_GROUP]; /* -64 … 63 */
+    int16_t whole[NATIVE_CODED_GROUP];
+    int8_t high[NATIVE_CODED_GROUP], low[NATIVE_CODED_GROUP];
     float scale;
     int32_t offset; /* what the weights' zero adds to a sum */
 };
