@@ -6,9 +6,9 @@
 
 enum {
     PANEL = 64,
-    ROWS = 32, /* that are made at a time: as f32 they stay in cache while panels go by */
-    STRIP = 6144,
-    TOGETHER = 8, /* columns of a weight as it is, whose sums stay in cache, and its rows that are read side by side */
+    ROWS = 32,    /* that are made at a time: as f32 they stay in cache while panels go by */
+    STRIP = 6144, /* columns of a weight as it is: their sums stay in cache */
+    TOGETHER = 8, /* its rows that are read side by side */
     PART_BYTES = 1 << 17,
     PARTS_PER_THREAD = 4, /* so that a thread that was interrupted leaves work to others */
 };
