@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHUNK = 64 /* rows whose sums are made at a time */, PANEL = 64, MAX_K = 1 << 15 };
+enum { CHUNK = 64 /* rows whose sums are made at a time */, COLUMNS = 512, PANEL = 64, MAX_K = 1 << 15 };
 
 /* What is asked for; places of inputs, -1 = none. */
 struct form {
@@ -145,11 +145,34 @@ static int32_t number_of(const struct assay_tensor *t)
     return t->type.dtype == ASSAY_U8 ? *(const uint8_t *)t->data : *(const int8_t *)t->data;
 }
 
+/* The columns of a piece from `from` on whose sums are made at a time: of ours so many as stay in a cache until they are read. */
+static struct piece cut(const struct state *s, const struct piece *p, int64_t from)
+{
+    struct piece block = *p;
+    if (s->by_library)
+        return block;
+    block.column += from;
+    block.columns = p->columns - from < COLUMNS ? p->columns - from : COLUMNS;
+    block.weight += from * even(s->k) * (int64_t)sizeof(int16_t);
+    return block;
+}
+
+static void make_block(const struct state *s, const struct piece *p, const unsigned char *a, int32_t a_zero, const float *factor,
+                       int64_t rows, unsigned char *scratch, unsigned char *more, char *y)
+{
+    int32_t *sums = (int32_t *)(void *)scratch, *add = (int32_t *)(void *)(scratch + s->sums_bytes);
+    multiply(s, p, a, rows, sums, more);
+    for (int64_t i = 0; i < rows; i++) {
+        if (i == 0 || s->has_w_zero)
+            make_addends(s, p, a + i * s->k, a_zero, add);
+        finish_row(s, p, sums + i * distance(s, p), add, factor, y + i * s->n * (int64_t)assay_dtype_size(s->y_type));
+    }
+}
+
 static void run(const struct native_args *args, int part, unsigned char *scratch)
 {
     const struct state *s = args->kernel->data;
     const struct piece *p = &s->pieces[part];
-    int32_t *sums = (int32_t *)(void *)scratch, *add = (int32_t *)(void *)(scratch + s->sums_bytes);
     float *scaled = (float *)(void *)(scratch + s->sums_bytes + aligned(p->columns * 4));
     unsigned char *more = scratch + s->sums_bytes + 2 * aligned(p->columns * 4);
     const float *factor = s->factor ? s->factor + p->column : NULL;
@@ -165,11 +188,10 @@ static void run(const struct native_args *args, int part, unsigned char *scratch
         int64_t rows = p->row + p->rows - row < CHUNK ? p->row + p->rows - row : CHUNK;
         const unsigned char *a = (const unsigned char *)args->in[s->f.a]->data + row * s->k;
         char *y = (char *)args->out[0]->data + (row * s->n + p->column) * y_size;
-        multiply(s, p, a, rows, sums, more);
-        for (int64_t i = 0; i < rows; i++) {
-            if (i == 0 || s->has_w_zero)
-                make_addends(s, p, a + i * s->k, a_zero, add);
-            finish_row(s, p, sums + i * distance(s, p), add, factor, y + i * s->n * y_size);
+        for (int64_t from = 0, n; from < p->columns; from += n) {
+            struct piece block = cut(s, p, from);
+            n = block.columns;
+            make_block(s, &block, a, a_zero, factor ? factor + from : NULL, rows, scratch, more, y + from * y_size);
         }
     }
 }
@@ -361,7 +383,8 @@ static enum assay_status make_pieces(struct native_build *b, struct state *s, st
         p->columns = end - p->column;
         p->whole.scratch = p->rest.scratch = -1;
         st = s->by_library ? pack_for_library(b, s, p, err) : pack_wide(b, s, p, err);
-        int64_t sums = aligned((p->rows < CHUNK ? p->rows : CHUNK) * distance(s, p) * 4);
+        struct piece widest = cut(s, p, 0);
+        int64_t sums = aligned((p->rows < CHUNK ? p->rows : CHUNK) * distance(s, &widest) * 4);
         s->sums_bytes = s->sums_bytes < sums ? sums : s->sums_bytes;
     }
     s->a_bytes = s->by_library ? aligned(s->a_shift ? CHUNK * s->k : 0) : aligned(CHUNK * even(s->k) * 2);

@@ -77,6 +77,7 @@ ASSAY_TEST(sums_of_integers_are_exact)
             check_integer(types[i % 2], types[i / 2], 5, 70, 33, zeros);
             check_integer(types[i % 2], types[i / 2], 1, 300, 200, zeros);
             check_integer(types[i % 2], types[i / 2], 150, 64, 130, zeros);
+            check_integer(types[i % 2], types[i / 2], 70, 33, 1100, zeros);
         }
 }
 
