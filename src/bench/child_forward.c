@@ -185,7 +185,7 @@ static enum assay_status compile(struct session *s, struct assay_error *err)
     return st ? st : s->runtime->bind(f->program, f->inputs, err);
 }
 
-/* The graph with its weights again, for what comes after the measurement. */
+/* The graph with its weights again, for the profile. */
 static enum assay_status reload(struct session *s, struct assay_error *err)
 {
     struct forward *f = &s->forward;
@@ -243,16 +243,34 @@ static enum assay_status run(void *context, struct assay_error *err)
 
 static void set_memory(struct session *s) { session_set_memory(s, &s->forward.program, 1); }
 
-/* The original of a converted model is opened anew: kept beside it, it would count in the row's memory. */
+/* What the reference is to run. */
+struct wanted {
+    struct session *s;
+    bool is_original;
+    struct assay_graph *graph; /* owned; NULL = none was needed */
+};
+
+/* Opened when it is needed: kept beside the program, it would count in the row's memory. */
+static enum assay_status open_wanted(void *context, const struct assay_graph **graph, struct assay_error *err)
+{
+    struct wanted *w = context;
+    *graph = w->s->forward.graph;
+    if (!w->is_original && !w->s->forward.is_empty)
+        return ASSAY_OK;
+    enum assay_status st = load(w->s, &w->graph, err);
+    if (!st && !w->is_original)
+        st = session_convert(w->s, w->graph, err);
+    *graph = w->graph;
+    return st;
+}
+
 static enum assay_status check(struct session *s, struct assay_correctness *k, struct assay_error *err)
 {
     const struct forward *f = &s->forward;
-    struct assay_graph *original = NULL;
-    bool other = assay_case_converts(s->c) && !assay_case_quantizes(s->c) && !assay_correctness_excuse(s->c, s->runtime);
-    enum assay_status st = other ? load(s, &original, err) : s->c->check ? reload(s, err) : ASSAY_OK;
-    if (!st)
-        st = assay_correctness_check(s->c, f->graph, original, f->inputs, s->runtime, f->program, &s->arena, k, err);
-    assay_graph_close(original);
+    struct wanted wanted = {.s = s, .is_original = assay_case_converts(s->c) && !assay_case_quantizes(s->c)};
+    const struct assay_correctness_model model = {wanted.is_original, open_wanted, &wanted};
+    enum assay_status st = assay_correctness_check(s->c, f->graph, &model, f->inputs, s->runtime, f->program, &s->arena, k, err);
+    assay_graph_close(wanted.graph);
     return st;
 }
 

@@ -144,9 +144,10 @@ static void set_figures(struct session *s)
 enum { PROFILE_REQUESTS = 64, PROFILE_STEPS = 4096 };
 static const double PROFILE_TIME = 1.0; /* s, at least two requests */
 
-/* The wall time of each step, NaN where it does not count: the prompt's, unless there is nothing else. */
-static enum assay_status profile_requests(struct session *s, struct assay_generator *generator, double *step_ns, int *n_steps,
-                                          struct assay_error *err)
+/* The wall time of each step, NaN where it does not count: the prompt's, unless there is nothing else; and what of it is
+ * around the run: its inputs, the choice of tokens. */
+static enum assay_status profile_requests(struct session *s, struct assay_generator *generator, double *step_ns,
+                                          double *choice_ns, int *n_steps, struct assay_error *err)
 {
     struct assay_answer answer = {0};
     enum assay_status st = ASSAY_OK;
@@ -154,11 +155,30 @@ static enum assay_status profile_requests(struct session *s, struct assay_genera
     for (int r = 0; !st && r < PROFILE_REQUESTS && (r < 2 || assay_clock_ns() < end) && *n_steps + n_tokens <= PROFILE_STEPS;
          r++) {
         st = assay_generator_run(generator, &s->generation.request, &answer, err);
-        for (int64_t i = 0; !st && i < answer.n_tokens; i++)
+        for (int64_t i = 0; !st && i < answer.n_tokens; i++) {
+            choice_ns[*n_steps] = answer.choice_ns[i];
             step_ns[(*n_steps)++] = i == 0 && n_tokens > 1 ? NAN : answer.step_ns[i];
+        }
     }
     assay_answer_release(&answer);
     return st;
+}
+
+/* The ops' times, and behind those of each step what its tokens took. */
+static struct assay_op_time *add_choices(struct session *s, const struct assay_op_time *times, int n_times, const double *step_ns,
+                                         const double *choice_ns, int n_steps)
+{
+    struct assay_op_time *all = assay_arena_array(&s->arena, (size_t)(n_times + n_steps), sizeof *all);
+    if (n_times)
+        memcpy(all, times, (size_t)n_times * sizeof *all);
+    for (int i = 0; i < n_steps; i++)
+        all[n_times + i] = (struct assay_op_time){.run = i,
+                                                  .name = "(tokens in and out)",
+                                                  .type = "Choice",
+                                                  .node = -1,
+                                                  .start_ns = isnan(step_ns[i]) ? 0 : (int64_t)(step_ns[i] - choice_ns[i]),
+                                                  .wall_ns = (int64_t)choice_ns[i]};
+    return all;
 }
 
 static enum assay_status profile(struct session *s, json_t **json, struct assay_error *err)
@@ -173,13 +193,15 @@ static enum assay_status profile(struct session *s, json_t **json, struct assay_
     if (s->c->new_tokens > PROFILE_STEPS / 2)
         return assay_error_set(err, ASSAY_UNSUPPORTED, "a profile is of at most %d new tokens", PROFILE_STEPS / 2);
     double *step_ns = assay_arena_array(&s->arena, PROFILE_STEPS, sizeof *step_ns);
+    double *choice_ns = assay_arena_array(&s->arena, PROFILE_STEPS, sizeof *choice_ns);
     enum assay_status st = assay_generator_open(s->c->model_path, &options, &generator, err);
     if (!st)
-        st = profile_requests(s, generator, step_ns, &n_steps, err);
+        st = profile_requests(s, generator, step_ns, choice_ns, &n_steps, err);
     if (!st)
         st = s->runtime->profile(assay_generator_program(generator, ASSAY_PHASE_DECODE), &times, &n_times, err);
     if (!st)
-        st = assay_profile_make(s->c, assay_generator_graph(generator, ASSAY_PHASE_DECODE), times, n_times, step_ns, n_steps,
+        st = assay_profile_make(s->c, assay_generator_graph(generator, ASSAY_PHASE_DECODE),
+                                add_choices(s, times, n_times, step_ns, choice_ns, n_steps), n_times + n_steps, step_ns, n_steps,
                                 json, err);
     assay_generator_close(generator);
     return st;

@@ -74,13 +74,15 @@ static enum assay_status run_reference(const struct assay_graph *graph, const st
 }
 
 static enum assay_status reference_outputs(const struct assay_case *c, const struct assay_graph *graph,
-                                           const struct assay_tensor *inputs, struct assay_arena *arena,
-                                           struct assay_tensor *wanted, struct assay_error *err)
+                                           const struct assay_correctness_model *model, const struct assay_tensor *inputs,
+                                           struct assay_arena *arena, struct assay_tensor *wanted, struct assay_error *err)
 {
     const char *path = cache_path(c, graph, inputs, arena);
     if (assay_reference_read(path, wanted, (size_t)graph->n_outputs))
         return ASSAY_OK;
-    enum assay_status st = run_reference(graph, inputs, arena, wanted, err);
+    enum assay_status st = model ? model->open(model->context, &graph, err) : ASSAY_OK;
+    if (!st)
+        st = run_reference(graph, inputs, arena, wanted, err);
     if (!st)
         assay_reference_write(path, wanted, (size_t)graph->n_outputs);
     return st;
@@ -146,7 +148,7 @@ static void keep_reference(const struct assay_case *c, const struct assay_graph 
 }
 
 enum assay_status assay_correctness_check(const struct assay_case *c, const struct assay_graph *graph,
-                                          const struct assay_graph *original, const struct assay_tensor *inputs,
+                                          const struct assay_correctness_model *model, const struct assay_tensor *inputs,
                                           const struct assay_runtime *runtime, struct assay_program *program,
                                           struct assay_arena *arena, struct assay_correctness *k, struct assay_error *err)
 {
@@ -162,7 +164,7 @@ enum assay_status assay_correctness_check(const struct assay_case *c, const stru
         return ASSAY_OK;
     }
     struct assay_tensor *wanted = assay_arena_array(arena, (size_t)graph->n_outputs, sizeof *wanted);
-    st = reference_outputs(c, original ? original : graph, inputs, arena, wanted, err);
+    st = reference_outputs(c, graph, model, inputs, arena, wanted, err);
     if (st == ASSAY_UNSUPPORTED) {
         k->note = assay_arena_printf(arena, "the reference cannot run this model: %s", err->message);
         st = ASSAY_OK;
@@ -177,8 +179,8 @@ enum assay_status assay_correctness_check(const struct assay_case *c, const stru
     k->checked = st == ASSAY_OK || st == ASSAY_MISMATCH;
     k->note = assay_arena_printf(arena, "outputs of %s run, %slargest difference over largest magnitude%s%s",
                                  graph->n_states ? "a first" : "the last timed",
-                                 original ? "against the model in its own precision, " : "", k->worst ? ", worst in " : "",
-                                 k->worst ? k->worst : "");
+                                 model && model->is_original ? "against the model in its own precision, " : "",
+                                 k->worst ? ", worst in " : "", k->worst ? k->worst : "");
 done:
     for (int i = 0; i < graph->n_outputs; i++)
         assay_tensor_release(&wanted[i]);

@@ -25,12 +25,20 @@ struct assay_correctness {
 /* Why a case's outputs are not compared, whatever the model; NULL if they are. */
 const char *assay_correctness_excuse(const struct assay_case *c, const struct assay_runtime *runtime);
 
-/* Compares program's outputs of its last run (of a graph with states: of a first run, made here). original: what the reference
- * runs where that is not `graph`, NULL otherwise. ASSAY_MISMATCH with the output, place and size of the difference; ASSAY_OK
+/* What the reference is to run where that is not the graph that was checked. It is asked only if what the reference computed is
+ * not kept, so that a model need not be read again for it. */
+struct assay_correctness_model {
+    bool is_original; /* the model in its own precision, of a graph that was converted */
+    enum assay_status (*open)(void *context, const struct assay_graph **graph, struct assay_error *err); /* borrowed */
+    void *context;
+};
+
+/* Compares program's outputs of its last run (of a graph with states: of a first run, made here). model: NULL = the reference
+ * runs `graph`; else it need not have its weights. ASSAY_MISMATCH with the output, place and size of the difference; ASSAY_OK
  * otherwise, also where a comparison is impossible (the reference does not support the model, random ops): then checked is false
  * and note says why. */
 enum assay_status assay_correctness_check(const struct assay_case *c, const struct assay_graph *graph,
-                                          const struct assay_graph *original, const struct assay_tensor *inputs,
+                                          const struct assay_correctness_model *model, const struct assay_tensor *inputs,
                                           const struct assay_runtime *runtime, struct assay_program *program,
                                           struct assay_arena *arena, struct assay_correctness *correctness,
                                           struct assay_error *err);

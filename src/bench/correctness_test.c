@@ -164,6 +164,38 @@ ASSAY_TEST(the_references_outputs_are_kept_and_used_again)
     teardown(&f);
 }
 
+struct counted {
+    const struct assay_graph *graph;
+    int n_times;
+};
+
+static enum assay_status open_counted(void *context, const struct assay_graph **graph, struct assay_error *error)
+{
+    struct counted *counted = context;
+    (void)error;
+    counted->n_times++;
+    *graph = counted->graph;
+    return ASSAY_OK;
+}
+
+ASSAY_TEST(a_model_is_opened_only_where_the_references_outputs_are_not_kept)
+{
+    struct fixture f;
+    setup(&f, testing_small_graph(), "cpu/fault", "mismatch", "reference");
+    struct counted counted = {.graph = f.graph};
+    const struct assay_correctness_model model = {false, open_counted, &counted};
+    for (int i = 0; i < 2; i++) {
+        CHECK_INT(assay_correctness_check(&f.c, f.graph, &model, f.inputs, f.runtime, f.program, &f.arena, &f.k, &f.err),
+                  ASSAY_MISMATCH);
+        CHECK(f.k.checked);
+        CHECK_INT(counted.n_times, 1);
+    }
+    f.c.check = false;
+    CHECK_OK(assay_correctness_check(&f.c, f.graph, &model, f.inputs, f.runtime, f.program, &f.arena, &f.k, &f.err), f.err);
+    CHECK_INT(counted.n_times, 1);
+    teardown(&f);
+}
+
 ASSAY_TEST(a_cache_that_cannot_be_written_only_costs_time)
 {
     struct fixture f;
@@ -215,5 +247,6 @@ ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(onnxruntime_agrees_with_the_reference_on_a_smal
                 ASSAY_TEST_ENTRY(where_nothing_is_compared_the_note_says_why),
                 ASSAY_TEST_ENTRY(a_model_with_random_ops_is_not_compared),
                 ASSAY_TEST_ENTRY(the_references_outputs_are_kept_and_used_again),
+                ASSAY_TEST_ENTRY(a_model_is_opened_only_where_the_references_outputs_are_not_kept),
                 ASSAY_TEST_ENTRY(a_cache_that_cannot_be_written_only_costs_time),
                 ASSAY_TEST_ENTRY(with_states_a_first_run_is_compared), ASSAY_TEST_ENTRY(tolerances_grow_as_precision_falls))

@@ -175,5 +175,6 @@ void assay_answer_release(struct assay_answer *answer)
     free(answer->logits);
     free(answer->scores);
     free(answer->step_ns);
+    free(answer->choice_ns);
     *answer = (struct assay_answer){.batch = 0};
 }

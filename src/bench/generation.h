@@ -64,7 +64,8 @@ struct assay_answer {
     /* Times of the steps in ns: [0] from the request to its first token (encode, prompt, choice), then each token's. [n_tokens];
      * a beam search may have taken more steps than its best text has tokens. */
     double *step_ns;
-    int64_t room, logits_room; /* elements of tokens and step_ns, and of logits */
+    double *choice_ns;         /* of that, what is before and after the decode graph's run: its inputs, choosing tokens */
+    int64_t room, logits_room; /* elements of tokens, step_ns and choice_ns, and of logits */
 };
 void assay_answer_release(struct assay_answer *answer);
 

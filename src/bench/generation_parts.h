@@ -54,7 +54,7 @@ struct assay_generation {
     struct assay_answer *answer;
     int64_t batch, beams, rows; /* rows: batch, and from the first choice on batch * beams */
     int64_t n_tokens, n_places; /* that the next run reads, and up to there */
-    int64_t step;
+    int64_t step, run_ns;       /* run_ns: the decode graph's last run alone */
     int turn;                   /* of the rooms of states */
     bool *ended;                /* [batch] */
     struct assay_beams *search; /* NULL: greedy, or not begun */

@@ -262,8 +262,10 @@ static enum assay_status decode(struct assay_generation *run, const float **logi
     char text[256];
     *logits = NULL;
     enum assay_status st = g->runtime->bind(g->decode.program, g->decode.inputs, err);
+    int64_t start_ns = assay_clock_ns();
     if (!st)
         st = g->runtime->run(g->decode.program, err);
+    run->run_ns = assay_clock_ns() - start_ns;
     if (!st)
         st = g->runtime->output(g->decode.program, g->logits, &tensor, err);
     if (st || g->runtime->computes_nothing)
@@ -365,9 +367,11 @@ static enum assay_status prepare_answer(const struct assay_generation *run, stru
     if (n > answer->room) {
         free(answer->tokens);
         free(answer->step_ns);
+        free(answer->choice_ns);
         answer->tokens = malloc((size_t)n * sizeof *answer->tokens);
         answer->step_ns = malloc((size_t)n * sizeof *answer->step_ns);
-        answer->room = answer->tokens && answer->step_ns ? n : 0;
+        answer->choice_ns = malloc((size_t)n * sizeof *answer->choice_ns);
+        answer->room = answer->tokens && answer->step_ns && answer->choice_ns ? n : 0;
     }
     if (run->beams > 1)
         answer->scores = malloc((size_t)run->batch * sizeof *answer->scores);
@@ -395,17 +399,19 @@ static enum assay_status step(struct assay_generation *run, struct assay_error *
 {
     const struct assay_graph *graph = run->g->decode.graph;
     const float *logits;
+    int64_t start_ns = assay_clock_ns();
     enum assay_status st = decode(run, &logits, err);
     if (st)
         return st;
     for (int s = 0; s < graph->n_states; s++) /* left out, so kept */
         run->g->decode.inputs[graph->states[s].input] = (struct assay_tensor){.data = NULL};
     if (run->beams > 1)
-        return assay_generation_step_beams(run, logits, err);
-    if (run->request->keep_logits && logits)
+        st = assay_generation_step_beams(run, logits, err);
+    else if (run->request->keep_logits && logits)
         st = keep_logits(run, logits, err);
-    if (!st)
+    if (!st && run->beams <= 1)
         choose(run, logits);
+    run->answer->choice_ns[run->step] = (double)(assay_clock_ns() - start_ns - run->run_ns);
     return st;
 }
 

@@ -269,7 +269,7 @@ ASSAY_TEST(tokens_and_logits_are_those_of_the_whole_text_read_anew)
                 CHECK(!answer.scores);
                 check_greedy(&p, &answer, request.keep_logits);
                 for (int64_t k = 0; k < answer.n_tokens; k++)
-                    CHECK(answer.step_ns[k] > 0);
+                    CHECK(answer.step_ns[k] > 0 && answer.choice_ns[k] >= 0 && answer.choice_ns[k] <= answer.step_ns[k]);
             }
             assay_answer_release(&answer);
             leave(&p);

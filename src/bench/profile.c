@@ -142,6 +142,17 @@ static int keep_fastest(const double *run_ns, int n_runs, bool *kept, int *faste
     return n;
 }
 
+/* The walls of the runs without what recording took; NaN stays. */
+static double *walls_of(const struct assay_op_time *times, int n_times, const double *run_ns, int n_runs,
+                        struct assay_arena *arena)
+{
+    double *walls = assay_arena_memdup(arena, run_ns, (size_t)n_runs * sizeof *walls);
+    for (int i = 0; i < n_times; i++)
+        if (!*times[i].type && times[i].run < n_runs)
+            walls[times[i].run] -= (double)times[i].wall_ns;
+    return walls;
+}
+
 static void add_time(struct line *l, const struct assay_op_time *t, const struct assay_analysis *analysis)
 {
     bool tells = t->flops + t->bytes > 0, is_node = !tells && t->node >= 0 && t->node < analysis->n_nodes;
@@ -161,11 +172,12 @@ enum assay_status assay_profile_make(const struct assay_case *c, const struct as
     assay_arena_init(&arena);
     assay_analysis_init(&analysis, graph);
     bool *kept = assay_arena_array(&arena, (size_t)n_runs, sizeof *kept);
-    int n_kept = keep_fastest(run_ns, n_runs, kept, &fastest, &sum_ns, &arena);
+    const double *walls = walls_of(times, n_times, run_ns, n_runs, &arena);
+    int n_kept = keep_fastest(walls, n_runs, kept, &fastest, &sum_ns, &arena);
     struct line *lines = assay_arena_array(&arena, (size_t)n_times + 1, sizeof *lines);
     const struct assay_op_time *self = self_times(times, n_times, &arena);
     for (int i = 0; i < n_times; i++) {
-        if (self[i].run >= n_runs || !kept[self[i].run])
+        if (self[i].run >= n_runs || !kept[self[i].run] || !*self[i].type)
             continue;
         struct line *l = find_line(lines, &n_lines, &hint, &self[i]);
         add_time(l, &self[i], &analysis);

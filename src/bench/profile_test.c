@@ -68,6 +68,23 @@ ASSAY_TEST(means_are_of_the_fastest_quarter_and_add_up_to_the_run)
     assay_graph_close(graph);
 }
 
+ASSAY_TEST(what_recording_took_is_no_part_of_the_run)
+{
+    static const struct assay_op_time times[] = {OP(0, "product", "MatMul", 0, 0, 400), OP(0, "(recording)", "", -1, 400, 90),
+                                                 OP(0, "y", "Softmax", 1, 490, 100), OP(1, "product", "MatMul", 0, 0, 410),
+                                                 OP(1, "y", "Softmax", 1, 410, 100)};
+    static const double run_ns[] = {590, 511};
+    struct assay_graph *graph = small_graph();
+    struct assay_case c = {.model = "m", .platform = "p", .peak_flops = NAN, .peak_bytes = NAN};
+    struct assay_error err;
+    json_t *profile = NULL;
+    CHECK_OK(assay_profile_make(&c, graph, times, ASSAY_COUNT(times), run_ns, 2, &profile, &err), err);
+    CHECK_INT(json_array_size(profile), 2); /* of the first run, the faster one: nothing is outside */
+    CHECK_NEAR(number(entry_named(profile, "product"), "share"), 0.8, 1e-9);
+    json_decref(profile);
+    assay_graph_close(graph);
+}
+
 /* 256 FLOP at 1 GFLOP/s take 256 ns; (4·8 + 8·4 + 4·4) · 4 = 320 bytes at 10 GB/s take 32 ns: 64 % of 400 ns, bound by compute.
  */
 ASSAY_TEST(the_roofline_is_the_larger_of_two_times)
@@ -196,6 +213,7 @@ ASSAY_TEST(no_times_make_an_empty_profile)
 }
 
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(means_are_of_the_fastest_quarter_and_add_up_to_the_run),
+                ASSAY_TEST_ENTRY(what_recording_took_is_no_part_of_the_run),
                 ASSAY_TEST_ENTRY(the_roofline_is_the_larger_of_two_times),
                 ASSAY_TEST_ENTRY(costs_that_the_runtime_tells_are_measured_by_the_peak_of_their_type),
                 ASSAY_TEST_ENTRY(a_run_without_a_wall_time_does_not_count),

@@ -317,6 +317,7 @@ static const struct {
      " Reorder ReorderInput ReorderOutput Transpose Cast Concat Slice Split Gather GatherND GatherElements Expand Tile Pad "
      "Reshape "
      "Squeeze Unsqueeze Flatten Identity MemcpyToHost MemcpyFromHost QLinearConcat "},
+    {"choice of tokens", "choices of tokens", " Choice "},
 };
 
 struct kind {
@@ -386,6 +387,7 @@ static const char *phase_words(const json_t *profile, struct assay_arena *arena)
 const char *assay_bench_profile_words(const json_t *profile, struct assay_arena *arena)
 {
     enum { MOST = 6 };
+    const double UNTOLD = 0.02; /* beyond, it is worth a word */
     struct kind *found = assay_arena_array(arena, json_array_size(profile) + 1, sizeof *found);
     int n_found = 0;
     size_t i;
@@ -422,6 +424,8 @@ const char *assay_bench_profile_words(const json_t *profile, struct assay_arena 
     }
     if (rest > 0)
         text = assay_arena_printf(arena, "%s; %.1f %% in other ops", text, 100 * rest);
-    return n_found ? assay_arena_printf(arena, "%s%s; %.1f %% outside ops.", phase_words(profile, arena), text, 100 * outside)
-                   : text;
+    const char *what = outside < UNTOLD ? "" : " (between kernels, and what recording costs: the runtime does not tell)";
+    return n_found
+               ? assay_arena_printf(arena, "%s%s; %.1f %% outside ops%s.", phase_words(profile, arena), text, 100 * outside, what)
+               : text;
 }

@@ -31,6 +31,8 @@ static int64_t size_of(const struct assay_type *type, int64_t float_bytes)
     int64_t n = type->dtype == ASSAY_F32 ? float_bytes : (int64_t)assay_dtype_size(type->dtype);
     if (!assay_type_is_known(type))
         return -1;
+    if (assay_dtype_is_packed(type->dtype))
+        return assay_type_bytes(type);
     for (int d = 0; d < type->rank; d++)
         if (__builtin_mul_overflow(n, type->dims[d], &n))
             return -1;

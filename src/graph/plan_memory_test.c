@@ -129,6 +129,20 @@ ASSAY_TEST(a_size_that_is_not_known_is_counted_and_not_guessed)
     assay_graph_close(graph);
 }
 
+ASSAY_TEST(what_is_of_4_bits_takes_half_a_byte_an_element)
+{
+    struct assay_graph *graph = assay_graph_open("packed");
+    int x = testing_input(graph, "x", ASSAY_F32, DIMS(9)), y = testing_node(graph, "Relu", NUMBERS(x), "y");
+    graph->values[y].type = assay_type_make(ASSAY_I4, DIMS(3, 67));
+    assay_graph_add_output(graph, y);
+    struct assay_memory_plan plan;
+    assay_graph_plan_memory(&plan, graph, NULL);
+    CHECK_INT(plan.n_unknown, 0);
+    CHECK_INT(plan.peak_bytes, 101);
+    assay_memory_plan_release(&plan);
+    assay_graph_close(graph);
+}
+
 /* Four outputs of 2^62 bytes each. */
 ASSAY_TEST(sizes_beyond_all_memory_do_not_overflow)
 {
@@ -197,5 +211,6 @@ ASSAY_TEST(a_body_needs_room_while_its_node_runs)
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(what_a_later_node_needs_stays_alive),
                 ASSAY_TEST_ENTRY(a_view_shares_the_buffer_of_what_it_looks_at), ASSAY_TEST_ENTRY(a_chain_needs_room_for_two),
                 ASSAY_TEST_ENTRY(a_size_that_is_not_known_is_counted_and_not_guessed),
+                ASSAY_TEST_ENTRY(what_is_of_4_bits_takes_half_a_byte_an_element),
                 ASSAY_TEST_ENTRY(sizes_beyond_all_memory_do_not_overflow), ASSAY_TEST_ENTRY(no_two_live_buffers_overlap),
                 ASSAY_TEST_ENTRY(a_body_needs_room_while_its_node_runs))

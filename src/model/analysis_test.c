@@ -119,6 +119,25 @@ ASSAY_TEST(only_weights_count_as_parameters)
     assay_graph_close(graph);
 }
 
+/* As a file of weights of 4 bits is: its tolerance is that of its precision. */
+ASSAY_TEST(weights_of_4_bits_are_a_precision)
+{
+    struct assay_graph *graph = assay_graph_open("coded");
+    int x = testing_input(graph, "x", ASSAY_F32, DIMS(1, 64));
+    int wide = testing_node(
+        graph, "DequantizeLinear",
+        NUMBERS(zeros(graph, "weight", ASSAY_I4, DIMS(64, 64)), zeros(graph, "scales", ASSAY_F32, DIMS(2, 64))), "wide");
+    assay_node_set_int(graph, graph->nodes[0], "axis", 0);
+    assay_node_set_int(graph, graph->nodes[0], "block_size", 32);
+    assay_graph_add_output(graph, testing_node(graph, "MatMul", NUMBERS(x, wide), "y"));
+    infer(graph);
+    struct assay_analysis analysis;
+    assay_analysis_init(&analysis, graph);
+    CHECK_TEXT(analysis.precision, "w4a32");
+    assay_analysis_release(&analysis);
+    assay_graph_close(graph);
+}
+
 /* then: y = x·W of 2·3·4·5 FLOPs; else: y = x[:, :5] + x[:, :5]. */
 static struct assay_graph *if_graph(bool known, bool condition)
 {
@@ -256,7 +275,8 @@ ASSAY_TEST(published_models_are_recognised)
         SKIP("%s has no models", ASSAY_DEPS_FOLDER);
 }
 
-ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(flops_and_bytes_of_a_convolution_follow_the_formula),
+ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(weights_of_4_bits_are_a_precision),
+                ASSAY_TEST_ENTRY(flops_and_bytes_of_a_convolution_follow_the_formula),
                 ASSAY_TEST_ENTRY(a_cost_at_free_dimensions_is_not_guessed),
                 ASSAY_TEST_ENTRY(an_op_that_is_not_there_is_counted_and_the_rest_is_summed),
                 ASSAY_TEST_ENTRY(only_weights_count_as_parameters),

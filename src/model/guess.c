@@ -15,7 +15,7 @@
 /* What the rules look at. */
 struct look {
     struct assay_traits traits;
-    const char *named_sound, *named_sound_why;      /* an input whose name says that it is sound */
+    const char *named_sound, *named_sound_why;    /* an input whose name says that it is sound */
     int64_t weight_bytes, bytes_of[ASSAY_I4 + 1]; /* of weights, by dtype */
 };
 
@@ -55,6 +55,7 @@ static void add_weight(void *context, const struct assay_tensor *weight, bool is
 static const char *guess_precision(const struct look *t, const struct assay_graph *graph)
 {
     int64_t int8 = t->bytes_of[ASSAY_I8] + t->bytes_of[ASSAY_U8], best = 0;
+    int64_t int4 = 2 * (t->bytes_of[ASSAY_I4] + t->bytes_of[ASSAY_U4]);
     enum assay_dtype dtype = ASSAY_NO_DTYPE;
     static const enum assay_dtype floats[] = {ASSAY_F32, ASSAY_F16, ASSAY_BF16, ASSAY_F64};
     for (size_t i = 0; i < ASSAY_COUNT(floats); i++) {
@@ -64,8 +65,10 @@ static const char *guess_precision(const struct look *t, const struct assay_grap
             dtype = floats[i];
         }
     }
-    if (t->traits.n_quantized > 0 && int8 > 0 && int8 >= best)
+    if (t->traits.n_quantized > 0 && int8 > 0 && int8 >= best && int8 >= int4)
         return "int8";
+    if (t->traits.n_quantized > 0 && int4 > 0 && int4 >= best)
+        return "w4a32";
     for (int i = 0; i < graph->n_inputs && !dtype; i++)
         if (assay_dtype_is_float(graph->values[graph->inputs[i]].type.dtype))
             dtype = graph->values[graph->inputs[i]].type.dtype;

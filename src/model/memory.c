@@ -21,6 +21,8 @@ static int64_t times(int64_t a, int64_t b)
 static int64_t value_bytes(const struct assay_type *type, int64_t float_bytes)
 {
     int64_t n = assay_type_is_known(type) ? assay_type_count(type) : -1;
+    if (assay_dtype_is_packed(type->dtype))
+        return assay_type_bytes(type);
     return n < 0 ? -1 : times(n, type->dtype == ASSAY_F32 ? float_bytes : (int64_t)assay_dtype_size(type->dtype));
 }
 

@@ -75,6 +75,17 @@ ASSAY_TEST(needs_at_free_dimensions_are_absent)
     assay_graph_close(graph);
 }
 
+ASSAY_TEST(an_input_of_4_bits_takes_half_a_byte_an_element)
+{
+    struct assay_graph *graph = assay_graph_open("packed");
+    struct assay_memory_use use;
+    testing_input(graph, "x", ASSAY_U4, DIMS(3, 5));
+    assay_memory_use_find(&use, graph, 4);
+    CHECK_INT(use.input_bytes, 8);
+    CHECK_INT(use.n_unknown, 0);
+    assay_graph_close(graph);
+}
+
 /* Two tensors a layer of kv heads × head dimension, four bytes a number: by the models' own dimensions. */
 ASSAY_TEST(a_cached_token_takes_keys_and_values_of_each_layer)
 {
@@ -128,5 +139,6 @@ ASSAY_TEST(arenas_of_known_models_are_near_the_lower_bound)
 
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(a_dense_layer_needs_what_its_parts_sum_to),
                 ASSAY_TEST_ENTRY(needs_at_free_dimensions_are_absent),
+                ASSAY_TEST_ENTRY(an_input_of_4_bits_takes_half_a_byte_an_element),
                 ASSAY_TEST_ENTRY(a_cached_token_takes_keys_and_values_of_each_layer),
                 ASSAY_TEST_ENTRY(arenas_of_known_models_are_near_the_lower_bound))

@@ -54,7 +54,7 @@ struct assay_compile_options {
 struct assay_op_time {
     int run;          /* number of the run since compile, from 0 */
     const char *name; /* node name */
-    const char *type; /* op type, as the runtime calls it ("Conv", "FusedConv") */
+    const char *type; /* op type, as the runtime calls it ("Conv", "FusedConv"); "" = what recording took, no part of the run */
     int node;         /* index in the graph's nodes, -1 if the runtime made the node up */
     int64_t start_ns; /* since the start of its run */
     int64_t wall_ns;

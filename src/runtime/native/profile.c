@@ -193,12 +193,18 @@ int64_t native_profile_step(struct native_program *program, struct native_step *
     bool is_old = !step->note || llabs(program->run_size - step->note->size) > step->note->size / 16;
     if (is_old)
         note_step(program, root, step);
+    int64_t noted_ns = is_old ? assay_clock_ns() : end_ns;
     time->name = step->note->name;
     time->type = step->note->type;
     time->flops = step->note->flops;
     time->bytes = step->note->bytes;
     time->dtype = step->note->dtype;
-    return is_old ? assay_clock_ns() : end_ns;
+    if (is_old) {
+        time = add_time(root, end_ns, noted_ns);
+        time->name = "(recording)";
+        time->type = "";
+    }
+    return noted_ns;
 }
 
 int64_t native_profile_other(struct native_program *program, const char *name, int64_t start_ns)

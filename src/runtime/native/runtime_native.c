@@ -42,21 +42,23 @@ void native_program_clear(struct native_program *p)
     for (int i = 0; i < p->n_specials; i++)
         native_special_close(p->specials[i]);
     for (int i = 0; i < p->n_packs; i++)
-        free(p->packs[i].bytes);
+        free(p->packs[i].memory);
     free(p->packs);
     for (int i = 0; i < p->graph->n_states; i++)
         native_cache_release(&p->caches[i]);
     release_tensors(p->inputs, p->graph->n_inputs);
     release_tensors(p->outputs, p->graph->n_outputs);
-    if (p->root) {
-        p->root->bodies_packed_bytes -= p->packed_bytes;
-        p->root->bodies_workspace_bytes -= p->workspace_bytes + p->scratch_bytes;
-    } else {
-        native_pool_close(p->pool);
+    for (int i = 0; i < NATIVE_MAX_SEGMENTS; i++) {
+        if (p->root)
+            p->root->bodies_workspace_bytes -= p->memory[i].workspace_bytes + p->memory[i].scratch_bytes;
+        free(p->memory[i].workspace);
+        free(p->memory[i].scratch);
     }
+    if (p->root)
+        p->root->bodies_packed_bytes -= p->packed_bytes;
+    else
+        native_pool_close(p->pool);
     assay_graph_close(p->graph);
-    free(p->workspace);
-    free(p->scratch);
     free(p->times);
     assay_arena_release(&p->arena);
 }
@@ -177,7 +179,7 @@ enum assay_status native_run_steps(struct native_program *p, struct assay_error 
         if (p->profile)
             start_ns = native_profile_step(p, step, start_ns);
     }
-    return ASSAY_OK;
+    return s->rest ? native_rest_run(p, err) : ASSAY_OK;
 }
 
 static enum assay_status fill_caches(struct native_program *p, struct assay_error *err)
@@ -338,12 +340,13 @@ static int64_t count_unpacked(const struct native_special *s)
             bytes += assay_tensor_bytes(&s->slots[slot].tensor);
         }
     free(counted);
-    return bytes;
+    bool has_run = s->rest && s->rest->current;
+    return bytes + (has_run ? count_unpacked(s->rest->current) : 0);
 }
 
 static int64_t count_workspace(const struct native_program *p)
 {
-    int64_t bytes = p->workspace_bytes + p->scratch_bytes + p->bodies_workspace_bytes;
+    int64_t bytes = p->memory[0].workspace_bytes + p->memory[0].scratch_bytes + p->bodies_workspace_bytes;
     for (int i = 0; i < p->graph->n_states; i++) {
         const struct native_cache *c = &p->caches[i];
         bytes += c->bytes ? c->batch * c->heads * c->capacity * c->dim * native_cache_size(c) : 0;

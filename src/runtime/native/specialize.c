@@ -1,23 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * From a graph to steps, at given input dimensions: types, a kernel for each node, layouts, memory.
- *
- * Dimensions that differ between two specialisations that are otherwise equal are taken to change from run to run (the length of
- * a cache): the next one leaves them open, and nodes that depend on them run on kernels that look at the shapes when they run.
- */
-#include "graph/infer.h"
+/* From a graph to steps, at given input dimensions: a kernel for each node, layouts, memory. */
 #include "graph/plan_memory.h"
 #include "runtime/native/body.h"
 #include "runtime/native/program.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 /* Activations begin APART: a kernel that writes one line behind where it reads, as addresses go within a page, waits for its own
  * stores. */
-enum { FOLD_BYTES = 1 << 16, GIVE_BYTES = 1 << 14, ALIGNMENT = 64, APART = 256, PAGE = 1 << 12, HUGE_PAGE = 1 << 21 };
+enum { GIVE_BYTES = 1 << 14, APART = 256 };
 
 #define ASSAY_NATIVE_KERNELS(name) extern const struct native_maker native_makers_##name[];
 #include "runtime/native_table.def"
@@ -28,61 +20,13 @@ static const struct native_maker *const tables[] = {
 #undef ASSAY_NATIVE_KERNELS
     NULL};
 
-/* ---- packed weights */
-
-/* Whether the input is a constant of the program, not one that only this specialisation's dimensions made. */
-static bool is_of_program(const struct native_build *build, int input)
-{
-    int value = build->node->inputs[input];
-    const struct assay_graph *graph = build->program->graph;
-    return value < graph->n_values && graph->values[value].constant.data == build->constants[input]->data;
-}
-
-const void *native_pack_find(struct native_build *build, int input, const char *key)
-{
-    const struct native_program *program = build->program;
-    int value = build->node->inputs[input];
-    for (int i = 0; is_of_program(build, input) && i < program->n_packs; i++)
-        if (program->packs[i].value == value && strcmp(program->packs[i].key, key) == 0) {
-            build->packed[input] = true;
-            return program->packs[i].bytes;
-        }
-    return NULL;
-}
-
-void *native_pack_add(struct native_build *build, int input, const char *key, int64_t size_bytes)
-{
-    struct native_program *program = build->program;
-    if (!is_of_program(build, input)) {
-        unsigned char *bytes = assay_arena_alloc(build->arena, (size_t)size_bytes + ALIGNMENT);
-        return bytes + (ALIGNMENT - (uintptr_t)bytes % ALIGNMENT) % ALIGNMENT;
-    }
-    /* Reading weights once is bound by memory, and by the translation of addresses. */
-    bool is_large = size_bytes >= 4 * HUGE_PAGE;
-    void *bytes = NULL;
-    if (posix_memalign(&bytes, is_large ? HUGE_PAGE : ALIGNMENT, (size_t)size_bytes + ALIGNMENT))
-        return NULL;
-    if (is_large)
-        madvise(bytes, (size_t)size_bytes, MADV_HUGEPAGE);
-    if (program->n_packs == program->pack_room) {
-        program->pack_room = program->pack_room ? 2 * program->pack_room : 64;
-        program->packs = assay_realloc(program->packs, (size_t)program->pack_room * sizeof *program->packs);
-    }
-    program->packs[program->n_packs++] =
-        (struct native_pack){build->node->inputs[input], assay_arena_strdup(&program->arena, key), bytes, size_bytes};
-    build->packed[input] = true;
-    program->packed_bytes += size_bytes;
-    if (program->root)
-        program->root->bodies_packed_bytes += size_bytes;
-    return bytes;
-}
-
 /* ---- slots and steps */
 
 struct maker {
     struct native_program *program;
     struct native_special *s;
-    int *last_node; /* [n_values]: the last node that reads it, FOREVER for graph outputs, -1 if nobody does */
+    const bool *behind; /* native_cut's */
+    int *last_node; /* [n_values]: the last node that reads it, FOREVER for outputs and what the rest reads, -1 if nobody does */
     int *n_needs;   /* [n_values]: readers that may still want its bytes; NULL: no constant is given back */
 };
 enum { FOREVER = 0x7fffffff };
@@ -207,7 +151,7 @@ struct native_cache *native_cache_of(struct native_build *build, int input, int 
 static bool offer(const struct native_maker *table, struct native_build *build, bool known)
 {
     const struct assay_node *node = build->node;
-    int n_cache_uses = build->special->n_cache_uses;
+    int n_cache_uses = build->special->n_cache_uses, n_packs = native_whole(build->program)->n_packs;
     for (const struct native_maker *k = table; k->type; k++) {
         if ((!known && !k->dynamic) || strcmp(k->type, node->type) != 0 || strcmp(k->domain, node->domain) != 0)
             continue;
@@ -215,6 +159,7 @@ static bool offer(const struct native_maker *table, struct native_build *build, 
         if (k->make(build, NULL) == ASSAY_OK)
             return true;
         build->special->n_cache_uses = n_cache_uses;
+        native_pack_forget(native_whole(build->program), n_packs); /* what is half made is not to be found */
     }
     return false;
 }
@@ -423,6 +368,8 @@ static void find_last_nodes(struct maker *m)
     }
     for (int i = 0; i < graph->n_outputs; i++)
         m->last_node[graph->outputs[i]] = FOREVER;
+    for (int i = 0; m->s->rest && i < m->s->rest->graph->n_inputs; i++)
+        m->last_node[m->s->rest->graph->inputs[i]] = FOREVER;
 }
 
 /* Which steps a slot must outlive, then an offset for each. */
@@ -437,6 +384,8 @@ static void place_slots(struct native_special *s)
         }
     for (int i = 0; i < s->graph->n_outputs; i++)
         s->slots[root_of(s, s->output_slots[i])].last = s->n_steps;
+    for (int i = 0; s->rest && i < s->rest->graph->n_inputs; i++)
+        s->slots[root_of(s, s->rest_inputs[i])].last = s->n_steps;
     struct assay_memory_buffer *buffers = assay_alloc((size_t)s->n_slots * sizeof *buffers);
     int n = 0;
     for (int i = 0; i < s->n_slots; i++)
@@ -465,46 +414,29 @@ static void link_args(struct native_special *s)
     }
 }
 
-/* ---- a specialisation */
+/* ---- all together */
 
-static void list_dims(const struct native_program *program, int64_t *dims)
+/* What the rest takes and gives. */
+static void add_rest(struct maker *m)
 {
-    int n = 0;
-    for (int i = 0; i < program->graph->n_inputs; i++)
-        for (int d = 0; d < program->inputs[i].type.rank; d++)
-            dims[n++] = program->inputs[i].type.dims[d];
+    struct native_special *s = m->s;
+    const struct assay_graph *rest = s->rest->graph;
+    s->rest_inputs = assay_arena_array(&s->arena, (size_t)rest->n_inputs, sizeof *s->rest_inputs);
+    s->rest_outputs = assay_arena_array(&s->arena, (size_t)rest->n_outputs, sizeof *s->rest_outputs);
+    for (int i = 0; i < rest->n_inputs; i++)
+        s->rest_inputs[i] = slot_for(m, rest->inputs[i], NATIVE_PLAIN);
+    for (int i = 0; i < rest->n_outputs; i++)
+        s->rest_outputs[i] = add_slot(m, rest->outputs[i], &s->graph->values[rest->outputs[i]].type, NATIVE_PLAIN, NATIVE_REST);
 }
 
-static int count_dims(const struct native_program *program)
-{
-    int n = 0;
-    for (int i = 0; i < program->graph->n_inputs; i++)
-        n += program->inputs[i].type.rank;
-    return n;
-}
-
-static enum assay_status bind_graph(struct native_special *s, const struct native_program *program, struct assay_error *err)
-{
-    struct assay_binding *bindings = assay_arena_array(&s->arena, (size_t)s->n_dims, sizeof *bindings);
-    size_t n_bindings = 0;
-    int n = 0;
-    for (int i = 0; i < program->graph->n_inputs; i++)
-        for (int d = 0; d < program->inputs[i].type.rank; d++, n++)
-            if (s->dims[n] >= 0)
-                bindings[n_bindings++] = (struct assay_binding){
-                    assay_arena_printf(&s->arena, "%s:%d", s->graph->values[s->graph->inputs[i]].name, d), s->dims[n]};
-    enum assay_status st = assay_graph_bind(s->graph, bindings, n_bindings, err);
-    if (!st)
-        st = assay_graph_infer(s->graph, err);
-    if (!st)
-        st = assay_graph_fold(s->graph, FOLD_BYTES, err);
-    return st ? st : assay_graph_infer(s->graph, err);
-}
-
-static void make_steps(struct native_special *s, struct native_program *program)
+enum assay_status native_make_steps(struct native_program *program, struct native_special *s, struct assay_error *err)
 {
     struct assay_graph *graph = s->graph;
-    struct maker m = {program, s, assay_arena_array(&s->arena, (size_t)graph->n_values, sizeof *m.last_node), NULL};
+    struct maker m = {.program = program, .s = s, .behind = native_cut(program, s)};
+    enum assay_status st = m.behind ? native_rest_open(program, s, m.behind, err) : ASSAY_OK;
+    if (st)
+        return st;
+    m.last_node = assay_arena_array(&s->arena, (size_t)graph->n_values, sizeof *m.last_node);
     find_last_nodes(&m);
     if (program->gives_back)
         count_needs(&m);
@@ -524,207 +456,13 @@ static void make_steps(struct native_special *s, struct native_program *program)
     for (int i = 0; i < graph->n_inputs; i++)
         s->input_slots[i] = add_slot(&m, graph->inputs[i], &graph->values[graph->inputs[i]].type, NATIVE_PLAIN, NATIVE_INPUT);
     for (int i = 0; i < graph->n_nodes; i++)
-        add_node(&m, i);
+        if (!m.behind || !m.behind[i])
+            add_node(&m, i);
+    if (s->rest)
+        add_rest(&m);
     for (int i = 0; i < graph->n_outputs; i++)
         s->output_slots[i] = slot_for(&m, graph->outputs[i], NATIVE_PLAIN);
     place_slots(s);
     link_args(s);
-}
-
-void native_special_close(struct native_special *s)
-{
-    if (!s)
-        return;
-    for (int i = 0; i < s->n_steps; i++)
-        if (s->steps[i].kernel.release)
-            s->steps[i].kernel.release(s->steps[i].kernel.data);
-    for (int i = 0; i < s->n_slots; i++)
-        if (s->slots[i].place == NATIVE_OWN)
-            assay_tensor_release(&s->slots[i].tensor);
-    assay_graph_close(s->graph);
-    assay_arena_release(&s->arena);
-    free(s);
-}
-
-static enum assay_status open_special(struct native_program *program, const int64_t *dims, int n_dims,
-                                      struct native_special **result, struct assay_error *err)
-{
-    struct native_special *s = assay_alloc(sizeof *s);
-    assay_arena_init(&s->arena);
-    s->dims = assay_arena_memdup(&s->arena, dims, (size_t)n_dims * sizeof *dims);
-    s->n_dims = n_dims;
-    s->graph = assay_graph_clone(program->graph);
-    enum assay_status st = bind_graph(s, program, err);
-    if (st) {
-        native_special_close(s);
-        return st;
-    }
-    make_steps(s, program);
-    *result = s;
-    return ASSAY_OK;
-}
-
-/* Exactly these dimensions before those that leave some open. */
-static struct native_special *find_special(const struct native_program *program, const int64_t *dims, int n_dims)
-{
-    struct native_special *best = NULL;
-    for (int i = 0; i < program->n_specials; i++) {
-        struct native_special *s = program->specials[i];
-        bool fits = s->n_dims == n_dims, exact = true;
-        for (int d = 0; fits && d < n_dims; d++) {
-            fits = s->dims[d] < 0 || s->dims[d] == dims[d];
-            exact &= s->dims[d] == dims[d];
-        }
-        if (fits && exact)
-            return s;
-        if (fits)
-            best = s;
-    }
-    return best;
-}
-
-static bool is_state(const struct assay_graph *graph, int input)
-{
-    for (int i = 0; i < graph->n_states; i++)
-        if (graph->states[i].input == input)
-            return true;
-    return false;
-}
-
-/* How many dimensions are those of a specialisation that was met before; 0 if no state has grown since. */
-static int count_same(const struct native_program *program, const struct native_special *s, const int64_t *dims)
-{
-    bool grows = false;
-    int n = 0, n_same = 0;
-    for (int k = 0; k < program->graph->n_inputs; k++)
-        for (int d = 0; d < program->inputs[k].type.rank; d++, n++) {
-            bool same = s->dims[n] < 0 || s->dims[n] == dims[n];
-            n_same += same;
-            grows |= !same && s->dims[n] < dims[n] && (program->root || is_state(program->graph, k));
-        }
-    return grows ? n_same : 0;
-}
-
-/* Opens the dimensions that have grown since the specialisation that is most like these, if most are the same and states are
- * among those that grow, or the graph is a body of a loop: they will go on growing. A dimension that has shrunk (a prompt's
- * length, when single tokens follow) is another one's that stays. */
-static void open_dims(const struct native_program *program, int64_t *dims, int n_dims)
-{
-    const struct native_special *like = NULL;
-    int most = n_dims / 2;
-    for (int i = 0; (program->graph->n_states || program->root) && i < program->n_specials; i++) {
-        const struct native_special *s = program->specials[i];
-        int n_same = s->n_dims == n_dims ? count_same(program, s, dims) : 0;
-        if (n_same > most) {
-            most = n_same;
-            like = s;
-        }
-    }
-    for (int d = 0; like && d < n_dims; d++)
-        if (like->dims[d] < dims[d])
-            dims[d] = -1;
-}
-
-static void forget_oldest(struct native_program *program)
-{
-    int oldest = 0;
-    for (int i = 1; i < program->n_specials; i++)
-        if (program->specials[i]->last_used < program->specials[oldest]->last_used)
-            oldest = i;
-    if (program->specials[oldest] == program->current)
-        program->current = NULL;
-    native_special_close(program->specials[oldest]);
-    program->specials[oldest] = program->specials[--program->n_specials];
-}
-
-static enum assay_status make_room(unsigned char **memory, int64_t *have, int64_t need, const char *what, struct assay_error *err)
-{
-    need = need > 0 ? need : ALIGNMENT; /* tensors without elements have an address too */
-    if (need <= *have)
-        return ASSAY_OK;
-    free(*memory);
-    *have = 0;
-    size_t page = need < HUGE_PAGE ? PAGE : HUGE_PAGE, size = ((size_t)need + page - 1) / page * page;
-    *memory = aligned_alloc(page, size);
-    if (*memory && page == HUGE_PAGE)
-        madvise(*memory, size, MADV_HUGEPAGE); /* advice: nothing depends on it */
-    if (!*memory)
-        return assay_error_set(err, ASSAY_NO_MEMORY, "there is no memory for %lld bytes of %s", (long long)need, what);
-    *have = need;
-    return ASSAY_OK;
-}
-
-static bool uses_cache(const struct native_special *s, int state)
-{
-    for (int i = 0; i < s->n_cache_uses; i++)
-        if (s->cache_uses[i].state == state)
-            return true;
-    return false;
-}
-
-/* States in caches of which the specialisation knows nothing become tensors again. */
-static enum assay_status empty_caches(struct native_program *program, const struct native_special *s, struct assay_error *err)
-{
-    for (int i = 0; i < program->graph->n_states; i++) {
-        if (!program->caches[i].holds || uses_cache(s, i))
-            continue;
-        struct assay_tensor tensor = {0};
-        enum assay_status st = native_cache_store(&program->caches[i], &tensor, err);
-        if (st)
-            return st;
-        assay_tensor_release(&program->inputs[program->graph->states[i].input]);
-        program->inputs[program->graph->states[i].input] = tensor;
-        native_cache_release(&program->caches[i]);
-    }
-    return ASSAY_OK;
-}
-
-/* Where everything lies, now that the inputs are known. */
-static void resolve(struct native_program *program, struct native_special *s)
-{
-    for (int i = 0; i < program->graph->n_inputs; i++) {
-        s->slots[s->input_slots[i]].tensor.data = program->inputs[i].data;
-        s->slots[s->input_slots[i]].tensor.type = program->inputs[i].type;
-    }
-    for (int i = 0; i < s->n_slots; i++)
-        if (s->slots[i].place == NATIVE_WORKSPACE)
-            s->slots[i].tensor.data = program->workspace + s->slots[i].offset;
-    for (int i = 0; i < s->n_slots; i++)
-        if (s->slots[i].place == NATIVE_VIEW)
-            s->slots[i].tensor.data = s->slots[s->slots[i].view_of].tensor.data;
-    for (int i = 0; i < s->n_steps; i++)
-        s->steps[i].args.scratch = program->scratch;
-}
-
-enum assay_status native_specialize(struct native_program *program, struct assay_error *err)
-{
-    int n_dims = count_dims(program);
-    int64_t *dims = assay_alloc((size_t)n_dims * sizeof *dims);
-    list_dims(program, dims);
-    enum assay_status st = ASSAY_OK;
-    struct native_special *s = find_special(program, dims, n_dims);
-    if (!s) {
-        if (program->n_specials == NATIVE_MAX_SPECIALS)
-            forget_oldest(program);
-        open_dims(program, dims, n_dims);
-        st = open_special(program, dims, n_dims, &s, err);
-        if (!st)
-            program->specials[program->n_specials++] = s;
-    }
-    free(dims);
-    int64_t had = program->workspace_bytes + program->scratch_bytes;
-    if (!st)
-        st = make_room(&program->workspace, &program->workspace_bytes, s->workspace_bytes, "activations", err);
-    if (!st)
-        st = make_room(&program->scratch, &program->scratch_bytes, s->scratch_bytes * program->n_threads, "scratch", err);
-    if (program->root)
-        program->root->bodies_workspace_bytes += program->workspace_bytes + program->scratch_bytes - had;
-    if (!st)
-        st = empty_caches(program, s, err);
-    if (st)
-        return st;
-    s->last_used = ++program->clock;
-    program->current = s;
-    resolve(program, s);
     return ASSAY_OK;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Products of few rows with a constant weight, as in decoding: what they take is the time to read the weight once. oneDNN's
- * matmul reads at little more than half of the memory's speed there; this reads the panels that oneDNN packed, one after another.
+ * matmul reads at little more than half of the memory's speed there; this reads the weight as oneDNN packed it: panels one after
+ * another, or rows, some at a time. In bf16 it takes any number of rows, for tiers where oneDNN has no product of bf16.
  */
 #ifndef ASSAY_RUNTIME_NATIVE_KERNELS_GEMV_H
 #define ASSAY_RUNTIME_NATIVE_KERNELS_GEMV_H
@@ -18,7 +19,7 @@ struct native_gemv {
     bool is_bf16;       /* x, weight and y; else all f32 */
     int x, residual;    /* inputs; -1 = none */
     const void *panels; /* [ceil(n / 64), panel_step]: in each [k, 64], or of bf16 [ceil(k / 2), 64, 2] */
-    int64_t panel_step; /* in elements */
+    int64_t panel_step; /* in elements; 0: the weight is f32 [k, n], as it is */
     const float *bias;  /* [n]; NULL = none */
     dnnl_alg_kind_t activation;
     float alpha, beta;

@@ -188,6 +188,8 @@ static enum assay_status pack(struct native_build *b, const struct product *p, c
 
 /* ---- pieces */
 
+enum { PAIRS_PANEL = 64 }; /* columns of a panel of bf16 (gemv.h) */
+
 /* Columns are worth sharing where the weight is what is read; with many rows copying them costs more. */
 enum { MAX_COPIED_ROWS = 32 };
 
@@ -269,19 +271,21 @@ static enum assay_status add_piece(struct native_build *b, struct linear *l, str
     return st ? fail(err, st) : ASSAY_OK;
 }
 
-/* Whether the weight lies in panels as kernels/gemv.h wants them, and few rows meet it. */
+/* Whether few rows meet a weight that lies as kernels/gemv.h wants it: in panels, or below AVX-512, and of one row, as it is. */
 static bool suits_gemv(const struct native_build *b, const struct product *p, const dnnl_memory_desc_t *w)
 {
     const dnnl_blocking_desc_t *form = &w->format_desc.blocking;
     bool is_bf16 = p->type == dnnl_bf16;
-    return b->isa >= NATIVE_ISA_AVX512 && p->m <= (is_bf16 ? NATIVE_GEMV_BF16_ROWS : NATIVE_GEMV_ROWS) &&
-           w->format_kind == dnnl_blocked && form->inner_nblks == (is_bf16 ? 3 : 2) && form->inner_idxs[0] == 0 &&
-           form->inner_idxs[1] == 1 && form->inner_blks[1] == 64 &&
-           (!is_bf16 || (form->inner_idxs[2] == 0 && form->inner_blks[2] == 2)) &&
+    if (p->m > (is_bf16 ? NATIVE_GEMV_BF16_ROWS : NATIVE_GEMV_ROWS) || w->format_kind != dnnl_blocked)
+        return false;
+    if (b->isa < NATIVE_ISA_AVX512)
+        return !is_bf16 && p->m == 1 && form->inner_nblks == 0 && form->strides[0] == p->n && form->strides[1] == 1;
+    return form->inner_nblks == (is_bf16 ? 3 : 2) && form->inner_idxs[0] == 0 && form->inner_idxs[1] == 1 &&
+           form->inner_blks[1] == 64 && (!is_bf16 || (form->inner_idxs[2] == 0 && form->inner_blks[2] == 2)) &&
            form->strides[0] == form->inner_blks[0] * 64 * (is_bf16 ? 2 : 1);
 }
 
-static void make_gemv(struct native_build *b, const struct product *p, const dnnl_memory_desc_t *w, const void *packed)
+static void make_gemv(struct native_build *b, const struct product *p, const void *packed, int64_t panel_step)
 {
     native_gemv_make(b, &(struct native_gemv){.m = p->m,
                                               .k = p->k,
@@ -290,11 +294,39 @@ static void make_gemv(struct native_build *b, const struct product *p, const dnn
                                               .x = p->x,
                                               .residual = p->residual,
                                               .panels = packed,
-                                              .panel_step = w->format_desc.blocking.strides[1],
+                                              .panel_step = panel_step,
                                               .bias = p->bias_data,
                                               .activation = p->activation.kind,
                                               .alpha = p->activation.alpha,
                                               .beta = p->activation.beta});
+}
+
+static void pack_pairs(const struct product *p, const uint16_t *from, uint16_t *to)
+{
+    int64_t pairs = (p->k + 1) / 2, by_row = p->transposed ? 1 : p->n, by_column = p->transposed ? p->k : 1;
+    for (int64_t column = 0; column < p->n; column += PAIRS_PANEL)
+        for (int64_t row = 0; row < 2 * pairs; row += 2, to += 2 * PAIRS_PANEL)
+            for (int64_t j = 0; j < 2 * PAIRS_PANEL; j++) {
+                int64_t r = row + j % 2, c = column + j / 2;
+                to[j] = r < p->k && c < p->n ? from[r * by_row + c * by_column] : 0;
+            }
+}
+
+/* Below AVX-512 oneDNN has no product of bf16. */
+static enum assay_status make_pairs(struct native_build *b, const struct product *p, struct assay_error *err)
+{
+    int64_t step = (p->k + 1) / 2 * 2 * PAIRS_PANEL, panels = (p->n + PAIRS_PANEL - 1) / PAIRS_PANEL;
+    const char *key = p->transposed ? "pairs of columns" : "pairs of rows";
+    const void *packed = native_pack_find(b, p->weight, key);
+    if (!packed) {
+        uint16_t *to = native_pack_add(b, p->weight, key, panels * step * (int64_t)sizeof *to);
+        if (!to)
+            return assay_error_set(err, ASSAY_NO_MEMORY, "there is no memory for packed weights");
+        pack_pairs(p, b->constants[p->weight]->data, to);
+        packed = to;
+    }
+    make_gemv(b, p, packed, step);
+    return ASSAY_OK;
 }
 
 static void forget_constants(struct native_build *b, const struct product *p)
@@ -310,6 +342,12 @@ static enum assay_status make(struct native_build *b, const struct product *p, s
     dnnl_primitive_desc_t desc = NULL;
     if (p->m < 1 || p->k < 1 || p->n < 1)
         return assay_error_set(err, ASSAY_UNSUPPORTED, "it is empty");
+    if (p->type == dnnl_bf16 && b->isa < NATIVE_ISA_AVX512) {
+        enum assay_status made = make_pairs(b, p, err);
+        if (!made)
+            forget_constants(b, p);
+        return made;
+    }
     dnnl_status_t st = describe(p, p->m, p->n, NULL, &desc);
     if (st)
         return fail(err, st);
@@ -321,7 +359,7 @@ static enum assay_status make(struct native_build *b, const struct product *p, s
     const void *packed;
     enum assay_status status = pack(b, p, &w, &packed, err);
     if (!status && suits_gemv(b, p, &w)) {
-        make_gemv(b, p, &w, packed);
+        make_gemv(b, p, packed, w.format_desc.blocking.inner_nblks ? w.format_desc.blocking.strides[1] : 0);
         forget_constants(b, p);
         return ASSAY_OK;
     }

@@ -38,6 +38,7 @@ ASSAY_TEST(few_rows_and_many_meet_a_constant_weight)
         check_linear(ASSAY_BF16, "", rows[i], 131, 200, true, true, true);
         check_linear(ASSAY_BF16, "", rows[i], 256, 64, false, false, false);
     }
+    check_linear(ASSAY_F32, "", 1, 21, 6500, false, true, true);
 }
 
 ASSAY_TEST(activations_follow_bias_and_residual)

@@ -107,6 +107,30 @@ ASSAY_TEST(padding_repetition_and_picking_are_exact)
     }
 }
 
+/* Onto what the graph was given and onto what it made, which may be written over; the last of two rows for one place stays. */
+ASSAY_TEST(rows_are_put_where_their_numbers_say)
+{
+    static const double places[] = {0, 3, 1, -1, 2, 0, 0, -4, 1, 6};
+    for (int made = 0; made < 2; made++)
+        for (int tuple = 1; tuple <= 2; tuple++) {
+            int x;
+            struct assay_graph *graph = start("scatter", ASSAY_F32, 3, (const int64_t[]){3, 7, 900}, &x);
+            struct assay_type type = assay_type_make(ASSAY_I64, 2, (const int64_t[]){tuple == 1 ? 3 : 5, tuple});
+            struct assay_tensor flat =
+                testing_tensor(ASSAY_I64, tuple == 1 ? (const double[]){2, -3, 2} : places, tuple == 1 ? 3 : 10);
+            struct assay_tensor numbers;
+            assay_tensor_view(&numbers, &flat, &type);
+            int indices = assay_graph_add_constant(graph, "indices", &numbers);
+            assay_tensor_release(&flat);
+            assay_tensor_release(&numbers);
+            int updates = tuple == 1 ? testing_input(graph, "updates", ASSAY_F32, 3, (const int64_t[]){3, 7, 900})
+                                     : testing_input(graph, "updates", ASSAY_F32, 2, (const int64_t[]){5, 900});
+            int data = made ? testing_node(graph, "Relu", NUMBERS(x), "data") : x;
+            assay_graph_add_output(graph, testing_node(graph, "ScatterND", NUMBERS(data, indices, updates), "y"));
+            testing_equals_reference(graph, 0);
+        }
+}
+
 ASSAY_TEST(softmax_goes_along_any_axis)
 {
     for (int i = 0; i < 4; i++)
@@ -200,7 +224,8 @@ ASSAY_TEST(a_row_number_out_of_range_is_an_error)
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(every_order_of_dimensions_is_reached),
                 ASSAY_TEST_ENTRY(pieces_are_joined_and_split_along_every_axis),
                 ASSAY_TEST_ENTRY(slices_go_forwards_and_backwards_with_any_step),
-                ASSAY_TEST_ENTRY(padding_repetition_and_picking_are_exact), ASSAY_TEST_ENTRY(softmax_goes_along_any_axis),
+                ASSAY_TEST_ENTRY(padding_repetition_and_picking_are_exact),
+                ASSAY_TEST_ENTRY(rows_are_put_where_their_numbers_say), ASSAY_TEST_ENTRY(softmax_goes_along_any_axis),
                 ASSAY_TEST_ENTRY(reductions_take_any_neighbouring_axes),
                 ASSAY_TEST_ENTRY(normalisation_is_of_rows_or_of_groups_of_channels),
                 ASSAY_TEST_ENTRY(a_row_number_out_of_range_is_an_error))

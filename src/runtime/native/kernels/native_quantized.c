@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHUNK = 64 /* rows whose sums are made at a time */, PANEL = 64, MAX_K = 1 << 15 };
+enum { CHUNK = 64 /* rows whose sums are made at a time */, COLUMNS = 512, PANEL = 64, MAX_K = 1 << 15 };
 
 /* What is asked for; places of inputs, -1 = none. */
 struct form {
@@ -47,6 +47,8 @@ struct state {
 
 /* ---- run */
 
+static int64_t even(int64_t n) { return (n + 1) / 2 * 2; }
+
 static int64_t aligned(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
 static void make_unsigned(unsigned char *to, const unsigned char *from, int64_t n)
@@ -55,7 +57,13 @@ static void make_unsigned(unsigned char *to, const unsigned char *from, int64_t 
         to[i] = from[i] ^ 0x80;
 }
 
-/* sums [rows, columns] of a's rows with the piece's columns. */
+/* Between rows of the sums. */
+static int64_t distance(const struct state *s, const struct piece *p)
+{
+    return s->by_library ? p->columns : native_pairs_columns(p->columns);
+}
+
+/* sums [rows, distance] of a's rows with the piece's columns. */
 static void multiply(const struct state *s, const struct piece *p, const unsigned char *a, int64_t rows, int32_t *sums,
                      unsigned char *more)
 {
@@ -72,13 +80,16 @@ static void multiply(const struct state *s, const struct piece *p, const unsigne
         return;
     }
     int16_t *wide = (int16_t *)(void *)more;
+    int64_t k = even(s->k);
     for (int64_t i = 0; i < rows; i++) {
         if (s->a_type == ASSAY_U8)
-            s->simd->widen_u8(wide, a + i * s->k, s->k);
+            s->simd->widen_u8(wide + i * k, a + i * s->k, s->k);
         else
-            s->simd->widen_i8(wide, (const int8_t *)a + i * s->k, s->k);
-        s->simd->dot_i16(sums + i * p->columns, wide, (const int16_t *)(const void *)p->weight, p->columns, s->k);
+            s->simd->widen_i8(wide + i * k, (const int8_t *)a + i * s->k, s->k);
+        if (k > s->k)
+            wide[i * k + s->k] = 0;
     }
+    s->simd->product_i16(sums, distance(s, p), wide, k, (const int16_t *)(const void *)p->weight, rows, p->columns, k);
 }
 
 static int64_t sum_row(const struct state *s, const unsigned char *a)
@@ -134,11 +145,34 @@ static int32_t number_of(const struct assay_tensor *t)
     return t->type.dtype == ASSAY_U8 ? *(const uint8_t *)t->data : *(const int8_t *)t->data;
 }
 
+/* The columns of a piece from `from` on whose sums are made at a time: of ours so many as stay in a cache until they are read. */
+static struct piece cut(const struct state *s, const struct piece *p, int64_t from)
+{
+    struct piece block = *p;
+    if (s->by_library)
+        return block;
+    block.column += from;
+    block.columns = p->columns - from < COLUMNS ? p->columns - from : COLUMNS;
+    block.weight += from * even(s->k) * (int64_t)sizeof(int16_t);
+    return block;
+}
+
+static void make_block(const struct state *s, const struct piece *p, const unsigned char *a, int32_t a_zero, const float *factor,
+                       int64_t rows, unsigned char *scratch, unsigned char *more, char *y)
+{
+    int32_t *sums = (int32_t *)(void *)scratch, *add = (int32_t *)(void *)(scratch + s->sums_bytes);
+    multiply(s, p, a, rows, sums, more);
+    for (int64_t i = 0; i < rows; i++) {
+        if (i == 0 || s->has_w_zero)
+            make_addends(s, p, a + i * s->k, a_zero, add);
+        finish_row(s, p, sums + i * distance(s, p), add, factor, y + i * s->n * (int64_t)assay_dtype_size(s->y_type));
+    }
+}
+
 static void run(const struct native_args *args, int part, unsigned char *scratch)
 {
     const struct state *s = args->kernel->data;
     const struct piece *p = &s->pieces[part];
-    int32_t *sums = (int32_t *)(void *)scratch, *add = (int32_t *)(void *)(scratch + s->sums_bytes);
     float *scaled = (float *)(void *)(scratch + s->sums_bytes + aligned(p->columns * 4));
     unsigned char *more = scratch + s->sums_bytes + 2 * aligned(p->columns * 4);
     const float *factor = s->factor ? s->factor + p->column : NULL;
@@ -154,11 +188,10 @@ static void run(const struct native_args *args, int part, unsigned char *scratch
         int64_t rows = p->row + p->rows - row < CHUNK ? p->row + p->rows - row : CHUNK;
         const unsigned char *a = (const unsigned char *)args->in[s->f.a]->data + row * s->k;
         char *y = (char *)args->out[0]->data + (row * s->n + p->column) * y_size;
-        multiply(s, p, a, rows, sums, more);
-        for (int64_t i = 0; i < rows; i++) {
-            if (i == 0 || s->has_w_zero)
-                make_addends(s, p, a + i * s->k, a_zero, add);
-            finish_row(s, p, sums + i * p->columns, add, factor, y + i * s->n * y_size);
+        for (int64_t from = 0, n; from < p->columns; from += n) {
+            struct piece block = cut(s, p, from);
+            n = block.columns;
+            make_block(s, &block, a, a_zero, factor ? factor + from : NULL, rows, scratch, more, y + from * y_size);
         }
     }
 }
@@ -182,17 +215,23 @@ static int weight_at(const struct assay_tensor *w, int64_t i)
     return w->type.dtype == ASSAY_U8 ? ((const uint8_t *)w->data)[i] - 128 : ((const int8_t *)w->data)[i];
 }
 
-/* [columns, k] of s8 or s16, one column after another. */
-static void transpose_columns(const struct state *s, const struct assay_tensor *w, const struct piece *p, void *to, bool wide)
+/* [columns, k] of s8, one column after another. */
+static void transpose_columns(const struct state *s, const struct assay_tensor *w, const struct piece *p, int8_t *to)
 {
     for (int64_t j = 0; j < p->columns; j++)
         for (int64_t i = 0; i < s->k; i++) {
             int64_t column = p->column + j;
-            int value = weight_at(w, s->f.transposed ? column * s->k + i : i * s->n + column);
-            if (wide)
-                ((int16_t *)to)[j * s->k + i] = (int16_t)value;
-            else
-                ((int8_t *)to)[j * s->k + i] = (int8_t)value;
+            to[j * s->k + i] = (int8_t)weight_at(w, s->f.transposed ? column * s->k + i : i * s->n + column);
+        }
+}
+
+static void pair_columns(const struct state *s, const struct assay_tensor *w, const struct piece *p, int16_t *to)
+{
+    for (int64_t j = 0; j < p->columns; j++)
+        for (int64_t i = 0; i < s->k; i++) {
+            int64_t column = p->column + j;
+            to[native_pairs_place(i, j, even(s->k), p->columns)] =
+                (int16_t)weight_at(w, s->f.transposed ? column * s->k + i : i * s->n + column);
         }
 }
 
@@ -297,8 +336,8 @@ static enum assay_status pack_for_library(struct native_build *b, struct state *
     if (!p->weight)
         return assay_error_set(err, ASSAY_NO_MEMORY, "there is no memory for packed weights");
     if (is_new) {
-        void *columns = assay_alloc((size_t)(p->columns * s->k));
-        transpose_columns(s, b->constants[s->f.w], p, columns, false);
+        int8_t *columns = assay_alloc((size_t)(p->columns * s->k));
+        transpose_columns(s, b->constants[s->f.w], p, columns);
         matrix(&plain, s->k, p->columns, dnnl_s8, 1, s->k);
         enum assay_status status = native_dnnl_pack(&plain, columns, &form, (void *)p->weight, err);
         free(columns);
@@ -315,12 +354,15 @@ static enum assay_status pack_wide(struct native_build *b, struct state *s, stru
 {
     char key[64];
     bool is_new;
-    snprintf(key, sizeof key, "quantized%d s16 %lld+%lld", s->f.transposed, (long long)p->column, (long long)p->columns);
-    p->weight = keep_pack(b, s, key, p->columns * s->k * 2, &is_new);
+    snprintf(key, sizeof key, "quantized%d pairs %lld+%lld", s->f.transposed, (long long)p->column, (long long)p->columns);
+    int64_t size = native_pairs_columns(p->columns) * even(s->k) * (int64_t)sizeof(int16_t);
+    p->weight = keep_pack(b, s, key, size, &is_new);
     if (!p->weight)
         return assay_error_set(err, ASSAY_NO_MEMORY, "there is no memory for packed weights");
-    if (is_new)
-        transpose_columns(s, b->constants[s->f.w], p, (void *)p->weight, true);
+    if (is_new) {
+        memset((void *)p->weight, 0, (size_t)size);
+        pair_columns(s, b->constants[s->f.w], p, (int16_t *)(void *)p->weight);
+    }
     return ASSAY_OK;
 }
 
@@ -341,10 +383,11 @@ static enum assay_status make_pieces(struct native_build *b, struct state *s, st
         p->columns = end - p->column;
         p->whole.scratch = p->rest.scratch = -1;
         st = s->by_library ? pack_for_library(b, s, p, err) : pack_wide(b, s, p, err);
-        int64_t sums = aligned((p->rows < CHUNK ? p->rows : CHUNK) * p->columns * 4);
+        struct piece widest = cut(s, p, 0);
+        int64_t sums = aligned((p->rows < CHUNK ? p->rows : CHUNK) * distance(s, &widest) * 4);
         s->sums_bytes = s->sums_bytes < sums ? sums : s->sums_bytes;
     }
-    s->a_bytes = s->by_library ? aligned(s->a_shift ? CHUNK * s->k : 0) : aligned(2 * s->k);
+    s->a_bytes = s->by_library ? aligned(s->a_shift ? CHUNK * s->k : 0) : aligned(CHUNK * even(s->k) * 2);
     b->kernel.scratch_bytes = s->sums_bytes + 2 * aligned(s->n * 4) + s->a_bytes + s->library_bytes;
     return st;
 }

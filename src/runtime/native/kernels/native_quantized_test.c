@@ -77,6 +77,7 @@ ASSAY_TEST(sums_of_integers_are_exact)
             check_integer(types[i % 2], types[i / 2], 5, 70, 33, zeros);
             check_integer(types[i % 2], types[i / 2], 1, 300, 200, zeros);
             check_integer(types[i % 2], types[i / 2], 150, 64, 130, zeros);
+            check_integer(types[i % 2], types[i / 2], 70, 33, 1100, zeros);
         }
 }
 
@@ -273,6 +274,32 @@ ASSAY_TEST(convolutions_of_integers_are_exact)
     }
 }
 
+/* Windows of points, of one, two and three dimensions, whose lines are gathered as a whole; more points than one gathering takes,
+ * and more channels than a panel has. */
+ASSAY_TEST(convolutions_of_integers_are_exact_in_each_number_of_dimensions)
+{
+    static const struct {
+        int rank;
+        int64_t x[5], w[5], groups, pad;
+    } forms[] = {
+        {3, {2, 5, 61}, {70, 5, 3}, 1, 1},           {4, {1, 33, 9, 8}, {17, 33, 1, 1}, 1, 0},
+        {4, {1, 3, 20, 13}, {20, 3, 5, 3}, 1, 2},    {4, {2, 20, 7, 60}, {20, 1, 3, 3}, 20, 1},
+        {5, {1, 6, 5, 6, 7}, {8, 3, 2, 3, 3}, 2, 1}, {5, {1, 16, 5, 6, 7}, {16, 1, 3, 3, 3}, 16, 1},
+    };
+    for (size_t i = 0; i < ASSAY_COUNT(forms); i++) {
+        struct assay_graph *graph = assay_graph_open("windows");
+        int scale = number(graph, ASSAY_F32, 0.02), zero = number(graph, ASSAY_U8, 140);
+        int x = quantized_input(graph, forms[i].rank, forms[i].x, scale, zero);
+        int w = constant_codes(graph, ASSAY_I8, forms[i].rank, forms[i].w);
+        output_of(graph, testing_node(graph, "ConvInteger", NUMBERS(x, w, zero, number(graph, ASSAY_I8, -3)), "sums"));
+        struct assay_node *node = testing_last(graph);
+        int64_t pad = forms[i].pad, pads[] = {pad, pad, pad, pad, pad, pad};
+        assay_node_set_int(graph, node, "group", forms[i].groups);
+        assay_node_set_ints(graph, node, "pads", pads, 2 * (size_t)(forms[i].rank - 2));
+        testing_equals_reference(graph, 0);
+    }
+}
+
 /* One weight, with two zero points, and as it is and turned: each product has its own. */
 ASSAY_TEST(a_weight_that_is_shared_is_packed_for_each_reader)
 {
@@ -315,6 +342,7 @@ ASSAY_TEST(the_type_of_codes_may_be_an_attribute)
 
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(a_weight_that_is_shared_is_packed_for_each_reader),
                 ASSAY_TEST_ENTRY(the_type_of_codes_may_be_an_attribute), ASSAY_TEST_ENTRY(convolutions_of_integers_are_exact),
+                ASSAY_TEST_ENTRY(convolutions_of_integers_are_exact_in_each_number_of_dimensions),
                 ASSAY_TEST_ENTRY(values_stay_codes_between_ops), ASSAY_TEST_ENTRY(sums_of_integers_are_exact),
                 ASSAY_TEST_ENTRY(products_are_quantized_as_the_reference_does),
                 ASSAY_TEST_ENTRY(products_between_codes_become_products_of_integers),

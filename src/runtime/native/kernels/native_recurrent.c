@@ -3,8 +3,9 @@
  * LSTM, GRU and RNN of f32 with constant weights and the usual activations.
  *
  * Hidden units are cut into blocks: the weights of all gates of a block's units are one panel of columns, so that whoever has
- * made a block's products also makes its gates. The products with the input of all steps come first; then step follows step, and
- * threads share the blocks of a step where that is worth their meeting after it, else the directions.
+ * made a block's products also makes its gates. The products with the input of all steps come first; then step follows step.
+ * Threads share directions and sequences, which need not wait for one another, and of few sequences, or of weights that the
+ * cache of one core does not hold, the blocks of a step, where that is worth their meeting after it.
  */
 #include "runtime/native/native.h"
 #include "runtime/native/simd/simd.h"
@@ -15,8 +16,10 @@
 enum { IN_X, IN_W, IN_R, IN_B, IN_LENGTHS, IN_H, IN_C, IN_P, N_IN };
 enum kind { RNN, GRU, LSTM };
 enum { MAX_GATES = 4, MAX_UNITS = 64, ROW_CHUNK = 96 };
-/* Multiply-adds below which a step is not shared, and a direction neither: some microseconds. */
-enum { SHARED_STEP = 1 << 18, SHARED_DIRECTION = 1 << 15 };
+/* Multiply-adds below which a step is not shared, and all steps neither: some times what a meeting of threads takes. */
+enum { SHARED_STEP = 1 << 15, SHARED_RUN = 1 << 15 };
+/* Bytes of a direction's weights that one core's cache may hold beside what else it needs. */
+enum { CACHED_WEIGHTS = 1 << 19 };
 
 struct recurrent {
     enum kind kind;
@@ -26,7 +29,8 @@ struct recurrent {
     int n_given, n_wanted;    /* inputs and outputs of the node */
     bool reverse;             /* of direction 0 */
     bool linear_before_reset; /* GRU */
-    bool by_block, by_direction;
+    bool by_block;
+    int n_row_parts;                              /* of a direction's sequences */
     int64_t steps, batch, inputs, hidden, padded; /* padded: units of all blocks */
     const float *w, *r;                           /* [direction, block, input or hidden, gate, unit] */
     const float *bias, *reset_bias;               /* [direction, block, gate, unit], [direction, padded] or NULL */
@@ -37,12 +41,13 @@ struct recurrent {
 struct run {
     const struct recurrent *r;
     const struct native_args *args;
-    float *from_x;   /* [direction, block, step, batch, gate, unit] */
-    float *h[2], *c; /* [direction, batch, padded]; h before and after a step, in turn */
-    float *reset_h;  /* the same, of GRU: reset gate · h */
-    float *gates;    /* [direction, block, batch, gate, unit] */
-    int64_t step;    /* in execution */
-    int n_x_parts;   /* of the rows of X */
+    float *from_x;       /* [direction, block, step, batch, gate, unit] */
+    float *h[2], *c;     /* [direction, batch, padded]; h before and after a step, in turn */
+    float *reset_h;      /* the same, of GRU: reset gate · h */
+    float *gates;        /* [direction, block, batch, gate, unit] */
+    int64_t step;        /* in execution */
+    int64_t first, rows; /* the sequences of this thread */
+    int n_x_parts;       /* of the rows of X */
 };
 
 static const struct assay_tensor *input(const struct run *run, int i) { return i < run->r->n_given ? run->args->in[i] : NULL; }
@@ -78,10 +83,11 @@ static void multiply_input(void *context, int part, int thread)
 /* ---- a step of a block */
 
 /* Adds h · R of gates first … first + n to gates [batch, gate, unit], for which h is `from`. */
-static void multiply_state(const struct recurrent *r, float *gates, const float *from, const float *weights, int first, int n)
+static void multiply_state(const struct run *run, float *gates, const float *from, const float *weights, int first, int n)
 {
+    const struct recurrent *r = run->r;
     int64_t at = (int64_t)first * r->n_units;
-    r->simd->gemm(gates + at, r->n_columns, from, r->padded, weights + at, r->n_columns, r->batch, (int64_t)n * r->n_units,
+    r->simd->gemm(gates + at, r->n_columns, from, r->padded, weights + at, r->n_columns, run->rows, (int64_t)n * r->n_units,
                   r->hidden, true);
 }
 
@@ -135,10 +141,11 @@ static void store_step(const struct run *run, int direction, int block, int64_t 
         memcpy(to, h, (size_t)n * sizeof *to);
 }
 
+/* A block of the sequences of a run. */
 struct place {
     int direction, block;
-    int64_t state, time; /* offset of the block in the states of the direction */
-    const float *from_x; /* [batch, gate, unit] */
+    int64_t state, time; /* offset in the states */
+    const float *from_x; /* [sequence, gate, unit] */
     float *gates;
     const float *weights, *before;
     float *after;
@@ -147,10 +154,11 @@ struct place {
 static struct place place_of(const struct run *run, int direction, int block)
 {
     const struct recurrent *r = run->r;
-    int64_t number = (int64_t)direction * r->n_blocks + block, state = (int64_t)direction * r->batch * r->padded;
+    int64_t number = (int64_t)direction * r->n_blocks + block, row = number * r->batch + run->first;
+    int64_t state = ((int64_t)direction * r->batch + run->first) * r->padded;
     struct place p = {.direction = direction, .block = block, .time = time_of(r, direction, run->step)};
-    p.from_x = run->from_x + (number * r->steps + p.time) * r->batch * r->n_columns;
-    p.gates = run->gates + number * r->batch * r->n_columns;
+    p.from_x = run->from_x + ((number * r->steps + p.time) * r->batch + run->first) * r->n_columns;
+    p.gates = run->gates + row * r->n_columns;
     p.weights = r->r + number * r->hidden * r->n_columns;
     p.before = run->h[run->step % 2] + state;
     p.after = run->h[(run->step + 1) % 2] + state;
@@ -164,17 +172,17 @@ static void begin_block(const struct run *run, int direction, int block)
     const struct recurrent *r = run->r;
     struct place p = place_of(run, direction, block);
     int64_t columns = r->n_columns, units = r->n_units, first = (int64_t)block * units;
-    memcpy(p.gates, p.from_x, (size_t)(r->batch * columns) * sizeof *p.gates);
+    memcpy(p.gates, p.from_x, (size_t)(run->rows * columns) * sizeof *p.gates);
     if (r->kind != GRU) {
-        multiply_state(r, p.gates, p.before, p.weights, 0, r->n_gates);
+        multiply_state(run, p.gates, p.before, p.weights, 0, r->n_gates);
         return;
     }
     if (r->linear_before_reset)
-        for (int64_t b = 0; b < r->batch; b++)
+        for (int64_t b = 0; b < run->rows; b++)
             memcpy(p.gates + b * columns + 2 * units, r->reset_bias + direction * r->padded + first,
                    (size_t)units * sizeof *p.gates);
-    multiply_state(r, p.gates, p.before, p.weights, 0, r->linear_before_reset ? 3 : 2);
-    for (int64_t b = 0; b < r->batch; b++)
+    multiply_state(run, p.gates, p.before, p.weights, 0, r->linear_before_reset ? 3 : 2);
+    for (int64_t b = 0; b < run->rows; b++)
         gru_gates(r, p.gates + b * columns, p.before + b * r->padded + first, run->reset_h + p.state + b * r->padded);
 }
 
@@ -186,11 +194,11 @@ static void end_block(const struct run *run, int direction, int block)
     const struct assay_tensor *given = input(run, IN_LENGTHS);
     const int32_t *lengths = given ? given->data : NULL;
     if (r->kind == GRU && !r->linear_before_reset)
-        multiply_state(r, p.gates, run->reset_h + (int64_t)direction * r->batch * r->padded, p.weights, 2, 1);
-    for (int64_t b = 0; b < r->batch; b++) {
+        multiply_state(run, p.gates, run->reset_h + p.state - first, p.weights, 2, 1);
+    for (int64_t b = 0; b < run->rows; b++) {
         float *gates = p.gates + b * r->n_columns, *h = p.after + b * r->padded + first;
         const float *before = p.before + b * r->padded + first;
-        bool ended = lengths && p.time >= lengths[b];
+        bool ended = lengths && p.time >= lengths[run->first + b];
         if (!ended && r->kind == LSTM)
             lstm(r, gates, run->c + p.state + b * r->padded, h);
         else if (!ended && r->kind == RNN)
@@ -201,7 +209,7 @@ static void end_block(const struct run *run, int direction, int block)
                 gates[i] = x[i] + gates[i - units] * gates[i];
             gru(r, gates, before, h);
         }
-        store_step(run, direction, block, b, before, h, ended);
+        store_step(run, direction, block, run->first + b, before, h, ended);
     }
 }
 
@@ -235,12 +243,16 @@ static void shared_blocks(void *context, int part, int thread)
     blocks_of(s->run, part, s->n_parts, s->begins, s->ends);
 }
 
-/* All steps of one direction on this thread. */
-static void run_direction(void *context, int direction, int thread)
+/* All steps of some sequences of one direction on this thread. */
+static void run_rows(void *context, int part, int thread)
 {
     struct run run = *(const struct run *)context;
     const struct recurrent *r = run.r;
+    int direction = part / r->n_row_parts;
+    int64_t end;
     (void)thread;
+    native_share(r->batch, 1, part % r->n_row_parts, r->n_row_parts, &run.first, &end);
+    run.rows = end - run.first;
     for (run.step = 0; run.step < r->steps; run.step++) {
         for (int block = 0; block < r->n_blocks; block++)
             begin_block(&run, direction, block);
@@ -282,7 +294,7 @@ static enum assay_status run_whole(const struct native_args *args, struct native
 {
     const struct recurrent *r = args->kernel->data;
     float *scratch = (float *)(void *)args->scratch;
-    struct run run = {.r = r, .args = args, .from_x = scratch};
+    struct run run = {.r = r, .args = args, .from_x = scratch, .rows = r->batch};
     int n_threads = native_pool_threads(pool), n_blocks = r->n_directions * r->n_blocks;
     (void)err;
     run.h[0] = run.from_x + r->n_from_x;
@@ -295,18 +307,18 @@ static enum assay_status run_whole(const struct native_args *args, struct native
     load_state(r, run.c, input(&run, IN_C));
     double work = (double)(r->steps * r->batch * r->inputs) * n_blocks * r->n_columns;
     run.n_x_parts = n_blocks >= n_threads || r->steps * r->batch < n_threads ? 1 : n_threads;
-    if (work > SHARED_STEP)
+    if (work > SHARED_RUN)
         native_pool_run(pool, n_blocks * run.n_x_parts, multiply_input, &run);
     else
         for (int part = 0; part < n_blocks * run.n_x_parts; part++)
             multiply_input(&run, part, 0);
     if (r->by_block)
         run_shared(&run, pool);
-    else if (r->by_direction)
-        native_pool_run(pool, r->n_directions, run_direction, &run);
+    else if ((double)(r->steps * r->batch * r->hidden) * n_blocks * r->n_columns > SHARED_RUN)
+        native_pool_run(pool, r->n_directions * r->n_row_parts, run_rows, &run);
     else
-        for (int d = 0; d < r->n_directions; d++)
-            run_direction(&run, d, 0);
+        for (int part = 0; part < r->n_directions * r->n_row_parts; part++)
+            run_rows(&run, part, 0);
     store_state(r, output(&run, 1), run.h[r->steps % 2]);
     store_state(r, output(&run, 2), run.c);
     return ASSAY_OK;
@@ -414,9 +426,13 @@ static void divide(struct native_build *b, struct recurrent *r)
     r->n_columns = r->n_units * r->n_gates;
     r->n_blocks = (int)((r->hidden + r->n_units - 1) / r->n_units);
     r->padded = (int64_t)r->n_blocks * r->n_units;
-    double step = (double)(r->n_directions * r->batch * r->n_gates * r->hidden) * (double)r->hidden;
-    r->by_block = b->n_threads > 1 && r->n_directions * r->n_blocks >= b->n_threads && step >= SHARED_STEP;
-    r->by_direction = b->n_threads > 1 && r->n_directions > 1 && step * (double)r->steps >= SHARED_DIRECTION;
+    double weights = (double)(r->n_gates * r->hidden) * (double)r->hidden;
+    int64_t rows = r->n_directions * r->batch;
+    bool few = rows < b->n_threads || weights * sizeof(float) > CACHED_WEIGHTS;
+    r->by_block = b->n_threads > 1 && few && r->n_directions * r->n_blocks >= b->n_threads && weights * rows >= SHARED_STEP;
+    r->n_row_parts = (b->n_threads + r->n_directions - 1) / r->n_directions;
+    if (r->n_row_parts > r->batch)
+        r->n_row_parts = (int)r->batch;
     int64_t blocks = (int64_t)r->n_directions * r->n_blocks;
     r->n_from_x = blocks * r->steps * r->batch * r->n_columns;
     r->n_state = r->n_directions * r->batch * r->padded;

@@ -29,7 +29,7 @@ struct coded {
     bool wide;
     int32_t zero; /* code of 0 */
     int64_t n_groups, panel_bytes;
-    int n_row_parts, n_column_parts;
+    int n_row_parts, n_column_parts, n_threads;
     int64_t coded_bytes; /* of ROWS rows, in scratch */
 };
 
@@ -86,12 +86,13 @@ static enum assay_status pack(struct native_build *b, const struct source *s, st
 /* ---- running */
 
 static void run_rows(const struct coded *c, const struct native_args *args, int64_t row, int64_t rows, int64_t begin, int64_t end,
-                     unsigned char *scratch)
+                     bool is_coded, unsigned char *scratch)
 {
     struct native_coded *x = (struct native_coded *)(void *)scratch;
     float *y = (float *)(void *)(scratch + c->coded_bytes), *room = y + ROWS * PANEL;
     const float *from = (const float *)args->in[c->g.x]->data + row * c->g.k;
-    c->simd->code_rows(x, from, rows * c->n_groups, c->zero);
+    if (!is_coded)
+        c->simd->code_rows(x, from, rows * c->n_groups, c->zero);
     for (int64_t at = begin; at < end; at += PANEL) {
         int64_t n = end - at < PANEL ? end - at : PANEL;
         memset(y, 0, (size_t)(rows * PANEL) * sizeof *y);
@@ -107,8 +108,10 @@ static void run(const struct native_args *args, int part, unsigned char *scratch
     int64_t row, row_end, begin, end;
     native_share(c->g.m, 1, part / c->n_column_parts, c->n_row_parts, &row, &row_end);
     native_share(c->g.n, PANEL, part % c->n_column_parts, c->n_column_parts, &begin, &end);
+    /* A thread begins with the part of its number (pool.h): in later ones what it coded of the same rows is still there. */
+    bool is_coded = part >= c->n_threads && c->n_row_parts == 1 && c->g.m <= ROWS;
     for (; row < row_end; row += ROWS)
-        run_rows(c, args, row, row_end - row < ROWS ? row_end - row : ROWS, begin, end, scratch);
+        run_rows(c, args, row, row_end - row < ROWS ? row_end - row : ROWS, begin, end, is_coded, scratch);
 }
 
 /* ---- making */
@@ -171,6 +174,7 @@ static void divide(struct native_build *b, struct coded *c)
 {
     int64_t panels = (c->g.n + PANEL - 1) / PANEL, most = b->n_threads == 1 ? 1 : PARTS_PER_THREAD * (int64_t)b->n_threads;
     c->n_row_parts = c->n_column_parts = 1;
+    c->n_threads = b->n_threads;
     if (b->n_threads > 1 && c->g.m >= ROWS * (int64_t)b->n_threads) {
         int64_t parts = c->g.m / ROWS;
         c->n_row_parts = (int)(parts > most ? most : parts);

@@ -146,32 +146,63 @@ ASSAY_TEST(a_product_with_pairs_of_bf16_is_that_of_double)
 
 ASSAY_TEST(a_product_of_integers_is_exact)
 {
-    enum { K = 517, MOST = 11 };
-    static int16_t a[K], b[MOST * K];
-    static uint8_t bytes[K];
-    static int8_t signed_bytes[MOST * K];
-    int32_t c[MOST];
+    enum { K = 518, MOST_N = 75, ROOM = 96, MOST_M = 9 };
+    static int16_t a[MOST_M * K], b[MOST_N * K], panels[ROOM * K];
+    static int32_t c[MOST_M * ROOM];
+    static const int widths[] = {1, 16, 17, 33, 64, MOST_N};
     struct assay_rng rng;
     enum native_isa tiers[NATIVE_N_ISAS];
     int n_tiers = testing_tiers(tiers);
     assay_rng_init(&rng, 6, 6);
-    for (int i = 0; i < K; i++)
-        bytes[i] = (uint8_t)(i < 100 ? 255 : assay_rng_below(&rng, 256)); /* where 16-bit sums would saturate */
-    for (int i = 0; i < MOST * K; i++)
-        signed_bytes[i] = (int8_t)(i < 100 ? -128 : (int)assay_rng_below(&rng, 256) - 128);
-    for (int t = 0; t < n_tiers; t++) {
-        const struct native_simd *simd = native_simd_of(tiers[t]);
-        simd->widen_u8(a, bytes, K);
-        simd->widen_i8(b, signed_bytes, MOST * K);
-        for (int n = 1; n <= MOST; n++) {
-            simd->dot_i16(c, a, b, n, K);
-            for (int j = 0; j < n; j++) {
-                int32_t wanted = 0;
-                for (int p = 0; p < K; p++)
-                    wanted += bytes[p] * signed_bytes[j * K + p];
-                CHECK_INT(c[j], wanted);
+    for (int i = 0; i < MOST_M * K; i++) /* numbers where 16-bit sums would saturate among them */
+        a[i] = (int16_t)(i % K < 100 ? 255 : (int)assay_rng_below(&rng, 511) - 255);
+    for (int i = 0; i < MOST_N * K; i++)
+        b[i] = (int16_t)(i % K < 100 ? -255 : (int)assay_rng_below(&rng, 511) - 255);
+    for (size_t v = 0; v < ASSAY_COUNT(widths); v++)
+        for (int m = 1; m <= MOST_M; m += 2) {
+            int n = widths[v], k = m > 4 ? K : 6;
+            memset(panels, 0, sizeof panels);
+            for (int j = 0; j < n; j++)
+                for (int i = 0; i < k; i++)
+                    panels[native_pairs_place(i, j, k, n)] = b[j * K + i];
+            for (int t = 0; t < n_tiers; t++) {
+                native_simd_of(tiers[t])->product_i16(c, ROOM, a, K, panels, m, n, k);
+                for (int i = 0; i < m; i++)
+                    for (int j = 0; j < n; j++) {
+                        int32_t wanted = 0;
+                        for (int p = 0; p < k; p++)
+                            wanted += a[i * K + p] * b[j * K + p];
+                        CHECK_INT(c[i * ROOM + j], wanted);
+                    }
             }
         }
+}
+
+ASSAY_TEST(weighed_points_are_exact_sums)
+{
+    enum { POINTS = 11, TAPS = 9, WIDTH = 48, STEP = 2 * WIDTH };
+    static float x[TAPS * POINTS * STEP], w[TAPS * WIDTH];
+    static int32_t y[POINTS * WIDTH];
+    const float *at[TAPS];
+    struct assay_rng rng;
+    enum native_isa tiers[NATIVE_N_ISAS];
+    int n_tiers = testing_tiers(tiers);
+    assay_rng_init(&rng, 6, 7);
+    for (size_t i = 0; i < ASSAY_COUNT(x); i++)
+        x[i] = (float)((int)assay_rng_below(&rng, 511) - 255);
+    for (size_t i = 0; i < ASSAY_COUNT(w); i++)
+        w[i] = (float)((int)assay_rng_below(&rng, 511) - 255);
+    for (int t = 0; t < TAPS; t++)
+        at[t] = x + t * POINTS * STEP;
+    for (int t = 0; t < n_tiers; t++) {
+        native_simd_of(tiers[t])->weigh_points(y, at, STEP, w, TAPS, WIDTH, POINTS);
+        for (int p = 0; p < POINTS; p++)
+            for (int i = 0; i < WIDTH; i++) {
+                double wanted = 0;
+                for (int tap = 0; tap < TAPS; tap++)
+                    wanted += (double)at[tap][p * STEP + i] * (double)w[tap * WIDTH + i];
+                CHECK_INT(y[p * WIDTH + i], (int32_t)wanted);
+            }
     }
 }
 
@@ -488,8 +519,8 @@ ASSAY_TEST(activations_are_those_of_the_operations)
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(a_product_of_any_shape_is_that_of_double), ASSAY_TEST_ENTRY(a_filter_s_rows_are_those_of_double),
                 ASSAY_TEST_ENTRY(a_filter_keeps_what_is_not_a_number),
                 ASSAY_TEST_ENTRY(a_product_with_pairs_of_bf16_is_that_of_double),
-                ASSAY_TEST_ENTRY(a_product_of_integers_is_exact), ASSAY_TEST_ENTRY(softmax_in_parts_is_that_of_the_whole_row),
-                ASSAY_TEST_ENTRY(masks_hide_and_rotations_turn),
+                ASSAY_TEST_ENTRY(a_product_of_integers_is_exact), ASSAY_TEST_ENTRY(weighed_points_are_exact_sums),
+                ASSAY_TEST_ENTRY(softmax_in_parts_is_that_of_the_whole_row), ASSAY_TEST_ENTRY(masks_hide_and_rotations_turn),
                 ASSAY_TEST_ENTRY(the_greatest_of_taps_is_exact_and_nan_is_above_all),
                 ASSAY_TEST_ENTRY(sums_and_affine_maps_of_points_are_those_of_double),
                 ASSAY_TEST_ENTRY(a_reduction_into_a_row_is_exact_and_keeps_nan),

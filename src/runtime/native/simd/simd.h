@@ -32,10 +32,11 @@ struct native_drop {
     uint64_t k1, k2, threshold;
     float factor;
 };
-/* A group of a row of f32 as whole numbers (simd_coded.c): x = scale (128 high + low). */
+/* A group of a row of f32 as whole numbers of 16 bits (simd_coded.c): x = scale whole = scale (256 high + low). */
 enum { NATIVE_CODED_GROUP = 32, NATIVE_CODED_PANEL = 64 };
 struct native_coded {
-    int8_t high[NATIVE_CODED_GROUP], low[NATIVE_CODED_GROUP]; /* -64 … 63 */
+    int16_t whole[NATIVE_CODED_GROUP];
+    int8_t high[NATIVE_CODED_GROUP], low[NATIVE_CODED_GROUP];
     float scale;
     int32_t offset; /* what the weights' zero adds to a sum */
 };
@@ -55,6 +56,23 @@ struct native_filter {
     int64_t lda, k, n, depth, skip;
     float low, high;
 };
+
+/* A matrix b [k, n] of 16 bits in panels of columns [ceil(n / PANEL)] [k / 2, width, 2], rows two and two: where (row, column)
+ * is. The last panel is as wide as a multiple of 16 columns needs. */
+enum { NATIVE_PAIRS_PANEL = 64, NATIVE_PAIRS_ALIGN = 16, NATIVE_WEIGHED_TAPS = 256 /* at most, of weigh_points */ };
+static inline int64_t native_pairs_columns(int64_t n)
+{
+    return (n + NATIVE_PAIRS_ALIGN - 1) / NATIVE_PAIRS_ALIGN * NATIVE_PAIRS_ALIGN;
+}
+static inline int64_t native_pairs_width(int64_t left)
+{
+    return left < NATIVE_PAIRS_PANEL ? native_pairs_columns(left) : NATIVE_PAIRS_PANEL;
+}
+static inline int64_t native_pairs_place(int64_t row, int64_t column, int64_t k, int64_t n)
+{
+    int64_t panel = column / NATIVE_PAIRS_PANEL * NATIVE_PAIRS_PANEL;
+    return panel * k + (row / 2 * native_pairs_width(n - panel) + column - panel) * 2 + row % 2;
+}
 
 /* X(return type, name, arguments). Lengths are numbers of elements; bf16 are uint16_t. Outputs may be inputs (in place). */
 #define NATIVE_SIMD_FUNCTIONS(X)                                                                                                 \
@@ -138,10 +156,9 @@ struct native_filter {
     X(void, add_codes_i8, (int32_t * y, const int8_t *x, int64_t n_points, int64_t stride, int64_t n))                           \
     X(void, widen_u8, (int16_t * y, const uint8_t *x, int64_t n))                                                                \
     X(void, widen_i8, (int16_t * y, const int8_t *x, int64_t n))                                                                 \
-    /* x less zero; y + x w */                                                                                                   \
+    /* x less zero */                                                                                                            \
     X(void, widen_less_u8, (int16_t * y, const uint8_t *x, int32_t zero, int64_t n))                                             \
     X(void, widen_less_i8, (int16_t * y, const int8_t *x, int32_t zero, int64_t n))                                              \
-    X(void, muladd_i16, (int32_t * y, const int16_t *x, const int16_t *w, int64_t n))                                            \
     /* Updates (graph/ops/op_update.c says what they compute); p0, m0, v0: before it, which may be where the results go. m NULL: \
      * there are no moments */                                                                                                   \
     X(void, sgd,                                                                                                                 \
@@ -171,7 +188,12 @@ struct native_filter {
     X(void, channel_gradient,                                                                                                    \
       (float *dx, const float *dy, const float *x, const float *dmean, const float *mean, const float *a, const float *b,        \
        int64_t n_points, int64_t n))                                                                                             \
-    X(void, dot_i16, (int32_t * c, const int16_t *a, const int16_t *b, int64_t n, int64_t k))
+    /* c [m, n] = a [m, k] · b of pairs in panels, as above; k is even, and rows of c have room for as many columns as b has */ \
+    X(void, product_i16,                                                                                                         \
+      (int32_t * c, int64_t ldc, const int16_t *a, int64_t lda, const int16_t *panels, int64_t m, int64_t n, int64_t k))         \
+    /* y [n_points, n] = the sum over taps t of (x[t] + p step)[n] w[t][n], whole numbers less than 2^24; n a multiple of 16 */  \
+    X(void, weigh_points,                                                                                                        \
+      (int32_t * y, const float *const *x, int64_t step, const float *w, int n_taps, int64_t n, int64_t n_points))
 
 struct native_simd {
 #define X(type, name, arguments) type(*name) arguments;

@@ -6,6 +6,7 @@
 #include "graph/dtype.h"
 #include "runtime/native/simd/simd.h"
 
+#include <math.h>
 #include <string.h>
 
 #define SIMD_JOIN2(name, tier) native_##name##_##tier
@@ -38,9 +39,9 @@ static inline float simd_bounded(float x, float low, float high)
 }
 
 /* e^x to 2 units in the last place: 2^n, n = round(x / ln 2), times a polynomial in the rest, which is reduced in two steps (Cody
- * and Waite); its coefficients are those of least relative error (3e-9, before they are rounded). Adding 1.5 2^23 rounds, and leaves n + 126 in the last bits, the exponent of 2^(n - 1): the other
- * factor 2 is in the polynomial, so that what is just below the largest float does not overflow on the way. Below -87 it is 0,
- * above 88.73 infinite; NaN stays. */
+ * and Waite); its coefficients are those of least relative error (3e-9, before they are rounded). Adding 1.5 2^23 rounds, and
+ * leaves n + 126 in the last bits, the exponent of 2^(n - 1): the other factor 2 is in the polynomial, so that what is just below
+ * the largest float does not overflow on the way. Below -87 it is 0, above 88.73 infinite; NaN stays. */
 static inline float simd_exp(float x)
 {
     float c = simd_bounded(x, native_simd_bounds.exp_low, native_simd_bounds.exp_high);
@@ -143,6 +144,56 @@ static inline int32_t simd_code(float v, float low, float high)
     v = v > low ? v : low;
     v = v < high ? v : high;
     return (int32_t)simd_to_bits(v + SIMD_NEAREST) - 0x4b400000;
+}
+
+/* Of x and `begin`, in two chains of registers; a NaN may be lost. */
+static inline float simd_largest(const float *x, int64_t n, float begin)
+{
+    enum { LANES = 16 };
+    int64_t half = n / (2 * LANES) * LANES;
+    float a = begin, b = begin;
+    _Pragma("omp simd reduction(max : a, b)") for (int64_t i = 0; i < half; i++)
+    {
+        a = x[i] > a ? x[i] : a;
+        b = x[i + half] > b ? x[i + half] : b;
+    }
+    for (int64_t i = 2 * half; i < n; i++)
+        a = x[i] > a ? x[i] : a;
+    return a > b ? a : b;
+}
+
+/* Milakov and Gimelshein's online softmax (simd.h, softmax_part) into y, which may be x, or if `low` is not NULL rounded into
+ * that: a constant where this is inlined. As long as all are -infinity there is nothing to sum. */
+static inline __attribute__((always_inline)) float simd_softmax_part(float *y, uint16_t *low, const float *x, int64_t n,
+                                                                     float *max, float *sum)
+{
+    float before = *max, largest = simd_largest(x, n, before), total = 0;
+    if (largest == -INFINITY) {
+        int64_t n_nan = 0;
+        for (int64_t i = 0; i < n; i++) {
+            n_nan += x[i] != x[i];
+            if (low)
+                low[i] = 0;
+            else
+                y[i] = 0;
+        }
+        if (n_nan)
+            *sum = NAN;
+        return 1;
+    }
+    _Pragma("omp simd reduction(+ : total)") for (int64_t i = 0; i < n; i++)
+    {
+        float e = simd_exp(x[i] - largest);
+        total += e;
+        if (low)
+            low[i] = simd_bf16_of(e);
+        else
+            y[i] = e;
+    }
+    float factor = before == -INFINITY ? 0 : simd_exp(before - largest);
+    *max = largest;
+    *sum = *sum * factor + total;
+    return factor;
 }
 
 #endif

@@ -138,47 +138,8 @@ void SIMD(pair)(uint32_t *y, const uint16_t *first, const uint16_t *second, int6
         _Pragma("omp simd") for (int64_t i = 0; i < n; i++) y[i] = first[i];
 }
 
-/* In lanes: compilers reassociate no maximum by themselves. */
-static float largest_of(const float *x, int64_t n, float begin)
-{
-    enum { WIDTH = 64 };
-    float lanes[WIDTH];
-    int64_t i = 0;
-    for (int j = 0; j < WIDTH; j++)
-        lanes[j] = begin;
-    for (; i + WIDTH <= n; i += WIDTH)
-        for (int j = 0; j < WIDTH; j++)
-            lanes[j] = x[i + j] > lanes[j] ? x[i + j] : lanes[j];
-    for (; i < n; i++)
-        lanes[i % WIDTH] = x[i] > lanes[i % WIDTH] ? x[i] : lanes[i % WIDTH];
-    for (int half = WIDTH / 2; half > 0; half /= 2)
-        for (int j = 0; j < half; j++)
-            lanes[j] = lanes[j + half] > lanes[j] ? lanes[j + half] : lanes[j];
-    return lanes[0];
-}
-
 /* As softmax_part, with what it makes of x rounded to bf16. */
 float SIMD(softmax_part_bf16)(uint16_t *y, const float *x, int64_t n, float *max, float *sum)
 {
-    float before = *max, total = 0, largest = largest_of(x, n, before);
-    if (largest == -INFINITY) { /* as long as all are -infinity there is nothing to sum */
-        int64_t n_nan = 0;
-        for (int64_t i = 0; i < n; i++) {
-            n_nan += x[i] != x[i];
-            y[i] = 0;
-        }
-        if (n_nan)
-            *sum = NAN;
-        return 1;
-    }
-    _Pragma("omp simd reduction(+ : total)") for (int64_t i = 0; i < n; i++)
-    {
-        float e = simd_exp(x[i] - largest);
-        total += e;
-        y[i] = simd_bf16_of(e);
-    }
-    float factor = before == -INFINITY ? 0 : simd_exp(before - largest);
-    *max = largest;
-    *sum = *sum * factor + total;
-    return factor;
+    return simd_softmax_part(NULL, y, x, n, max, sum);
 }

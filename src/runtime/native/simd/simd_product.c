@@ -4,15 +4,16 @@
 
 #include <math.h>
 
-/* Vectors as wide as the tier's registers, and a tile of c that they can hold beside a row of b and a number of a. */
+/* Vectors as wide as the tier's registers, and a tile of c that they can hold beside a row of b and a number of a; of a single
+ * row LONG vectors, since b is read from memory there, and best in long pieces. */
 #if defined(__AVX512F__)
-enum { LANES = 16, ROWS = 6, VECTORS = 4 };
+enum { LANES = 16, ROWS = 6, VECTORS = 4, LONG = 4 };
 #elif defined(__AVX2__)
-enum { LANES = 8, ROWS = 6, VECTORS = 2 };
+enum { LANES = 8, ROWS = 6, VECTORS = 2, LONG = 8 };
 #elif defined(__x86_64__)
-enum { LANES = 4, ROWS = 6, VECTORS = 2 };
+enum { LANES = 4, ROWS = 6, VECTORS = 2, LONG = 8 };
 #else
-enum { LANES = 4, ROWS = 6, VECTORS = 4 };
+enum { LANES = 4, ROWS = 6, VECTORS = 4, LONG = 8 };
 #endif
 typedef float vector __attribute__((vector_size(LANES * 4)));
 
@@ -39,11 +40,11 @@ static inline vector load(const float *p)
 /* rows × (vectors · LANES) of c; rows and vectors are constants where this is inlined, so that `sum` is registers. */
 static inline __attribute__((always_inline)) void make_tile(const struct tile *t, int rows, int vectors)
 {
-    vector sum[ROWS][VECTORS];
+    vector sum[ROWS][LONG];
     const float *a = t->a, *b = t->b;
     UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < vectors; j++) sum[i][j] = (vector){0};
     for (int64_t p = 0; p < t->k; p++, b += t->ldb) {
-        vector row[VECTORS];
+        vector row[LONG];
         UNROLL for (int j = 0; j < vectors; j++) row[j] = load(b + j * LANES);
         UNROLL for (int i = 0; i < rows; i++)
         {
@@ -100,6 +101,11 @@ void SIMD(gemm)(float *c, int64_t ldc, const float *a, int64_t lda, const float 
 {
     for (int64_t j = 0; j < n;) {
         int64_t left = (n - j) / LANES, vectors = left < VECTORS ? left : VECTORS, columns = vectors ? vectors * LANES : n - j;
+        if (m == 1 && left >= LONG) {
+            make_tile(&(struct tile){c + j, a, b + j, ldc, lda, ldb, k, add}, 1, LONG);
+            j += LONG * LANES;
+            continue;
+        }
         for (int64_t i = 0; i < m; i += ROWS) {
             int64_t rows = m - i < ROWS ? m - i : ROWS;
             struct tile t = {c + i * ldc + j, a + i * lda, b + j, ldc, lda, ldb, k, add};
@@ -126,48 +132,7 @@ void SIMD(mask_keep)(float *y, const unsigned char *keep, int64_t n)
     _Pragma("omp simd") for (int64_t i = 0; i < n; i++) y[i] = keep[i] ? y[i] : -INFINITY;
 }
 
-/* In lanes: compilers reassociate no maximum by themselves. */
-static float largest_of(const float *x, int64_t n, float begin)
-{
-    float lanes[16];
-    int64_t i = 0;
-    for (int j = 0; j < 16; j++)
-        lanes[j] = begin;
-    for (; i + 16 <= n; i += 16)
-        for (int j = 0; j < 16; j++)
-            lanes[j] = x[i + j] > lanes[j] ? x[i + j] : lanes[j];
-    for (; i < n; i++)
-        lanes[0] = x[i] > lanes[0] ? x[i] : lanes[0];
-    for (int j = 1; j < 16; j++)
-        lanes[0] = lanes[j] > lanes[0] ? lanes[j] : lanes[0];
-    return lanes[0];
-}
-
-/* Milakov and Gimelshein's online softmax. As long as all are -infinity there is nothing to sum. */
-float SIMD(softmax_part)(float *x, int64_t n, float *max, float *sum)
-{
-    float before = *max, largest = largest_of(x, n, before), total = 0;
-    if (largest == -INFINITY) {
-        int64_t n_nan = 0;
-        for (int64_t i = 0; i < n; i++) {
-            n_nan += x[i] != x[i];
-            x[i] = 0;
-        }
-        if (n_nan)
-            *sum = NAN;
-        return 1;
-    }
-    _Pragma("omp simd reduction(+ : total)") for (int64_t i = 0; i < n; i++)
-    {
-        float e = simd_exp(x[i] - largest);
-        x[i] = e;
-        total += e;
-    }
-    float factor = before == -INFINITY ? 0 : simd_exp(before - largest);
-    *max = largest;
-    *sum = *sum * factor + total;
-    return factor;
-}
+float SIMD(softmax_part)(float *x, int64_t n, float *max, float *sum) { return simd_softmax_part(x, NULL, x, n, max, sum); }
 
 /* Pairs (a, b) of which the second lies `apart` from the first become (a cos - b sin, a sin + b cos). */
 void SIMD(rotate_halves)(float *y, const float *x, const float *cosine, const float *sine, int64_t half)
@@ -184,7 +149,7 @@ void SIMD(rotate_halves)(float *y, const float *x, const float *cosine, const fl
 static inline __attribute__((always_inline)) void make_pairs(const struct tile *t, int rows, int vectors)
 {
     typedef uint32_t words __attribute__((vector_size(LANES * 4)));
-    vector sum[ROWS][VECTORS];
+    vector sum[ROWS][LONG];
     const float *a = t->a;
     const char *b = (const char *)t->b;
     UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < vectors; j++) sum[i][j] = (vector){0};
@@ -208,6 +173,11 @@ static inline __attribute__((always_inline)) void make_pairs(const struct tile *
 void SIMD(gemm_pairs)(float *c, int64_t ldc, const float *a, int64_t lda, const uint16_t *b, int64_t ldb, int64_t m, int64_t n,
                       int64_t k)
 {
+    if (m == 1) {
+        for (int64_t j = 0; j < n; j += LONG * LANES) /* 64 is a multiple of it */
+            make_pairs(&(struct tile){c + j, a, (const float *)(const void *)(b + 2 * j), ldc, lda, ldb, k, false}, 1, LONG);
+        return;
+    }
     for (int64_t j = 0; j < n; j += VECTORS * LANES)
         for (int64_t i = 0; i < m; i += 4) {
             struct tile t = {c + i * ldc + j, a + i * lda, (const float *)(const void *)(b + 2 * j), ldc, lda, ldb, k, false};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Between numbers and their 8-bit codes, and products of 16-bit integers, which no tier's instructions saturate. */
+/* Between numbers and their 8-bit codes. */
 #include "runtime/native/simd/simd_inside.h"
 
 #define QUANTIZE(name, type, least, most)                                                                                        \
@@ -45,35 +45,4 @@ QUANTIZE(i8, int8_t, -128, 127)
 void SIMD(scale_sums)(float *y, const int32_t *x, const float *factor, const int32_t *add, int64_t n)
 {
     _Pragma("omp simd") for (int64_t i = 0; i < n; i++) y[i] = (float)(int32_t)((uint32_t)x[i] + (uint32_t)add[i]) * factor[i];
-}
-
-void SIMD(muladd_i16)(int32_t *y, const int16_t *x, const int16_t *w, int64_t n)
-{
-    _Pragma("omp simd") for (int64_t i = 0; i < n; i++) y[i] += x[i] * w[i];
-}
-
-/* One row of a with four of b at a time. */
-void SIMD(dot_i16)(int32_t *c, const int16_t *a, const int16_t *b, int64_t n, int64_t k)
-{
-    int64_t j = 0;
-    for (; j + 4 <= n; j += 4) {
-        const int16_t *b0 = b + j * k, *b1 = b0 + k, *b2 = b1 + k, *b3 = b2 + k;
-        int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-        _Pragma("omp simd reduction(+ : s0, s1, s2, s3)") for (int64_t p = 0; p < k; p++)
-        {
-            s0 += a[p] * b0[p];
-            s1 += a[p] * b1[p];
-            s2 += a[p] * b2[p];
-            s3 += a[p] * b3[p];
-        }
-        c[j] = s0;
-        c[j + 1] = s1;
-        c[j + 2] = s2;
-        c[j + 3] = s3;
-    }
-    for (; j < n; j++) {
-        int32_t sum = 0;
-        _Pragma("omp simd reduction(+ : sum)") for (int64_t p = 0; p < k; p++) sum += a[p] * b[j * k + p];
-        c[j] = sum;
-    }
 }

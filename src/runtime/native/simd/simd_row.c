@@ -41,19 +41,7 @@ SUMS(sum_abs, ABSOLUTE)
 SUMS(sum_deviations, DEVIATION)
 
 /* Infinite for no elements. A NaN may be lost: see has_nan. */
-static float largest(const float *x, int64_t n)
-{
-    int64_t half = n / (2 * LANES) * LANES;
-    float a = -INFINITY, b = -INFINITY;
-    _Pragma("omp simd reduction(max : a, b)") for (int64_t i = 0; i < half; i++)
-    {
-        a = x[i] > a ? x[i] : a;
-        b = x[i + half] > b ? x[i + half] : b;
-    }
-    for (int64_t i = 2 * half; i < n; i++)
-        a = x[i] > a ? x[i] : a;
-    return a > b ? a : b;
-}
+static float largest(const float *x, int64_t n) { return simd_largest(x, n, -INFINITY); }
 
 static int has_nan(const float *x, int64_t n)
 {
