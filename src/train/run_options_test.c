@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a run's options do to what is learned, and what a run does when something goes wrong. */
-#include "train/run.h"
+#include "train/run_testing.h"
 
 #include "base/fs.h"
 #include "base/test.h"
 #include "graph/recompute.h"
-#include "runtime/registry.h"
 #include "train/train_checkpoint.h"
 
 #include <math.h>
@@ -30,29 +29,10 @@ static struct assay_run_options usual(void)
     return o;
 }
 
-static enum assay_status try_run(struct assay_run_options *o, const char *name, struct assay_run_result *result,
-                                 struct assay_error *err)
-{
-    struct assay_arena arena;
-    struct assay_platform platform;
-    struct assay_dataset *dataset = NULL;
-    assay_arena_init(&arena);
-    *result = (struct assay_run_result){0};
-    enum assay_status st = assay_platform_find(&arena, name, &platform, &o->runtime, err);
-    o->compile = (struct assay_compile_options){.platform = &platform, .n_threads = 1, .isa = "", .optimization = 3};
-    if (!st)
-        st = assay_dataset_open(data, NULL, &dataset, err);
-    if (!st)
-        st = assay_run(o, dataset, true, result, err);
-    assay_dataset_close(dataset);
-    assay_arena_release(&arena);
-    return st;
-}
-
 static void run_well(struct assay_run_options *o, const char *platform, struct assay_run_result *result)
 {
     struct assay_error err = {0};
-    CHECK_OK(try_run(o, platform, result, &err), err);
+    CHECK_OK(run_on(o, platform, data, true, result, &err), err);
 }
 
 /* Random labels of 32 pictures, learned by heart: from ln 4 to less than half of it. */
@@ -129,7 +109,7 @@ ASSAY_TEST(a_batch_in_parts_gives_what_the_whole_gives)
     o.recompute = 0;
     o.accumulate = 5;
     struct assay_error err;
-    CHECK(try_run(&o, "cpu/reference", &parts, &err) == ASSAY_INVALID);
+    CHECK(run_on(&o, "cpu/reference", data, true, &parts, &err) == ASSAY_INVALID);
     CHECK_CONTAINS(err.message, "5 parts");
     assay_run_result_release(&parts);
     assay_run_result_release(&whole);
@@ -160,7 +140,7 @@ ASSAY_TEST(what_is_frozen_is_not_trained_and_stays_in_the_model)
     assay_safetensors_release(&model);
     o.folder = NULL;
     o.frozen = nothing;
-    CHECK(try_run(&o, "cpu/reference", &result, &err) == ASSAY_INVALID);
+    CHECK(run_on(&o, "cpu/reference", data, true, &result, &err) == ASSAY_INVALID);
     CHECK_CONTAINS(err.message, "'bert.*'");
     assay_run_result_release(&result);
     CHECK_OK(assay_fs_remove(folder, &err), err);
@@ -183,7 +163,7 @@ ASSAY_TEST(a_loss_that_is_no_number_ends_the_run_and_leaves_the_last_good_checkp
     o.folder = folder;
     o.save_every = 1;
     o.keep = 100;
-    CHECK(try_run(&o, "cpu/reference", &result, &err) == ASSAY_INVALID);
+    CHECK(run_on(&o, "cpu/reference", data, true, &result, &err) == ASSAY_INVALID);
     CHECK_CONTAINS(err.message, "no longer");
     CHECK_CONTAINS(err.message, "--learning-rate");
     assay_run_result_release(&result);
@@ -248,7 +228,7 @@ ASSAY_TEST(a_full_disk_is_told_and_the_run_goes_on)
     o.n_steps = 6;
     char *second = assay_path_join(&arena, folder, "second");
     o.folder = second;
-    CHECK(try_run(&o, "cpu/reference", &result, &err) == ASSAY_IO);
+    CHECK(run_on(&o, "cpu/reference", data, true, &result, &err) == ASSAY_IO);
     CHECK(setrlimit(RLIMIT_FSIZE, &disk.usual) == 0);
     CHECK_CONTAINS(err.message, "step 6");
     CHECK_INT(result.n_steps, 6);

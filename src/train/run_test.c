@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Runs that are killed and resumed end with the bits of one that was not: each run is a process of its own, as a person's is. */
-#include "train/run.h"
+#include "train/run_testing.h"
 
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/test.h"
-#include "runtime/registry.h"
 #include "train/train_checkpoint.h"
 
 #include <signal.h>
@@ -54,25 +53,6 @@ static struct assay_run_options usual(const char *folder)
     return o;
 }
 
-static enum assay_status train(struct assay_run_options *o, const char *name, bool keep, struct assay_run_result *result,
-                               struct assay_error *err)
-{
-    struct assay_arena arena;
-    struct assay_platform platform;
-    struct assay_dataset *dataset = NULL;
-    assay_arena_init(&arena);
-    *result = (struct assay_run_result){0};
-    enum assay_status st = assay_platform_find(&arena, name, &platform, &o->runtime, err);
-    o->compile = (struct assay_compile_options){.platform = &platform, .n_threads = 1, .isa = "", .optimization = 3};
-    if (!st)
-        st = assay_dataset_open(data, NULL, &dataset, err);
-    if (!st)
-        st = assay_run(o, dataset, keep, result, err);
-    assay_dataset_close(dataset);
-    assay_arena_release(&arena);
-    return st;
-}
-
 /* The child's: a byte for each step that is done. */
 static void write_byte(void *context, const struct assay_run_progress *progress)
 {
@@ -97,7 +77,7 @@ static pid_t start(const char *folder, const char *platform, int *steps)
     struct assay_error err = {0};
     o.progress = write_byte;
     o.context = &ends[1];
-    enum assay_status st = train(&o, platform, false, &result, &err);
+    enum assay_status st = run_on(&o, platform, data, false, &result, &err);
     if (st)
         fprintf(stderr, "%s\n", err.message);
     _exit(st == ASSAY_OK ? 0 : 1);
@@ -254,7 +234,7 @@ ASSAY_TEST(a_damaged_checkpoint_is_named_and_the_one_before_it_used)
     CHECK_OK(assay_fs_temporary_folder(&arena, &folder, &err), err);
     struct assay_run_options o = usual(folder);
     o.n_steps = 6;
-    CHECK_OK(train(&o, "cpu/reference", false, &result, &err), err);
+    CHECK_OK(run_on(&o, "cpu/reference", data, false, &result, &err), err);
     assay_run_result_release(&result);
     char *path = assay_path_join(&arena, folder, "step-00000006/parameters.safetensors");
     CHECK_OK(assay_fs_read(path, 1 << 24, &arena, &text, &n, &err), err);
@@ -263,7 +243,7 @@ ASSAY_TEST(a_damaged_checkpoint_is_named_and_the_one_before_it_used)
     o.n_steps = 8;
     o.warn = on_warning;
     o.context = &warnings;
-    CHECK_OK(train(&o, "cpu/reference", false, &result, &err), err);
+    CHECK_OK(run_on(&o, "cpu/reference", data, false, &result, &err), err);
     CHECK_INT(result.first_step, 5);
     CHECK_INT(warnings.n, 1);
     CHECK_CONTAINS(warnings.last, "step-00000006");
@@ -286,21 +266,21 @@ ASSAY_TEST(a_stopped_run_leaves_a_checkpoint_of_its_last_step_and_a_fresh_one_is
     o.save_every = 100;
     o.stop = &stop;
     o.progress = stop_at_step_seven;
-    CHECK(train(&o, "cpu/reference", false, &result, &err) == ASSAY_INTERRUPTED);
+    CHECK(run_on(&o, "cpu/reference", data, false, &result, &err) == ASSAY_INTERRUPTED);
     assay_run_result_release(&result);
     o.progress = NULL;
     o.stop = NULL;
     o.resume = false;
-    CHECK(train(&o, "cpu/reference", false, &result, &err) == ASSAY_INVALID);
+    CHECK(run_on(&o, "cpu/reference", data, false, &result, &err) == ASSAY_INVALID);
     CHECK_CONTAINS(err.message, "--resume");
     assay_run_result_release(&result);
     o.resume = true;
-    CHECK_OK(train(&o, "cpu/reference", false, &result, &err), err);
+    CHECK_OK(run_on(&o, "cpu/reference", data, false, &result, &err), err);
     CHECK_INT(result.first_step, 7);
     CHECK_INT(result.n_steps, 12);
     assay_run_result_release(&result);
     o.learning_rate = 0.5;
-    CHECK(train(&o, "cpu/reference", false, &result, &err) == ASSAY_INVALID);
+    CHECK(run_on(&o, "cpu/reference", data, false, &result, &err) == ASSAY_INVALID);
     CHECK_CONTAINS(err.message, "learning_rate");
     assay_run_result_release(&result);
     CHECK_OK(assay_fs_remove(folder, &err), err);
