@@ -12,6 +12,7 @@
  * deviation; without the mean for RMSNormalization. Sums are in double.
  */
 #include "graph/gradient.h"
+#include "graph/ops/sums.h"
 #include "graph/ops/util.h"
 
 #include <inttypes.h>
@@ -95,20 +96,6 @@ static enum assay_status infer_layer(struct assay_op_call *call, struct assay_er
 /* ---- kernels */
 
 #define RUN_FUNCTIONS(type)                                                                                                      \
-    static double sum_##type(const type *x, int64_t n)                                                                           \
-    {                                                                                                                            \
-        double sum = 0;                                                                                                          \
-        for (int64_t i = 0; i < n; i++)                                                                                          \
-            sum += (double)x[i];                                                                                                 \
-        return sum;                                                                                                              \
-    }                                                                                                                            \
-    static double product_##type(const type *x, const type *y, double x_mean, double y_mean, int64_t n)                          \
-    {                                                                                                                            \
-        double sum = 0;                                                                                                          \
-        for (int64_t i = 0; i < n; i++)                                                                                          \
-            sum += ((double)x[i] - x_mean) * ((double)y[i] - y_mean);                                                            \
-        return sum;                                                                                                              \
-    }                                                                                                                            \
     static void finish_##type(const type *dy, const type *x, type *dx, double mean, double a, double b, double c, int64_t n)     \
     {                                                                                                                            \
         for (int64_t i = 0; i < n; i++)                                                                                          \
@@ -182,20 +169,6 @@ static void store_sums(struct assay_op_call *call, const struct work *w)
             assay_tensor_set_real(&call->results[i], k, sums[i][k]);
 }
 
-/* n elements from `at` on, of f32 or f64. */
-static double sum_of(const struct assay_tensor *x, int64_t at, int64_t n)
-{
-    return x->type.dtype == ASSAY_F64 ? sum_double((const double *)x->data + at, n) : sum_float((const float *)x->data + at, n);
-}
-
-static double product_of(const struct assay_tensor *x, const struct assay_tensor *y, int64_t at, double x_mean, double y_mean,
-                         int64_t n)
-{
-    return x->type.dtype == ASSAY_F64
-               ? product_double((const double *)x->data + at, (const double *)y->data + at, x_mean, y_mean, n)
-               : product_float((const float *)x->data + at, (const float *)y->data + at, x_mean, y_mean, n);
-}
-
 /* dx = a dy + b (x - mean) + c */
 static void finish(const struct work *w, int64_t at, double mean, double a, double b, double c, int64_t n)
 {
@@ -221,13 +194,13 @@ static enum assay_status run_batch(struct assay_op_call *call, struct assay_erro
     for (int64_t c = 0; c < n_channels && assay_type_count(x) > 0; c++) {
         double mean = 0, variance = 0, dbias = 0, dscale = 0;
         for (int64_t b = 0; b < batch; b++) {
-            mean += sum_of(w.x, (b * n_channels + c) * inner, inner);
-            dbias += sum_of(w.dy, (b * n_channels + c) * inner, inner);
+            mean += assay_run_sum(w.x, (b * n_channels + c) * inner, inner);
+            dbias += assay_run_sum(w.dy, (b * n_channels + c) * inner, inner);
         }
         mean /= count;
         for (int64_t b = 0; b < batch; b++) {
-            variance += product_of(w.x, w.x, (b * n_channels + c) * inner, mean, mean, inner);
-            dscale += product_of(w.dy, w.x, (b * n_channels + c) * inner, 0, mean, inner);
+            variance += assay_run_product(w.x, w.x, (b * n_channels + c) * inner, inner, mean, mean);
+            dscale += assay_run_product(w.dy, w.x, (b * n_channels + c) * inner, inner, 0, mean);
         }
         double inverse = 1 / sqrt(variance / count + epsilon_of(call)), factor = numbers(&w, SCALE)[c] * inverse;
         w.dbias[c] = dbias;
@@ -244,12 +217,12 @@ static enum assay_status run_batch(struct assay_op_call *call, struct assay_erro
 /* One group of `width` channels from channel c on, whose elements begin at `at`. */
 static void run_one_group(const struct assay_op_call *call, struct work *w, int64_t at, int64_t c, int64_t width, int64_t inner)
 {
-    double count = (double)(width * inner), mean = sum_of(w->x, at, width * inner) / count;
-    double variance = product_of(w->x, w->x, at, mean, mean, width * inner) / count, g_sum = 0, gh_sum = 0;
+    double count = (double)(width * inner), mean = assay_run_sum(w->x, at, width * inner) / count;
+    double variance = assay_run_product(w->x, w->x, at, width * inner, mean, mean) / count, g_sum = 0, gh_sum = 0;
     double inverse = 1 / sqrt(variance + epsilon_of(call));
     for (int64_t k = 0; k < width; k++) {
-        double dbias = sum_of(w->dy, at + k * inner, inner);
-        double dscale = product_of(w->dy, w->x, at + k * inner, 0, mean, inner) * inverse;
+        double dbias = assay_run_sum(w->dy, at + k * inner, inner);
+        double dscale = assay_run_product(w->dy, w->x, at + k * inner, inner, 0, mean) * inverse;
         w->dbias[c + k] += dbias;
         w->dscale[c + k] += dscale;
         g_sum += dbias * numbers(w, SCALE)[c + k];
@@ -282,7 +255,8 @@ static void run_row(const struct assay_op_call *call, struct work *w, int64_t ro
     const double *scale = numbers(w, SCALE);
     int64_t n_scale = assay_tensor_count(&w->numbers[SCALE]), at = row * n;
     double mean = rms ? 0 : numbers(w, MEAN)[row], inverse, sums[2] = {0};
-    inverse = rms ? 1 / sqrt(product_of(w->x, w->x, at, 0, 0, n) / (double)n + epsilon_of(call)) : numbers(w, INVERSE)[row];
+    inverse =
+        rms ? 1 / sqrt(assay_run_product(w->x, w->x, at, n, 0, 0) / (double)n + epsilon_of(call)) : numbers(w, INVERSE)[row];
     if (w->wide) {
         const double *dy = (const double *)w->dy->data + at, *x = (const double *)w->x->data + at;
         row_sums_double(dy, x, scale, n_scale, n, mean, inverse, w->dscale, w->dbias, sums);

@@ -2,6 +2,7 @@
 /* Normalizations with learned scales: BatchNormalization, InstanceNormalization, GroupNormalization, LayerNormalization,
  * RMSNormalization. Means and variances are of two passes in double. LRN and others without parameters are in op_lrn.c. */
 #include "graph/gradient.h"
+#include "graph/ops/sums.h"
 #include "graph/ops/util.h"
 
 #include <inttypes.h>
@@ -14,20 +15,6 @@ struct moments {
 };
 
 #define RUN_FUNCTIONS(type)                                                                                                      \
-    static double sum_##type(const type *x, int64_t n)                                                                           \
-    {                                                                                                                            \
-        double sum = 0;                                                                                                          \
-        for (int64_t i = 0; i < n; i++)                                                                                          \
-            sum += (double)x[i];                                                                                                 \
-        return sum;                                                                                                              \
-    }                                                                                                                            \
-    static double square_sum_##type(const type *x, int64_t n, double mean)                                                       \
-    {                                                                                                                            \
-        double sum = 0;                                                                                                          \
-        for (int64_t i = 0; i < n; i++)                                                                                          \
-            sum += ((double)x[i] - mean) * ((double)x[i] - mean);                                                                \
-        return sum;                                                                                                              \
-    }                                                                                                                            \
     static void scale_##type(const type *x, type *y, int64_t n, double mean, double scale, double bias)                          \
     {                                                                                                                            \
         for (int64_t i = 0; i < n; i++)                                                                                          \
@@ -43,17 +30,6 @@ RUN_FUNCTIONS(float)
 RUN_FUNCTIONS(double)
 
 /* The same of elements at … at + n of an f32 or f64 tensor. */
-static double run_sum(const struct assay_tensor *x, int64_t at, int64_t n)
-{
-    return x->type.dtype == ASSAY_F32 ? sum_float((const float *)x->data + at, n) : sum_double((const double *)x->data + at, n);
-}
-
-static double run_square_sum(const struct assay_tensor *x, int64_t at, int64_t n, double mean)
-{
-    return x->type.dtype == ASSAY_F32 ? square_sum_float((const float *)x->data + at, n, mean)
-                                      : square_sum_double((const double *)x->data + at, n, mean);
-}
-
 static void run_scale(const struct assay_tensor *x, struct assay_tensor *y, int64_t at, int64_t n, double mean, double scale,
                       double bias)
 {
@@ -74,8 +50,8 @@ static void run_scale_each(const struct assay_tensor *x, struct assay_tensor *y,
 
 static struct moments run_moments(const struct assay_tensor *x, int64_t at, int64_t n)
 {
-    struct moments m = {.mean = run_sum(x, at, n) / (double)n};
-    m.variance = run_square_sum(x, at, n, m.mean) / (double)n;
+    struct moments m = {.mean = assay_run_sum(x, at, n) / (double)n};
+    m.variance = assay_run_product(x, x, at, n, m.mean, m.mean) / (double)n;
     return m;
 }
 
@@ -165,10 +141,10 @@ static struct moments batch_moments(struct assay_op_call *call, const struct par
     int64_t batch = x->type.dims[0];
     struct moments m = {0};
     for (int64_t i = 0; i < batch; i++)
-        m.mean += run_sum(x, (i * n_channels + channel) * inner, inner);
+        m.mean += assay_run_sum(x, (i * n_channels + channel) * inner, inner);
     m.mean /= (double)(batch * inner);
     for (int64_t i = 0; i < batch; i++)
-        m.variance += run_square_sum(x, (i * n_channels + channel) * inner, inner, m.mean);
+        m.variance += assay_run_product(x, x, (i * n_channels + channel) * inner, inner, m.mean, m.mean);
     m.variance /= (double)(batch * inner);
     double momentum = (double)assay_node_float(call->node, "momentum", 0.9F);
     double mean = parameter(p, MEAN)[channel] * momentum + m.mean * (1 - momentum);
@@ -319,7 +295,7 @@ static void normalize_row(struct assay_op_call *call, const struct parameters *p
     const struct assay_tensor *x = call->data[0];
     struct moments m = {0};
     if (rms)
-        m.variance = run_square_sum(x, row * n, n, 0) / (double)n;
+        m.variance = assay_run_product(x, x, row * n, n, 0, 0) / (double)n;
     else
         m = run_moments(x, row * n, n);
     double factor = 1 / sqrt(m.variance + epsilon_of(call));
