@@ -32,13 +32,19 @@ struct native_pool {
     void *context;
     int n_parts;
     bool stop;
-    cpu_set_t callers;
+    cpu_set_t allowed;
     bool pinned;
     _Alignas(64) atomic_uint job; /* its number; even those who sleep look at it */
     atomic_int n_sleeping;
     _Alignas(64) atomic_int next_part;
     _Alignas(64) atomic_int n_busy;
 };
+
+/* Of a thread that pools have pinned: the CPUs that it might use before, which its own mask no longer tells the next pool. */
+static _Thread_local struct {
+    cpu_set_t allowed;
+    int n_pools;
+} caller;
 
 static inline void relax(void)
 {
@@ -86,6 +92,8 @@ static void *work(void *argument)
     unsigned seen = 0;
     if (worker->cpu >= 0)
         pin(worker->cpu);
+    else if (CPU_COUNT(&pool->allowed) > 0)
+        sched_setaffinity(0, sizeof pool->allowed, &pool->allowed);
     silence_openmp();
     for (;;) {
         int spins = 0;
@@ -142,12 +150,29 @@ void native_pool_run(struct native_pool *pool, int n_parts, void (*work_function
 static void choose_cpus(struct native_pool *pool)
 {
     int n = 0;
-    if (sched_getaffinity(0, sizeof pool->callers, &pool->callers) != 0 || CPU_COUNT(&pool->callers) != pool->n_threads)
+    if (caller.n_pools > 0)
+        pool->allowed = caller.allowed;
+    else if (sched_getaffinity(0, sizeof pool->allowed, &pool->allowed) != 0)
+        CPU_ZERO(&pool->allowed);
+    if (CPU_COUNT(&pool->allowed) != pool->n_threads)
         return;
     for (int cpu = 0; cpu < CPU_SETSIZE && n < pool->n_threads; cpu++)
-        if (CPU_ISSET(cpu, &pool->callers))
+        if (CPU_ISSET(cpu, &pool->allowed))
             pool->workers[n++].cpu = cpu;
     pool->pinned = pool->n_threads > 1;
+}
+
+static void pin_caller(const struct native_pool *pool)
+{
+    if (caller.n_pools++ == 0)
+        caller.allowed = pool->allowed;
+    pin(pool->workers[0].cpu);
+}
+
+static void unpin_caller(void)
+{
+    if (caller.n_pools > 0 && --caller.n_pools == 0)
+        sched_setaffinity(0, sizeof caller.allowed, &caller.allowed);
 }
 
 static void stop(struct native_pool *pool, int n_started)
@@ -181,7 +206,7 @@ enum assay_status native_pool_open(int n_threads, struct native_pool **result, s
         }
     }
     if (pool->pinned)
-        pin(pool->workers[0].cpu);
+        pin_caller(pool);
     *result = pool;
     return ASSAY_OK;
 }
@@ -192,7 +217,7 @@ void native_pool_close(struct native_pool *pool)
         return;
     stop(pool, pool->n_threads);
     if (pool->pinned)
-        sched_setaffinity(0, sizeof pool->callers, &pool->callers);
+        unpin_caller();
     free(pool->workers);
     free(pool);
 }
