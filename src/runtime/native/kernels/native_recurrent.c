@@ -41,10 +41,10 @@ struct recurrent {
 struct run {
     const struct recurrent *r;
     const struct native_args *args;
-    float *from_x;       /* [direction, block, step, batch, gate, unit] */
+    float *from_x;       /* [direction, block, step, batch, gate, unit]; but for a GRU, what the states give is added there */
     float *h[2], *c;     /* [direction, batch, padded]; h before and after a step, in turn */
     float *reset_h;      /* the same, of GRU: reset gate · h */
-    float *gates;        /* [direction, block, batch, gate, unit] */
+    float *gates;        /* of GRU: [direction, block, batch, gate, unit] of a step */
     int64_t step;        /* in execution */
     int64_t first, rows; /* the sequences of this thread */
     int n_x_parts;       /* of the rows of X */
@@ -91,19 +91,6 @@ static void multiply_state(const struct run *run, float *gates, const float *fro
                   r->hidden, true);
 }
 
-static void lstm(const struct recurrent *r, float *gates, float *c, float *h)
-{
-    int units = r->n_units;
-    float *in = gates, *out = gates + units, *forget = gates + 2 * units, *cell = gates + 3 * units, t[MAX_UNITS];
-    r->simd->sigmoid(gates, gates, 3 * units);
-    r->simd->tanh(cell, cell, units);
-    for (int i = 0; i < units; i++)
-        c[i] = forget[i] * c[i] + in[i] * cell[i];
-    r->simd->tanh(t, c, units);
-    for (int i = 0; i < units; i++)
-        h[i] = out[i] * t[i];
-}
-
 /* The first half of a GRU's step: gates z and r, and what of h the reset leaves. */
 static void gru_gates(const struct recurrent *r, float *gates, const float *h, float *reset_h)
 {
@@ -144,9 +131,8 @@ static void store_step(const struct run *run, int direction, int block, int64_t 
 /* A block of the sequences of a run. */
 struct place {
     int direction, block;
-    int64_t state, time; /* offset in the states */
-    const float *from_x; /* [sequence, gate, unit] */
-    float *gates;
+    int64_t state, time;   /* offset in the states */
+    float *from_x, *gates; /* [sequence, gate, unit]; one but for a GRU */
     const float *weights, *before;
     float *after;
 };
@@ -158,7 +144,7 @@ static struct place place_of(const struct run *run, int direction, int block)
     int64_t state = ((int64_t)direction * r->batch + run->first) * r->padded;
     struct place p = {.direction = direction, .block = block, .time = time_of(r, direction, run->step)};
     p.from_x = run->from_x + ((number * r->steps + p.time) * r->batch + run->first) * r->n_columns;
-    p.gates = run->gates + row * r->n_columns;
+    p.gates = r->kind == GRU ? run->gates + row * r->n_columns : p.from_x;
     p.weights = r->r + number * r->hidden * r->n_columns;
     p.before = run->h[run->step % 2] + state;
     p.after = run->h[(run->step + 1) % 2] + state;
@@ -172,11 +158,11 @@ static void begin_block(const struct run *run, int direction, int block)
     const struct recurrent *r = run->r;
     struct place p = place_of(run, direction, block);
     int64_t columns = r->n_columns, units = r->n_units, first = (int64_t)block * units;
-    memcpy(p.gates, p.from_x, (size_t)(run->rows * columns) * sizeof *p.gates);
     if (r->kind != GRU) {
         multiply_state(run, p.gates, p.before, p.weights, 0, r->n_gates);
         return;
     }
+    memcpy(p.gates, p.from_x, (size_t)(run->rows * columns) * sizeof *p.gates);
     if (r->linear_before_reset)
         for (int64_t b = 0; b < run->rows; b++)
             memcpy(p.gates + b * columns + 2 * units, r->reset_bias + direction * r->padded + first,
@@ -200,7 +186,7 @@ static void end_block(const struct run *run, int direction, int block)
         const float *before = p.before + b * r->padded + first;
         bool ended = lengths && p.time >= lengths[run->first + b];
         if (!ended && r->kind == LSTM)
-            lstm(r, gates, run->c + p.state + b * r->padded, h);
+            r->simd->lstm_cell(h, run->c + p.state + b * r->padded, gates, units);
         else if (!ended && r->kind == RNN)
             r->simd->tanh(h, gates, units);
         else if (!ended) {
@@ -436,7 +422,7 @@ static void divide(struct native_build *b, struct recurrent *r)
     int64_t blocks = (int64_t)r->n_directions * r->n_blocks;
     r->n_from_x = blocks * r->steps * r->batch * r->n_columns;
     r->n_state = r->n_directions * r->batch * r->padded;
-    r->n_gate = blocks * r->batch * r->n_columns;
+    r->n_gate = r->kind == GRU ? blocks * r->batch * r->n_columns : 0;
     int64_t size = (r->n_from_x + 4 * r->n_state + r->n_gate) * (int64_t)sizeof(float);
     b->kernel.scratch_bytes = (size / b->n_threads + 127) / 64 * 64;
 }

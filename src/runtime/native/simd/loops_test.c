@@ -516,7 +516,29 @@ ASSAY_TEST(activations_are_those_of_the_operations)
     }
 }
 
-ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(a_product_of_any_shape_is_that_of_double), ASSAY_TEST_ENTRY(a_filter_s_rows_are_those_of_double),
+ASSAY_TEST(a_cell_of_an_lstm_is_that_of_its_formulas)
+{
+    enum { UNITS = 19 };
+    float gates[4 * UNITS], c[UNITS], h[UNITS], old[UNITS];
+    enum native_isa tiers[NATIVE_N_ISAS];
+    int n_tiers = testing_tiers(tiers);
+    randomize(gates, 4 * UNITS, 17);
+    randomize(old, UNITS, 18);
+    for (int t = 0; t < n_tiers; t++) {
+        memcpy(c, old, sizeof c);
+        native_simd_of(tiers[t])->lstm_cell(h, c, gates, UNITS);
+        for (int i = 0; i < UNITS; i++) {
+            double in = 1 / (1 + exp(-gates[i])), out = 1 / (1 + exp(-gates[UNITS + i])),
+                   forget = 1 / (1 + exp(-gates[2 * UNITS + i]));
+            double next = forget * old[i] + in * tanh(gates[3 * UNITS + i]);
+            CHECK_NEAR(c[i], next, 1e-6);
+            CHECK_NEAR(h[i], out * tanh(next), 1e-6);
+        }
+    }
+}
+
+ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(a_cell_of_an_lstm_is_that_of_its_formulas),
+                ASSAY_TEST_ENTRY(a_product_of_any_shape_is_that_of_double), ASSAY_TEST_ENTRY(a_filter_s_rows_are_those_of_double),
                 ASSAY_TEST_ENTRY(a_filter_keeps_what_is_not_a_number),
                 ASSAY_TEST_ENTRY(a_product_with_pairs_of_bf16_is_that_of_double),
                 ASSAY_TEST_ENTRY(a_product_of_integers_is_exact), ASSAY_TEST_ENTRY(weighed_points_are_exact_sums),

@@ -85,6 +85,8 @@ static inline int64_t native_pairs_place(int64_t row, int64_t column, int64_t k,
     X(void, gelu_tanh, (float *y, const float *x, int64_t n))          /* its tanh approximation */                              \
     X(void, swish, (float *y, const float *x, float alpha, int64_t n)) /* x sigmoid(alpha x) */                                  \
     X(void, hard_swish, (float *y, const float *x, int64_t n))         /* x max(0, min(1, x / 6 + ½)) */                        \
+    /* A step of an LSTM's units: gates [4, n], input, output, forget and cell, before their activations; c in place. */         \
+    X(void, lstm_cell, (float *h, float *c, const float *gates, int64_t n))                                                      \
     /* Each operation in turn on n elements; `at` has the addresses of its places (vector.h). */                                 \
     X(void, vector, (const struct native_vector *ops, int n_ops, char *const *at, int64_t n))                                    \
     /* Of a row: normalised, times scale, plus bias (may be NULL); variance in a second pass. */                                 \
