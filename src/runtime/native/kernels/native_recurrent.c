@@ -80,6 +80,24 @@ static void multiply_input(void *context, int part, int thread)
     }
 }
 
+/* The same of this thread's sequences, so that what it reads next it has written itself. */
+static void multiply_own_input(const struct run *run, int direction)
+{
+    const struct recurrent *r = run->r;
+    const float *x = run->args->in[IN_X]->data;
+    int64_t columns = r->n_columns;
+    for (int64_t block = (int64_t)direction * r->n_blocks; block < (direction + 1) * (int64_t)r->n_blocks; block++) {
+        const float *w = r->w + block * r->inputs * columns, *bias = r->bias + block * columns;
+        for (int64_t time = 0; time < r->steps; time++) {
+            float *y = run->from_x + ((block * r->steps + time) * r->batch + run->first) * columns;
+            for (int64_t row = 0; row < run->rows; row++)
+                memcpy(y + row * columns, bias, (size_t)columns * sizeof *y);
+            r->simd->gemm(y, columns, x + (time * r->batch + run->first) * r->inputs, r->inputs, w, columns, run->rows, columns,
+                          r->inputs, true);
+        }
+    }
+}
+
 /* ---- a step of a block */
 
 /* Adds h · R of gates first … first + n to gates [batch, gate, unit], for which h is `from`. */
@@ -239,6 +257,8 @@ static void run_rows(void *context, int part, int thread)
     (void)thread;
     native_share(r->batch, 1, part % r->n_row_parts, r->n_row_parts, &run.first, &end);
     run.rows = end - run.first;
+    if (r->n_row_parts > 1)
+        multiply_own_input(&run, direction);
     for (run.step = 0; run.step < r->steps; run.step++) {
         for (int block = 0; block < r->n_blocks; block++)
             begin_block(&run, direction, block);
@@ -276,12 +296,25 @@ static void store_state(const struct recurrent *r, struct assay_tensor *to, cons
         memcpy((float *)to->data + i * r->hidden, from + i * r->padded, (size_t)r->hidden * sizeof *from);
 }
 
+static void multiply_inputs(struct run *run, struct native_pool *pool)
+{
+    const struct recurrent *r = run->r;
+    int n_threads = native_pool_threads(pool), n_blocks = r->n_directions * r->n_blocks;
+    double work = (double)(r->steps * r->batch * r->inputs) * n_blocks * r->n_columns;
+    run->n_x_parts = n_blocks >= n_threads || r->steps * r->batch < n_threads ? 1 : n_threads;
+    if (work > SHARED_RUN)
+        native_pool_run(pool, n_blocks * run->n_x_parts, multiply_input, run);
+    else
+        for (int part = 0; part < n_blocks * run->n_x_parts; part++)
+            multiply_input(run, part, 0);
+}
+
 static enum assay_status run_whole(const struct native_args *args, struct native_pool *pool, struct assay_error *err)
 {
     const struct recurrent *r = args->kernel->data;
     float *scratch = (float *)(void *)args->scratch;
     struct run run = {.r = r, .args = args, .from_x = scratch, .rows = r->batch};
-    int n_threads = native_pool_threads(pool), n_blocks = r->n_directions * r->n_blocks;
+    double work = (double)(r->steps * r->batch * r->hidden) * r->n_directions * r->n_blocks * r->n_columns;
     (void)err;
     run.h[0] = run.from_x + r->n_from_x;
     run.h[1] = run.h[0] + r->n_state;
@@ -291,16 +324,11 @@ static enum assay_status run_whole(const struct native_args *args, struct native
     load_state(r, run.h[0], input(&run, IN_H));
     memset(run.h[1], 0, (size_t)r->n_state * sizeof *run.h[1]);
     load_state(r, run.c, input(&run, IN_C));
-    double work = (double)(r->steps * r->batch * r->inputs) * n_blocks * r->n_columns;
-    run.n_x_parts = n_blocks >= n_threads || r->steps * r->batch < n_threads ? 1 : n_threads;
-    if (work > SHARED_RUN)
-        native_pool_run(pool, n_blocks * run.n_x_parts, multiply_input, &run);
-    else
-        for (int part = 0; part < n_blocks * run.n_x_parts; part++)
-            multiply_input(&run, part, 0);
+    if (r->by_block || r->n_row_parts == 1)
+        multiply_inputs(&run, pool);
     if (r->by_block)
         run_shared(&run, pool);
-    else if ((double)(r->steps * r->batch * r->hidden) * n_blocks * r->n_columns > SHARED_RUN)
+    else if (work > SHARED_RUN)
         native_pool_run(pool, r->n_directions * r->n_row_parts, run_rows, &run);
     else
         for (int part = 0; part < r->n_directions * r->n_row_parts; part++)
