@@ -29,6 +29,21 @@ static void set_ints(struct assay_graph *graph, const char *name, size_t n, cons
 #define DIMS(...)                                                                                                                \
     (int)ASSAY_COUNT(((const int64_t[]){__VA_ARGS__})), (const int64_t[]) { __VA_ARGS__ }
 
+/* Of sides that are transposed where `a` and `b`, and whose product is where `y`. */
+static void add_product(struct assay_graph *graph, const int *in, bool a, bool b, bool y)
+{
+    own(graph, "MatMul", 2, in, 1);
+    if (a)
+        SET_INTS(graph, "perm_a", 0, 2, 3, 1);
+    if (b)
+        SET_INTS(graph, "perm_b", 0, 1, 3, 2);
+    if (y && a)
+        SET_INTS(graph, "perm_y", 0, 3, 1, 2);
+    else if (y)
+        SET_INTS(graph, "perm_y", 0, 2, 1, 3);
+    assay_node_set_float(graph, testing_last(graph), "alpha", 0.125f);
+}
+
 ASSAY_TEST(products_read_and_write_transposed)
 {
     for (int which = 0; which < 8; which++) {
@@ -36,16 +51,7 @@ ASSAY_TEST(products_read_and_write_transposed)
         bool a = which & 1, b = which & 2, y = which & 4;
         int in[] = {testing_input(graph, "a", ASSAY_F32, DIMS(2, a ? 33 : 3, a ? 3 : 50, a ? 50 : 33)),
                     testing_input(graph, "b", ASSAY_F32, DIMS(2, 3, b ? 65 : 33, b ? 33 : 65))};
-        own(graph, "MatMul", 2, in, 1);
-        if (a)
-            SET_INTS(graph, "perm_a", 0, 2, 3, 1);
-        if (b)
-            SET_INTS(graph, "perm_b", 0, 1, 3, 2);
-        if (y && which & 1)
-            SET_INTS(graph, "perm_y", 0, 3, 1, 2);
-        else if (y)
-            SET_INTS(graph, "perm_y", 0, 2, 1, 3);
-        assay_node_set_float(graph, testing_last(graph), "alpha", 0.125f);
+        add_product(graph, in, a, b, y);
         testing_equals_reference(graph, TOLERANCE);
     }
 }
@@ -62,18 +68,9 @@ ASSAY_TEST(products_of_bf16_read_and_write_transposed)
         const int64_t *d = sizes[which / 16];
         int in[] = {testing_input(graph, "a", ASSAY_BF16, DIMS(2, a ? d[1] : 3, a ? 3 : d[0], a ? d[0] : d[1])),
                     testing_input(graph, "b", ASSAY_BF16, DIMS(2, 3, b ? d[2] : d[1], b ? d[1] : d[2]))};
-        own(graph, "MatMul", 2, in, 1);
-        if (a)
-            SET_INTS(graph, "perm_a", 0, 2, 3, 1);
-        if (b)
-            SET_INTS(graph, "perm_b", 0, 1, 3, 2);
-        if (y && which & 1)
-            SET_INTS(graph, "perm_y", 0, 3, 1, 2);
-        else if (y)
-            SET_INTS(graph, "perm_y", 0, 2, 1, 3);
+        add_product(graph, in, a, b, y);
         if (is_wide)
             assay_node_set_int(graph, testing_last(graph), "to", ASSAY_F32);
-        assay_node_set_float(graph, testing_last(graph), "alpha", 0.125f);
         testing_equals_reference(graph, is_wide ? TOLERANCE : LOW_TOLERANCE);
     }
 }

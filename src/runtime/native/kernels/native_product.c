@@ -43,11 +43,9 @@ static enum assay_status make(struct native_build *b, struct assay_error *err)
         !native_product_find(b, p))
         return assay_error_set(err, ASSAY_UNSUPPORTED, "its types or forms are not taken");
     native_product_divide(p, b->n_threads);
-    int64_t jobs = p->n_matrices * p->row_blocks * p->column_blocks;
-    int parts = native_parts(2 * p->m * p->k * p->n * p->n_matrices / 4, b->n_threads);
     b->kernel.name = "oneDNN sgemm";
     b->kernel.run = run;
-    b->kernel.n_parts = parts < jobs ? parts : (int)jobs;
+    b->kernel.n_parts = native_product_parts(p, b->n_threads);
     b->kernel.data = p;
     return ASSAY_OK;
 }

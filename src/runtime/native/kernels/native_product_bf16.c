@@ -199,11 +199,9 @@ static enum assay_status make(struct native_build *b, struct assay_error *err)
     int64_t sum_bytes = s->block_rows * PANEL * (int64_t)sizeof(float), panels = (s->p.n + PANEL - 1) / PANEL;
     s->n_panels = s->p.k <= DEPTH || SUMS < sum_bytes ? 1 : SUMS / sum_bytes < panels ? SUMS / sum_bytes : panels;
     b->kernel.scratch_bytes = s->a_bytes + s->b_bytes + s->n_panels * sum_bytes;
-    int64_t jobs = s->p.n_matrices * s->p.row_blocks * s->p.column_blocks;
-    int parts = native_parts(2 * s->p.m * s->p.k * s->p.n * s->p.n_matrices / 4, b->n_threads);
     b->kernel.name = "packed bf16 product";
     b->kernel.run = run;
-    b->kernel.n_parts = parts < jobs ? parts : (int)jobs;
+    b->kernel.n_parts = native_product_parts(&s->p, b->n_threads);
     b->kernel.data = s;
     return ASSAY_OK;
 }

@@ -170,6 +170,13 @@ void native_product_divide(struct native_product *p, int n_threads)
                                : (p->n + NATIVE_PRODUCT_GRAIN - 1) / NATIVE_PRODUCT_GRAIN;
 }
 
+int native_product_parts(const struct native_product *p, int n_threads)
+{
+    int64_t jobs = p->n_matrices * p->row_blocks * p->column_blocks;
+    int parts = native_parts(2 * p->m * p->k * p->n * p->n_matrices / 4, n_threads);
+    return parts < jobs ? parts : (int)jobs;
+}
+
 static bool takes_bias(const struct native_build *b, struct native_product *p)
 {
     if (b->n_inputs < 3 || b->node->inputs[2] < 0)

@@ -35,6 +35,8 @@ void native_product_divide(struct native_product *product, int n_threads);
 struct native_block {
     int64_t matrix, row, rows, column, columns;
 };
+/* How many threads share the jobs: as many as these are worth. */
+int native_product_parts(const struct native_product *product, int n_threads);
 struct native_block native_product_block(const struct native_product *product, int64_t job);
 
 /* Elements from a matrix's begin to one of its elements. */

@@ -86,12 +86,6 @@ typedef __m128 real;
 #endif
 enum { VECTORS = COLUMNS / LANES };
 
-#if defined(__clang__)
-#define UNROLL _Pragma("unroll")
-#else
-#define UNROLL _Pragma("GCC unroll 8")
-#endif
-
 #define INLINE static inline __attribute__((always_inline))
 
 INLINE whole four(const int8_t *digits)

@@ -21,9 +21,9 @@ enum { LANES = 4 };
 typedef float vector __attribute__((vector_size(LANES * 4)));
 
 #if defined(__clang__)
-#define UNROLL _Pragma("unroll")
+#define UNROLL_16 _Pragma("unroll")
 #else
-#define UNROLL _Pragma("GCC unroll 16")
+#define UNROLL_16 _Pragma("GCC unroll 16")
 #endif
 
 /* Rows of a tile of so many vectors: as many as the registers hold beside a row of b. */
@@ -97,32 +97,32 @@ static inline __attribute__((always_inline)) void make_tile(const struct tile *t
     float *y = t->y;
     const int64_t lda = t->p->lda, n = t->p->n, ldb = t->ldb;
     const int columns = t->columns;
-    UNROLL for (int j = 0; j < vectors; j++) { UNROLL for (int i = 0; i < rows; i++) sum[i][j] = (vector){0}; }
+    UNROLL_16 for (int j = 0; j < vectors; j++) { UNROLL_16 for (int i = 0; i < rows; i++) sum[i][j] = (vector){0}; }
     const float *ahead = t->fetches ? a + rows * lda : a;
     const int64_t stride = t->fetches ? rows * lda / t->k : 0;
     for (int64_t d = t->k; d > 0; d--, a++, b += ldb, ahead += stride) {
         __builtin_prefetch(ahead);
         vector row[VECTORS];
-        UNROLL for (int j = 0; j < vectors; j++) row[j] = load(b + j * LANES);
-        UNROLL for (int i = 0; i < rows; i++)
+        UNROLL_16 for (int j = 0; j < vectors; j++) row[j] = load(b + j * LANES);
+        UNROLL_16 for (int i = 0; i < rows; i++)
         {
             float x = a[i * lda];
-            UNROLL for (int j = 0; j < vectors; j++) sum[i][j] += x * row[j];
+            UNROLL_16 for (int j = 0; j < vectors; j++) sum[i][j] += x * row[j];
         }
     }
     if (t->bias) { /* last, since each addition rounds at the magnitude of the sum */
-        UNROLL for (int j = 0; j < vectors; j++)
+        UNROLL_16 for (int j = 0; j < vectors; j++)
         {
             vector bias = load(t->bias + j * LANES);
-            UNROLL for (int i = 0; i < rows; i++) sum[i][j] += bias;
+            UNROLL_16 for (int i = 0; i < rows; i++) sum[i][j] += bias;
         }
     }
     const vector low = (vector){0} + t->low, high = (vector){0} + t->high;
     if (residual) {
-        UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < vectors; j++) sum[i][j] +=
+        UNROLL_16 for (int i = 0; i < rows; i++) UNROLL_16 for (int j = 0; j < vectors; j++) sum[i][j] +=
             j == vectors - 1 ? load_some(residual + i * n + j * LANES, columns) : load(residual + i * n + j * LANES);
     }
-    UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < vectors; j++)
+    UNROLL_16 for (int i = 0; i < rows; i++) UNROLL_16 for (int j = 0; j < vectors; j++)
     {
         vector v = bounded(sum[i][j], low, high);
         if (j == vectors - 1)

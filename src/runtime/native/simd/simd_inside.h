@@ -16,6 +16,13 @@
 NATIVE_SIMD_FUNCTIONS(X)
 #undef X
 
+/* Of a loop of constant and few turns, so that what it indexes can be registers. */
+#if defined(__clang__)
+#define UNROLL _Pragma("unroll")
+#else
+#define UNROLL _Pragma("GCC unroll 8")
+#endif
+
 static inline float simd_from_bits(uint32_t bits)
 {
     float x;

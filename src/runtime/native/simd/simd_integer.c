@@ -22,11 +22,6 @@ typedef int32_t whole __attribute__((vector_size(LANES * 4)));
 typedef uint32_t words __attribute__((vector_size(LANES * 4)));
 typedef float real __attribute__((vector_size(LANES * 4)));
 
-#if defined(__clang__)
-#define UNROLL _Pragma("unroll")
-#else
-#define UNROLL _Pragma("GCC unroll 8")
-#endif
 #define INLINE static inline __attribute__((always_inline))
 
 INLINE whole add_products(whole sum, whole a, whole b)

@@ -21,12 +21,6 @@ enum { LANES = 4, ROWS = 4, VECTORS = 2 };
 typedef float vector __attribute__((vector_size(LANES * 4)));
 typedef uint32_t words __attribute__((vector_size(LANES * 4)));
 
-#if defined(__clang__)
-#define UNROLL _Pragma("unroll")
-#else
-#define UNROLL _Pragma("GCC unroll 8")
-#endif
-
 struct tile {
     float *c;
     const uint16_t *a;

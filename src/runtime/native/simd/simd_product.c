@@ -17,12 +17,6 @@ enum { LANES = 4, ROWS = 6, VECTORS = 4, LONG = 8 };
 #endif
 typedef float vector __attribute__((vector_size(LANES * 4)));
 
-#if defined(__clang__)
-#define UNROLL _Pragma("unroll")
-#else
-#define UNROLL _Pragma("GCC unroll 8")
-#endif
-
 struct tile {
     float *c;
     const float *a, *b;
