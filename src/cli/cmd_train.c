@@ -53,7 +53,10 @@ static const struct assay_cli_option options[] = {
      "Also the distributions of parameters and gradients in TensorBoard's events, with each validation.", NULL},
     {"checkpoint-every", ASSAY_OPTION_INT, "N", "Steps from checkpoint to checkpoint [with each validation].", NULL},
     {"keep", ASSAY_OPTION_INT, "N", "Checkpoints that stay [3].", NULL},
-    {"resume", ASSAY_OPTION_FLAG, NULL, "Go on from the newest whole checkpoint of --output, if there is one.", NULL},
+    {"resume", ASSAY_OPTION_FLAG, NULL,
+     "Go on from the newest whole checkpoint of --output, if there is one; the learning rate, the schedule, --clip-norm and the "
+     "length may be others than before.",
+     NULL},
     {"reproduce", ASSAY_OPTION_FLAG, NULL, "Run twice, and compare every parameter bit by bit.", NULL},
     {"seeds", ASSAY_OPTION_INT, "N", "Run with N seeds from --seed on, and print the spread of what they reach.", NULL},
     {"platform", ASSAY_OPTION_TEXT, "NAME", "Where to train [cpu/native].", NULL},
@@ -438,6 +441,7 @@ static int train_seeds(struct train *t, int64_t n_seeds)
     for (size_t i = 0; i < ASSAY_COUNT(columns); i++)
         *columns[i] = assay_arena_array(&t->cli->arena, (size_t)n_seeds, sizeof(double));
     assay_train_report_init(&report, t->cli, &t->options, t->dataset->spec);
+    t->options.holds_settings = true;
     for (int64_t i = 0; i < n_seeds && goes_on; i++, t->options.task.seed++) {
         if (folder)
             t->options.folder =

@@ -85,6 +85,8 @@ void assay_train_report_run(struct assay_train_report *report, const struct assa
                             const char *folder)
 {
     struct assay_table *table = &report->runs;
+    if (r->changes)
+        report->changes = assay_arena_strdup(&report->cli->arena, r->changes);
     assay_table_row(table);
     assay_table_int(table, SEED, (int64_t)seed);
     assay_table_int(table, STEPS, r->n_steps);
@@ -201,7 +203,8 @@ static json_t *to_json(struct assay_train_report *report, const char *command)
     json_object_set_new(json, "precision", json_string(o->precision == ASSAY_NO_DTYPE ? "f32" : assay_dtype_word(o->precision)));
     json_object_set_new(json, "target",
                         o->has_target ? json_pack("{ss sf}", "metric", o->target_metric, "value", o->target) : json_null());
-    json_object_set_new(json, "repro_command", json_string(command));
+    json_object_set_new(json, "repro_command", report->changes ? json_null() : json_string(command));
+    json_object_set_new(json, "changes", report->changes ? json_string(report->changes) : json_null());
     json_object_set_new(json, "runs", assay_table_to_json(&report->runs));
     json_object_set_new(json, "spread", assay_table_to_json(&report->spread));
     return json;
@@ -227,7 +230,10 @@ int assay_train_report_print(struct assay_train_report *report, int code)
             printed = assay_cli_print(cli, &report->spread);
         }
     }
-    assay_log_line(&cli->log, ASSAY_LOG_INFO, "repeat it: %s", command);
+    if (report->changes)
+        assay_log_line(&cli->log, ASSAY_LOG_INFO, "no one command repeats it: it went on with %s", report->changes);
+    else
+        assay_log_line(&cli->log, ASSAY_LOG_INFO, "repeat it: %s", command);
     return printed ? printed : code;
 }
 

@@ -10,7 +10,8 @@ struct assay_train_report {
     struct assay_cli *cli;
     const struct assay_run_options *options;
     const char *dataset;
-    int64_t start_us; /* UTC */
+    int64_t start_us;    /* UTC */
+    const char *changes; /* of settings at a resume, for which no one command repeats the run; NULL = none */
     struct assay_table runs, spread;
     int n_spread, folder_column; /* -1: runs are not kept */
 };

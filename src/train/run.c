@@ -31,6 +31,22 @@ static struct assay_loader_options loader_options(const struct run *run)
                                          .augment_context = &run->o->shift};
 }
 
+/* Of the step without what another process may change about it. */
+static enum assay_status hash_step(struct run *run, struct assay_step_options options, struct assay_error *err)
+{
+    struct assay_training_step *step = NULL;
+    if (!run->o->folder)
+        return ASSAY_OK;
+    bool is_the_same = options.clip_norm <= 0 && !options.gradients;
+    options.clip_norm = 0;
+    options.gradients = false;
+    enum assay_status st = is_the_same ? ASSAY_OK : assay_training_step_make(run->task.training, &options, &step, err);
+    if (!st)
+        assay_graph_hash(is_the_same ? run->step->graph : step->graph, run->hash);
+    assay_training_step_close(step);
+    return st;
+}
+
 static enum assay_status open_programs(struct run *run, struct assay_error *err)
 {
     const struct assay_run_options *o = run->o;
@@ -50,9 +66,7 @@ static enum assay_status open_programs(struct run *run, struct assay_error *err)
         st = assay_training_session_open(run->step, o->runtime, &o->compile, &run->session, err);
     if (!st)
         st = assay_forward_open(run->task.eval, run->step, o->runtime, &o->compile, &run->forward, err);
-    if (!st)
-        assay_graph_hash(run->step->graph, run->hash);
-    return st;
+    return st ? st : hash_step(run, step, err);
 }
 
 static enum assay_status check_target(const struct run *run, struct assay_error *err)
@@ -104,6 +118,9 @@ static enum assay_status open_run(struct run *run, struct assay_error *err)
     run->n_steps = run->o->n_steps ? run->o->n_steps : (int64_t)ceil(run->o->epochs * (double)batches);
     run->validate_every = run->o->validate_every ? run->o->validate_every : batches;
     run->save_every = run->o->save_every ? run->o->save_every : run->validate_every;
+    st = assay_run_settle(run, err);
+    if (st)
+        return st;
     run->point_every = (run->n_steps + MOST_POINTS - 1) / MOST_POINTS;
     if (run->point_every < 1)
         run->point_every = 1;
@@ -124,6 +141,7 @@ static void close_run(struct run *run)
     assay_training_step_close(run->step);
     if (run->has_checkpoint)
         assay_training_checkpoint_release(&run->checkpoint);
+    json_decref(run->changes);
     if (run->has_task)
         assay_task_release(&run->task);
     free(run->data);
@@ -187,18 +205,6 @@ static enum assay_status measure(struct run *run, enum assay_split split, double
 
 static double elapsed_s(const struct run *run) { return run->seconds_before + (double)(assay_clock_ns() - run->start_ns) / 1e9; }
 
-/* Where to go back to. */
-static enum assay_status no_number(const struct run *run, const char *what, struct assay_error *err)
-{
-    char kept[64] = "";
-    if (run->n_saved >= 0)
-        snprintf(kept, sizeof kept, "; the last checkpoint is that of step %lld", (long long)run->n_saved);
-    return assay_error_set(err, ASSAY_INVALID,
-                           "%s of step %lld is no longer a number: try a smaller --learning-rate, --clip-norm, or a schedule "
-                           "with a warm-up%s",
-                           what, (long long)run->n_done, kept);
-}
-
 static enum assay_status validate(struct run *run, struct assay_error *err)
 {
     struct assay_run_result *r = run->result;
@@ -212,7 +218,7 @@ static enum assay_status validate(struct run *run, struct assay_error *err)
     if (st)
         return st;
     if (!isfinite(loss))
-        return no_number(run, "the validation loss", err);
+        return assay_run_diverged(run, "the validation loss", err);
     assay_throughput_pause(&run->throughput, assay_clock_ns() - start_ns);
     struct assay_run_validation validation = {(double)run->n_done, metric, loss, elapsed_s(run)};
     assay_run_add_validation(r, validation);
@@ -229,7 +235,7 @@ static enum assay_status validate(struct run *run, struct assay_error *err)
 static enum assay_status note_loss(struct run *run, double loss, double rate, struct assay_error *err)
 {
     if (!isfinite(loss))
-        return no_number(run, "the loss", err);
+        return assay_run_diverged(run, "the loss", err);
     run->result->loss = run->last_loss = loss;
     run->last_rate = rate;
     run->pending += loss;
@@ -290,7 +296,7 @@ static enum assay_status one_step(struct run *run, struct assay_error *err)
     bool is_finite = assay_training_session_is_finite(run->session);
     run->n_done++;
     if (!is_finite && assay_loss_scale_is_least(&run->scale))
-        return no_number(run, "the gradient", err);
+        return assay_run_diverged(run, "the gradient", err);
     if (run->step->loss_scale >= 0)
         assay_loss_scale_update(&run->scale, is_finite);
     assay_throughput_step(&run->throughput, assay_clock_ns(), batch.n);

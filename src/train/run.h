@@ -54,7 +54,8 @@ struct assay_run_options {
     bool histograms;    /* of parameters and gradients too, at each validation, in TensorBoard's events */
     int64_t save_every; /* steps; 0 = with each validation */
     int keep;
-    bool resume;
+    bool resume;         /* learning rate, schedule, clip_norm and length may be others than those of the run so far */
+    bool holds_settings; /* these may not be others: the run is one of several that are compared */
     const volatile sig_atomic_t *stop; /* may be NULL */
     void (*progress)(void *context, const struct assay_run_progress *progress);
     void (*warn)(void *context, const char *sentence);
@@ -78,6 +79,7 @@ struct assay_run_result {
     bool larger_is_better;
     double final, best, test, test_loss, loss; /* NaN = not measured */
     int64_t best_step;
+    const char *changes; /* of the learning rate, schedule, … at resumes, as a sentence; NULL = one set from the first step on */
     bool reached;
     double time_to_target_s; /* from the first step to the end of the validation that reached it */
     int64_t target_step;
@@ -87,9 +89,9 @@ struct assay_run_result {
 };
 
 /* ASSAY_INTERRUPTED after a stop; a checkpoint was written where there is a folder, and *result is valid. ASSAY_INVALID: the
- * folder has checkpoints and resume was not asked for; they are of another run; the loss is no longer a number, and then no
- * checkpoint was made of that. A checkpoint that could not be written (a full disk) is told to `warn` and tried again with the
- * next; ASSAY_IO where the last one or the model could not, and *result is valid. */
+ * folder has checkpoints and resume was not asked for; they are of another run or other settings; the loss is no longer a number,
+ * and then no checkpoint was made of that. A checkpoint that could not be written (a full disk) is told to `warn` and tried again
+ * with the next; ASSAY_IO where the last one or the model could not, and *result is valid. */
 enum assay_status assay_run(const struct assay_run_options *options, const struct assay_dataset *dataset, bool keep_states,
                             struct assay_run_result *result, struct assay_error *err);
 void assay_run_result_release(struct assay_run_result *result);

@@ -111,139 +111,6 @@ void assay_run_histograms(struct run *run)
             add_histogram(run, "gradients", step->gradients[i], &tensor);
 }
 
-/* ---- as JSON */
-
-/* What the numbers of a run depend on beside the graph, which has the optimizer, and the position in the data. */
-static json_t *settings(const struct run *run)
-{
-    char schedule[ASSAY_SCHEDULE_TEXT_SIZE];
-    const struct assay_run_options *o = run->o;
-    return json_pack("{ss sf sb sI sI sb}", "schedule", assay_schedule_text(&o->schedule, schedule), "learning_rate",
-                     o->learning_rate, "augments", o->augments, "shift_height", (json_int_t)o->shift.height, "shift_width",
-                     (json_int_t)o->shift.width, "mirror", o->shift.mirror);
-}
-
-static json_t *curves(const struct run *run)
-{
-    const struct assay_run_result *r = run->result;
-    json_t *points = json_array(), *validations = json_array();
-    for (int64_t i = 0; i < r->n_points; i++)
-        json_array_append_new(points, json_pack("[fff]", r->points[i].step, r->points[i].loss, r->points[i].learning_rate));
-    for (int64_t i = 0; i < r->n_validations; i++)
-        json_array_append_new(validations, json_pack("[ffff]", r->validations[i].step, r->validations[i].metric,
-                                                     r->validations[i].loss, r->validations[i].seconds));
-    double seconds = run->seconds_before + (double)(assay_clock_ns() - run->start_ns) / 1e9;
-    return json_pack("{so so sf sf sI sf sf sI}", "train", points, "validation", validations, "loss", run->last_loss, "pending",
-                     run->pending, "n_pending", (json_int_t)run->n_pending, "seconds", seconds, "loss_scale", run->scale.scale,
-                     "loss_scale_good", (json_int_t)run->scale.n_good);
-}
-
-static double real_at(const json_t *list, size_t i) { return json_number_value(json_array_get(list, i)); }
-
-static void read_curves(struct run *run, const json_t *json)
-{
-    struct assay_run_result *r = run->result;
-    size_t i;
-    json_t *item;
-    json_array_foreach(json_object_get(json, "train"), i, item)
-        assay_run_add_point(r, (struct assay_run_point){real_at(item, 0), real_at(item, 1), real_at(item, 2)});
-    json_array_foreach(json_object_get(json, "validation"), i, item)
-    {
-        struct assay_run_validation v = {real_at(item, 0), real_at(item, 1), real_at(item, 2), real_at(item, 3)};
-        assay_run_add_validation(r, v);
-        assay_run_judge(run, &v);
-    }
-    r->loss = run->last_loss = json_number_value(json_object_get(json, "loss"));
-    run->pending = json_number_value(json_object_get(json, "pending"));
-    run->n_pending = json_integer_value(json_object_get(json, "n_pending"));
-    run->seconds_before = json_number_value(json_object_get(json, "seconds"));
-    run->scale.scale = json_number_value(json_object_get(json, "loss_scale"));
-    run->scale.n_good = json_integer_value(json_object_get(json, "loss_scale_good"));
-}
-
-/* ---- going on */
-
-static bool has_checkpoints(const char *folder)
-{
-    struct assay_arena arena;
-    char **names;
-    size_t n = 0;
-    bool found = false;
-    assay_arena_init(&arena);
-    if (!assay_fs_list(folder, &arena, &names, &n, NULL))
-        for (size_t i = 0; i < n && !found; i++)
-            found = strncmp(names[i], "step-", 5) == 0;
-    assay_arena_release(&arena);
-    return found;
-}
-
-static enum assay_status take_states(struct run *run, struct assay_error *err)
-{
-    for (int i = 0; i < run->step->n_states; i++) {
-        const struct assay_step_state *state = &run->step->states[i];
-        bool is_moment = state->role == ASSAY_STEP_MOMENT;
-        const struct assay_tensor *found =
-            assay_safetensors_find(is_moment ? &run->checkpoint.optimizer : &run->checkpoint.parameters, state->name);
-        if (state->role == ASSAY_STEP_ACCUMULATOR)
-            continue;
-        if (!found || !assay_type_equal(&found->type, &state->initial.type))
-            return assay_error_set(err, ASSAY_INVALID, "%s has no '%s' of the shape that this run needs", run->checkpoint.path,
-                                   state->name);
-        assay_training_session_set_state(run->session, i, found);
-    }
-    assay_training_session_set_count(run->session, run->n_done);
-    return ASSAY_OK;
-}
-
-static enum assay_status check_settings(const struct run *run, struct assay_error *err)
-{
-    json_t *wanted = settings(run), *value;
-    const char *name, *differs = NULL;
-    json_object_foreach(wanted, name, value)
-    {
-        if (!differs && !json_equal(value, json_object_get(run->checkpoint.state.schedule, name)))
-            differs = name;
-    }
-    enum assay_status st = ASSAY_OK;
-    if (differs)
-        st = assay_error_set(err, ASSAY_INVALID,
-                             "%s was made with another %s: resume with the options that the run began with, or give another "
-                             "folder",
-                             run->checkpoint.path, differs);
-    json_decref(wanted);
-    return st;
-}
-
-enum assay_status assay_run_begin(struct run *run, const struct assay_loader_options *loader,
-                                  struct assay_loader_position *position, struct assay_error *err)
-{
-    const struct assay_run_options *o = run->o;
-    if (!o->folder || !has_checkpoints(o->folder))
-        return ASSAY_OK;
-    if (!o->resume)
-        return assay_error_set(err, ASSAY_INVALID, "%s has checkpoints of a run: go on with --resume, or give another folder",
-                               o->folder);
-    enum assay_status st =
-        assay_training_checkpoint_open_newest(o->folder, run->hash, o->warn, o->context, &run->checkpoint, err);
-    if (st)
-        return st;
-    run->has_checkpoint = true;
-    run->n_done = run->n_saved = run->checkpoint.state.step;
-    run->epoch = run->checkpoint.state.epoch;
-    if (run->checkpoint.state.seed != o->task.seed)
-        st = assay_error_set(err, ASSAY_INVALID, "%s is of a run with --seed %llu", run->checkpoint.path,
-                             (unsigned long long)run->checkpoint.state.seed);
-    if (!st)
-        st = check_settings(run, err);
-    if (!st)
-        st = assay_loader_position_from_json(run->checkpoint.state.data, run->dataset, loader, position, err);
-    if (!st)
-        st = take_states(run, err);
-    if (!st)
-        read_curves(run, run->checkpoint.state.metrics);
-    return st;
-}
-
 /* ---- writing */
 
 static enum assay_status gather(struct run *run, bool moments, struct assay_safetensors_entry *entries, size_t *n,
@@ -261,6 +128,20 @@ static enum assay_status gather(struct run *run, bool moments, struct assay_safe
     return st;
 }
 
+enum assay_status assay_run_diverged(const struct run *run, const char *what, struct assay_error *err)
+{
+    char kept[160] = "";
+    if (run->n_saved >= 0)
+        snprintf(kept, sizeof kept,
+                 "; --resume goes on from the checkpoint of step %lld with what you change, or, if you remove that, from the one "
+                 "before it",
+                 (long long)run->n_saved);
+    return assay_error_set(err, ASSAY_INVALID,
+                           "%s of step %lld is no longer a number: try a smaller --learning-rate, --clip-norm, or a schedule "
+                           "with a warm-up%s",
+                           what, (long long)run->n_done, kept);
+}
+
 /* A step whose loss was a number may have left parameters that are none; a run that went on from these would be lost. */
 static enum assay_status check_finite(const struct run *run, const struct assay_safetensors_entry *entries, size_t n,
                                       struct assay_error *err)
@@ -272,10 +153,7 @@ static enum assay_status check_finite(const struct run *run, const struct assay_
         for (int64_t k = 0; k < count; k++)
             sum += x[k] * 0; /* 0, or not a number */
         if (sum != 0)
-            return assay_error_set(err, ASSAY_INVALID,
-                                   "'%s' is no longer finite after step %lld, so that no checkpoint was made: try a smaller "
-                                   "--learning-rate, --clip-norm, or a schedule with a warm-up",
-                                   entries[i].name, (long long)run->n_done);
+            return assay_run_diverged(run, assay_arena_printf(&run->result->arena, "'%s'", entries[i].name), err);
     }
     return ASSAY_OK;
 }
@@ -294,8 +172,8 @@ enum assay_status assay_run_save(struct run *run, struct assay_error *err)
                                          .has_metric = has_metric,
                                          .metric = has_metric ? run->result->final : 0,
                                          .data = assay_loader_json(run->loader),
-                                         .schedule = settings(run),
-                                         .metrics = curves(run)};
+                                         .schedule = assay_run_settings(run),
+                                         .metrics = assay_run_curves(run)};
     enum assay_status st = gather(run, false, parameters, &n_parameters, err);
     if (!st)
         st = gather(run, true, moments, &n_moments, err);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A run at work, and what it keeps in its folder. Only for run.c and run_keep.c. */
+/* A run at work, and what it keeps in its folder. Only for run.c, run_keep.c and run_resume.c. */
 #ifndef ASSAY_TRAIN_RUN_KEEP_H
 #define ASSAY_TRAIN_RUN_KEEP_H
 
@@ -32,12 +32,22 @@ struct run {
     int64_t n_pending, start_ns, wait_ns;
     double seconds_before; /* of the processes that this one goes on from */
     int64_t n_saved;       /* steps that the newest checkpoint has; -1 = there is none */
+    json_t *changes;       /* of the settings, at each resume that had some; NULL = none */
     bool board_failed;     /* its last event could not be written, which was told */
 };
 
 /* Refuses a folder that has checkpoints, or goes on from the newest: states, step, position in the data, curves. */
 enum assay_status assay_run_begin(struct run *run, const struct assay_loader_options *loader,
                                   struct assay_loader_position *position, struct assay_error *err);
+/* Once the run's length is known: what its settings have other than those of the checkpoint that it goes on from is told and
+ * noted, or refused where that cannot be. */
+enum assay_status assay_run_settle(struct run *run, struct assay_error *err);
+/* For a checkpoint; the caller's. */
+json_t *assay_run_settings(const struct run *run);
+json_t *assay_run_curves(const struct run *run);
+
+/* ASSAY_INVALID, with what to try and where to go on. `what`: "the loss". */
+enum assay_status assay_run_diverged(const struct run *run, const char *what, struct assay_error *err);
 /* ASSAY_INVALID: parameters are not finite, and nothing was written. */
 enum assay_status assay_run_save(struct run *run, struct assay_error *err);
 /* config.json and model.safetensors: a model folder as any other. Of an ONNX file: model.onnx. */

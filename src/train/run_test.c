@@ -7,6 +7,7 @@
 #include "base/test.h"
 #include "train/train_checkpoint.h"
 
+#include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -240,7 +241,6 @@ ASSAY_TEST(a_damaged_checkpoint_is_named_and_the_one_before_it_used)
     CHECK_OK(assay_fs_read(path, 1 << 24, &arena, &text, &n, &err), err);
     text[n / 2] ^= 1;
     CHECK_OK(assay_fs_write(path, text, n, &err), err);
-    o.n_steps = 8;
     o.warn = on_warning;
     o.context = &warnings;
     CHECK_OK(run_on(&o, "cpu/reference", data, false, &result, &err), err);
@@ -279,9 +279,132 @@ ASSAY_TEST(a_stopped_run_leaves_a_checkpoint_of_its_last_step_and_a_fresh_one_is
     CHECK_INT(result.first_step, 7);
     CHECK_INT(result.n_steps, 12);
     assay_run_result_release(&result);
+    CHECK_OK(assay_fs_remove(folder, &err), err);
+    assay_arena_release(&arena);
+}
+
+/* The state that the newest checkpoint of a folder has, as text. */
+static char *read_state(struct assay_arena *arena, const char *folder, int step)
+{
+    char *text;
+    size_t n;
+    struct assay_error err;
+    const char *path = assay_arena_printf(arena, "%s/step-%08d/state.json", folder, step);
+    CHECK_OK(assay_fs_read(path, 1 << 24, arena, &text, &n, &err), err);
+    return text;
+}
+
+ASSAY_TEST(a_resume_may_change_learning_rate_schedule_clip_and_length_and_says_so)
+{
+    struct assay_arena arena;
+    struct assay_error err;
+    struct assay_run_result result;
+    struct warnings warnings = {0};
+    char *folder;
+    assay_arena_init(&arena);
+    CHECK_OK(assay_fs_temporary_folder(&arena, &folder, &err), err);
+    struct assay_run_options o = usual(folder);
+    o.n_steps = 4;
+    o.warn = on_warning;
+    o.context = &warnings;
+    CHECK_OK(run_on(&o, "cpu/reference", data, false, &result, &err), err);
+    CHECK(!result.changes);
+    assay_run_result_release(&result);
+    CHECK(!strstr(read_state(&arena, folder, 4), "changes"));
+    o.learning_rate = 0.5;
+    o.clip_norm = 1;
+    o.n_steps = 6;
+    CHECK_OK(run_on(&o, "cpu/reference", data, false, &result, &err), err);
+    static const char said[] =
+        "--learning-rate 0.5 instead of 0.01 after step 4, --clip-norm 1 instead of 0 after step 4, --steps "
+        "or --epochs 6 instead of 4 after step 4";
+    CHECK_INT(warnings.n, 1);
+    CHECK_CONTAINS(warnings.last, said);
+    CHECK_TEXT(result.changes, said);
+    CHECK_NEAR(result.points[0].learning_rate, 0.01 / 6, 1e-12);
+    CHECK(result.points[5].learning_rate > 0.1);
+    assay_run_result_release(&result);
+    CHECK_CONTAINS(read_state(&arena, folder, 6), "\"changes\"");
+    /* The same command again: nothing new, and what was told stays. */
+    CHECK_OK(run_on(&o, "cpu/reference", data, false, &result, &err), err);
+    CHECK_INT(warnings.n, 1);
+    CHECK_TEXT(result.changes, said);
+    assay_run_result_release(&result);
+    CHECK(!assay_schedule_parse("constant", &o.schedule, NULL));
+    o.n_steps = 8;
+    CHECK_OK(run_on(&o, "cpu/reference", data, false, &result, &err), err);
+    CHECK_INT(warnings.n, 2);
+    CHECK_CONTAINS(warnings.last, "step-00000006 goes on with --schedule constant instead of cosine:warmup=5 after step 6");
+    CHECK_CONTAINS(result.changes, said);
+    assay_run_result_release(&result);
+    CHECK_OK(assay_fs_remove(folder, &err), err);
+    assay_arena_release(&arena);
+}
+
+ASSAY_TEST(a_resume_that_changes_nothing_more_or_something_else_is_refused_with_what_to_do)
+{
+    struct assay_arena arena;
+    struct assay_error err;
+    struct assay_run_result result;
+    char *folder;
+    assay_arena_init(&arena);
+    CHECK_OK(assay_fs_temporary_folder(&arena, &folder, &err), err);
+    struct assay_run_options first = usual(folder), o = first;
+    first.n_steps = 4;
+    CHECK_OK(run_on(&first, "cpu/reference", data, false, &result, &err), err);
+    assay_run_result_release(&result);
+    o = first;
     o.learning_rate = 0.5;
     CHECK(run_on(&o, "cpu/reference", data, false, &result, &err) == ASSAY_INVALID);
-    CHECK_CONTAINS(err.message, "learning_rate");
+    CHECK_CONTAINS(err.message, "is the end of its run, where another --learning-rate changes nothing: ask for more --steps");
+    assay_run_result_release(&result);
+    o.n_steps = 6;
+    o.holds_settings = true;
+    CHECK(run_on(&o, "cpu/reference", data, false, &result, &err) == ASSAY_INVALID);
+    CHECK_CONTAINS(err.message, "runs that are compared");
+    assay_run_result_release(&result);
+    o = first;
+    o.augments = true;
+    o.shift.height = 1;
+    CHECK(run_on(&o, "cpu/reference", data, false, &result, &err) == ASSAY_INVALID);
+    CHECK_CONTAINS(err.message, "another --augment");
+    assay_run_result_release(&result);
+    o = first;
+    CHECK(!assay_optimizer_parse("sgd", &o.optimizer, NULL));
+    CHECK(run_on(&o, "cpu/reference", data, false, &result, &err) == ASSAY_INVALID);
+    CHECK_CONTAINS(err.message, "optimizer");
+    assay_run_result_release(&result);
+    CHECK_OK(assay_fs_remove(folder, &err), err);
+    assay_arena_release(&arena);
+}
+
+/* As docs/training.md says: a run that was lost goes on from its last good checkpoint. */
+ASSAY_TEST(a_run_whose_loss_was_no_number_goes_on_with_a_smaller_learning_rate)
+{
+    struct assay_arena arena;
+    struct assay_error err;
+    struct assay_run_result result;
+    char *folder;
+    assay_arena_init(&arena);
+    CHECK_OK(assay_fs_temporary_folder(&arena, &folder, &err), err);
+    struct assay_run_options o = usual(folder);
+    CHECK(!assay_optimizer_parse("sgd", &o.optimizer, NULL));
+    o.n_steps = 4;
+    CHECK_OK(run_on(&o, "cpu/reference", data, false, &result, &err), err);
+    assay_run_result_release(&result);
+    o.n_steps = 12;
+    o.learning_rate = 1e30;
+    CHECK(run_on(&o, "cpu/reference", data, false, &result, &err) == ASSAY_INVALID);
+    CHECK_CONTAINS(err.message, "--resume goes on from the checkpoint of step 5 with what you change");
+    assay_run_result_release(&result);
+    /* The first such step left numbers, but no model. */
+    CHECK_OK(assay_fs_remove(assay_path_join(&arena, folder, "step-00000005"), &err), err);
+    o.learning_rate = 1e-3;
+    o.clip_norm = 1;
+    CHECK_OK(run_on(&o, "cpu/reference", data, false, &result, &err), err);
+    CHECK_INT(result.first_step, 4);
+    CHECK_INT(result.n_steps, 12);
+    CHECK(isfinite(result.loss));
     assay_run_result_release(&result);
     CHECK_OK(assay_fs_remove(folder, &err), err);
     assay_arena_release(&arena);
@@ -291,4 +414,7 @@ ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(a_run_killed_twenty_times_ends_with_the_same_bi
                 ASSAY_TEST_ENTRY(a_run_killed_twenty_times_ends_with_the_same_bits_on_native),
                 ASSAY_TEST_ENTRY(a_run_killed_twenty_times_ends_with_the_same_bits_on_onnxruntime),
                 ASSAY_TEST_ENTRY(a_damaged_checkpoint_is_named_and_the_one_before_it_used),
-                ASSAY_TEST_ENTRY(a_stopped_run_leaves_a_checkpoint_of_its_last_step_and_a_fresh_one_is_refused))
+                ASSAY_TEST_ENTRY(a_stopped_run_leaves_a_checkpoint_of_its_last_step_and_a_fresh_one_is_refused),
+                ASSAY_TEST_ENTRY(a_resume_may_change_learning_rate_schedule_clip_and_length_and_says_so),
+                ASSAY_TEST_ENTRY(a_resume_that_changes_nothing_more_or_something_else_is_refused_with_what_to_do),
+                ASSAY_TEST_ENTRY(a_run_whose_loss_was_no_number_goes_on_with_a_smaller_learning_rate))

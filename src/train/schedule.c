@@ -135,6 +135,11 @@ char *assay_schedule_text(const struct assay_schedule *schedule, char text[ASSAY
     return text;
 }
 
+bool assay_schedule_follows_length(const struct assay_schedule *schedule)
+{
+    return schedule->decay_steps == 0 && (schedule->kind != ASSAY_SCHEDULE_CONSTANT || schedule->warmup_percent > 0);
+}
+
 double assay_schedule_factor(const struct assay_schedule *schedule, int64_t step, int64_t n_steps)
 {
     double t = (double)step, n = (double)(schedule->decay_steps > 0 ? schedule->decay_steps : n_steps);

@@ -18,6 +18,7 @@
 
 #include "base/status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -36,6 +37,8 @@ enum assay_status assay_schedule_parse(const char *text, struct assay_schedule *
 enum { ASSAY_SCHEDULE_TEXT_SIZE = 128 };
 /* The shortest text that parses to the same schedule. Returns text. */
 char *assay_schedule_text(const struct assay_schedule *schedule, char text[ASSAY_SCHEDULE_TEXT_SIZE]);
+/* Whether factors depend on the run's length. */
+bool assay_schedule_follows_length(const struct assay_schedule *schedule);
 /* In (0, 1], or 0 where m is 0 and the decay is over. n_steps: the run's length. */
 double assay_schedule_factor(const struct assay_schedule *schedule, int64_t step, int64_t n_steps);
 

@@ -200,8 +200,10 @@ enum assay_status assay_training_checkpoint_open(const char *path, const char *m
     json_t *object = NULL;
     enum assay_status st = read_state(path, c, &object, err);
     if (!st && model_hash && strcmp(model_hash, c->state.model_hash) != 0)
-        st = assay_error_set(err, ASSAY_INVALID, "it is of another model (%.12s, and this one is %.12s)", c->state.model_hash,
-                             model_hash);
+        st = assay_error_set(err, ASSAY_INVALID,
+                             "it is of another model, or of one trained with another batch, optimizer, precision, --accumulate, "
+                             "--recompute or --freeze (%.12s, and this one is %.12s)",
+                             c->state.model_hash, model_hash);
     for (int i = 0; i < TRAIN_CHECKPOINT_N_FILES && !st; i++) {
         const char *name = assay_train_checkpoint_file(i), *file = assay_path_join(&c->arena, path, name);
         st = check_hash(object, file, name, err);

@@ -15,3 +15,9 @@ small --steps 4 --output kept --format csv | cut -d, -f1,2,4
 run small --steps 4 --output kept
 small --steps 6 --output kept --resume --format csv | cut -d, -f1,2,4
 ls kept | grep -v events
+# Another learning rate, from the last checkpoint on: told, kept, and in the JSON, where no one command repeats the run.
+run small --steps 6 --output kept --resume --learning-rate 0.01
+small --steps 8 --output kept --resume --learning-rate 0.01 --format json | python3 -c '
+import json, sys
+r = json.load(sys.stdin)
+print(r["repro_command"], "|", r["changes"])'
