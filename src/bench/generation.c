@@ -42,9 +42,8 @@ static int output_named(const struct assay_graph *graph, const char *name)
 static enum assay_generation_role role_of(const struct assay_graph *graph, int input, bool is_encoded)
 {
     const char *name = assay_generation_input_name(graph, input);
-    for (int s = 0; s < graph->n_states; s++)
-        if (graph->states[s].input == input)
-            return ROLE_STATE;
+    if (assay_graph_is_state(graph, input))
+        return ROLE_STATE;
     if (strcmp(name, "input_ids") == 0)
         return ROLE_TOKENS;
     if (strcmp(name, "attention_mask") == 0)

@@ -219,6 +219,14 @@ void assay_graph_add_state(struct assay_graph *graph, int output, int input)
     graph->states[graph->n_states++] = (struct assay_state){.output = output, .input = input};
 }
 
+bool assay_graph_is_state(const struct assay_graph *graph, int input)
+{
+    for (int i = 0; i < graph->n_states; i++)
+        if (graph->states[i].input == input)
+            return true;
+    return false;
+}
+
 void assay_graph_add_metadata(struct assay_graph *graph, const char *name, const char *value)
 {
     graph->metadata = append(graph, graph->metadata, graph->n_metadata, sizeof *graph->metadata);

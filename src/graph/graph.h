@@ -123,6 +123,8 @@ struct assay_node *assay_graph_copy_node(struct assay_graph *graph, const struct
 void assay_graph_add_input(struct assay_graph *graph, int value);
 void assay_graph_add_output(struct assay_graph *graph, int value);
 void assay_graph_add_state(struct assay_graph *graph, int output, int input);
+/* Whether the graph's input of that position is a state's. */
+bool assay_graph_is_state(const struct assay_graph *graph, int input);
 void assay_graph_add_metadata(struct assay_graph *graph, const char *name, const char *value);
 /* The text under PREFIX + NAME; NULL if there is none. */
 const char *assay_graph_metadata(const struct assay_graph *graph, const char *prefix, const char *name);
@@ -138,8 +140,8 @@ void assay_graph_sweep(struct assay_graph *graph);
 enum assay_status assay_graph_sort(struct assay_graph *graph, struct assay_error *err);
 
 /* Of a sorted graph with inferred types: a node that gives back more memory than it takes runs as soon as it can, as a weight's
- * gradient once its activation is there, and an update once nobody needs the weight of before. All others keep their order. Leaves
- * it sorted. */
+ * gradient once its activation is there, and an update once nobody needs the weight of before. All others keep their order.
+ * Leaves it sorted. */
 void assay_graph_schedule(struct assay_graph *graph);
 
 /* Attributes: set replaces. The getters give the default where the attribute is missing; one of another kind counts as missing

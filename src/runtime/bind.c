@@ -10,19 +10,11 @@ static bool takes(const struct assay_type *type, const struct assay_type *given)
     return fits;
 }
 
-static bool is_state(const struct assay_graph *graph, int input)
-{
-    for (int s = 0; s < graph->n_states; s++)
-        if (graph->states[s].input == input)
-            return true;
-    return false;
-}
-
 static enum assay_status refuse_left_out(const struct assay_graph *graph, const struct assay_tensor *inputs, bool was_bound,
                                          struct assay_error *err)
 {
     for (int i = 0; i < graph->n_inputs; i++) {
-        bool held = is_state(graph, i);
+        bool held = assay_graph_is_state(graph, i);
         if (!inputs[i].data && !(held && was_bound))
             return assay_error_set(err, ASSAY_INVALID, "%s '%s' was given no data%s", held ? "state" : "input",
                                    graph->values[graph->inputs[i]].name, held ? ", and holds none yet" : "");

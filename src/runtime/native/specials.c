@@ -133,18 +133,10 @@ static struct native_special *find_special(const struct native_program *program,
 
 /* ---- dimensions that stay open */
 
-static bool is_state(const struct assay_graph *graph, int input)
-{
-    for (int i = 0; i < graph->n_states; i++)
-        if (graph->states[i].input == input)
-            return true;
-    return false;
-}
-
 /* What was empty, of an input that is no state, has come rather than grown: tokens behind the features of a picture. */
 static bool has_grown(const struct native_program *program, int input, int64_t from, int64_t to)
 {
-    return from >= 0 && from < to && (from > 0 || program->root || is_state(program->graph, input));
+    return from >= 0 && from < to && (from > 0 || program->root || assay_graph_is_state(program->graph, input));
 }
 
 /* How many dimensions are those of a specialisation that was met before; 0 if no state has grown since. */
@@ -156,7 +148,7 @@ static int count_same(const struct native_program *program, const struct native_
         for (int d = 0; d < program->inputs[k].type.rank; d++, n++) {
             bool same = s->dims[n] < 0 || s->dims[n] == dims[n];
             n_same += same;
-            grows |= has_grown(program, k, s->dims[n], dims[n]) && (program->root || is_state(program->graph, k));
+            grows |= has_grown(program, k, s->dims[n], dims[n]) && (program->root || assay_graph_is_state(program->graph, k));
         }
     return grows ? n_same : 0;
 }
