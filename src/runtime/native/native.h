@@ -74,6 +74,12 @@ struct native_build {
     struct native_kernel kernel; /* the answer; zeroed but n_parts 1, in_place -1 */
 };
 
+/* Whether the node has that input; false of -1. */
+static inline bool native_is_given(const struct native_build *build, int input)
+{
+    return input >= 0 && input < build->n_inputs && build->node->inputs[input] >= 0;
+}
+
 struct native_maker {
     const char *type, *domain;
     enum assay_status (*make)(struct native_build *build, struct assay_error *err);
@@ -101,6 +107,8 @@ struct native_kernel native_fallback_kernel(struct native_build *build);
 
 /* How many parts an elementwise job of that many bytes is worth. */
 int native_parts(int64_t size_bytes, int n_threads);
+/* Up to whole cache lines: what follows in a scratch begins on one. */
+static inline int64_t native_aligned(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 /* Share of 0 … n that part `part` of n_parts does, in multiples of `grain`. */
 static inline void native_share(int64_t n, int64_t grain, int part, int n_parts, int64_t *begin, int64_t *end)
 {

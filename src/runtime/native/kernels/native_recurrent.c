@@ -61,17 +61,14 @@ static int64_t time_of(const struct recurrent *r, int direction, int64_t step)
 
 /* ---- products with the input */
 
-static void multiply_input(void *context, int part, int thread)
+/* A block's products with rows begin … end of X [step · batch, input]. */
+static void multiply_rows(const struct run *run, int64_t block, int64_t begin, int64_t end)
 {
-    const struct run *run = context;
     const struct recurrent *r = run->r;
     const float *x = run->args->in[IN_X]->data;
-    int64_t rows = r->steps * r->batch, begin, end, columns = r->n_columns;
-    int block = part % (r->n_directions * r->n_blocks);
-    (void)thread;
-    native_share(rows, 1, part / (r->n_directions * r->n_blocks), run->n_x_parts, &begin, &end);
-    float *y = run->from_x + (int64_t)block * rows * columns;
-    const float *w = r->w + (int64_t)block * r->inputs * columns, *bias = r->bias + (int64_t)block * columns;
+    int64_t columns = r->n_columns;
+    float *y = run->from_x + block * r->steps * r->batch * columns;
+    const float *w = r->w + block * r->inputs * columns, *bias = r->bias + block * columns;
     for (int64_t row = begin; row < end; row++)
         memcpy(y + row * columns, bias, (size_t)columns * sizeof *y);
     for (int64_t row = begin; row < end; row += ROW_CHUNK) {
@@ -80,22 +77,23 @@ static void multiply_input(void *context, int part, int thread)
     }
 }
 
-/* The same of this thread's sequences, so that what it reads next it has written itself. */
-static void multiply_own_input(const struct run *run, int direction)
+static void multiply_shared(void *context, int part, int thread)
+{
+    const struct run *run = context;
+    int n_blocks = run->r->n_directions * run->r->n_blocks;
+    int64_t begin, end;
+    (void)thread;
+    native_share(run->r->steps * run->r->batch, 1, part / n_blocks, run->n_x_parts, &begin, &end);
+    multiply_rows(run, part % n_blocks, begin, end);
+}
+
+/* Of this thread's sequences, so that what it reads next it has written itself. */
+static void multiply_own(const struct run *run, int direction)
 {
     const struct recurrent *r = run->r;
-    const float *x = run->args->in[IN_X]->data;
-    int64_t columns = r->n_columns;
-    for (int64_t block = (int64_t)direction * r->n_blocks; block < (direction + 1) * (int64_t)r->n_blocks; block++) {
-        const float *w = r->w + block * r->inputs * columns, *bias = r->bias + block * columns;
-        for (int64_t time = 0; time < r->steps; time++) {
-            float *y = run->from_x + ((block * r->steps + time) * r->batch + run->first) * columns;
-            for (int64_t row = 0; row < run->rows; row++)
-                memcpy(y + row * columns, bias, (size_t)columns * sizeof *y);
-            r->simd->gemm(y, columns, x + (time * r->batch + run->first) * r->inputs, r->inputs, w, columns, run->rows, columns,
-                          r->inputs, true);
-        }
-    }
+    for (int block = 0; block < r->n_blocks; block++)
+        for (int64_t row = run->first; row < r->steps * r->batch; row += r->batch)
+            multiply_rows(run, (int64_t)direction * r->n_blocks + block, row, row + run->rows);
 }
 
 /* ---- a step of a block */
@@ -258,7 +256,7 @@ static void run_rows(void *context, int part, int thread)
     native_share(r->batch, 1, part % r->n_row_parts, r->n_row_parts, &run.first, &end);
     run.rows = end - run.first;
     if (r->n_row_parts > 1)
-        multiply_own_input(&run, direction);
+        multiply_own(&run, direction);
     for (run.step = 0; run.step < r->steps; run.step++) {
         for (int block = 0; block < r->n_blocks; block++)
             begin_block(&run, direction, block);
@@ -303,10 +301,10 @@ static void multiply_inputs(struct run *run, struct native_pool *pool)
     double work = (double)(r->steps * r->batch * r->inputs) * n_blocks * r->n_columns;
     run->n_x_parts = n_blocks >= n_threads || r->steps * r->batch < n_threads ? 1 : n_threads;
     if (work > SHARED_RUN)
-        native_pool_run(pool, n_blocks * run->n_x_parts, multiply_input, run);
+        native_pool_run(pool, n_blocks * run->n_x_parts, multiply_shared, run);
     else
         for (int part = 0; part < n_blocks * run->n_x_parts; part++)
-            multiply_input(run, part, 0);
+            multiply_shared(run, part, 0);
 }
 
 static enum assay_status run_whole(const struct native_args *args, struct native_pool *pool, struct assay_error *err)
@@ -405,17 +403,15 @@ static bool has_dims(const struct native_build *b, int in, int rank, const int64
     return assay_type_equal(&wanted, &b->inputs[in]);
 }
 
-static bool is_given(const struct native_build *b, int in) { return in < b->n_inputs && b->node->inputs[in] >= 0; }
-
 /* Sizes, if it is of the kind that is made here. */
 static bool measure(struct native_build *b, struct recurrent *r)
 {
     const struct assay_node *node = b->node;
     const struct assay_type *x = &b->inputs[IN_X];
     const char *direction = assay_node_string(node, "direction", "forward");
-    if (!has_usual_attributes(node, r->kind) || is_given(b, IN_P) || x->rank != 3 || x->dtype != ASSAY_F32 ||
-        b->inputs[IN_R].rank != 3 || !b->constants[IN_W] || !b->constants[IN_R] || (is_given(b, IN_B) && !b->constants[IN_B]) ||
-        (b->n_outputs > 0 && b->outputs[0].dtype != ASSAY_F32))
+    if (!has_usual_attributes(node, r->kind) || native_is_given(b, IN_P) || x->rank != 3 || x->dtype != ASSAY_F32 ||
+        b->inputs[IN_R].rank != 3 || !b->constants[IN_W] || !b->constants[IN_R] ||
+        (native_is_given(b, IN_B) && !b->constants[IN_B]) || (b->n_outputs > 0 && b->outputs[0].dtype != ASSAY_F32))
         return false;
     r->n_gates = r->kind == LSTM ? 4 : r->kind == GRU ? 3 : 1;
     r->n_directions = strcmp(direction, "bidirectional") == 0 ? 2 : 1;
