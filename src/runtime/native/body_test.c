@@ -4,17 +4,6 @@
 
 static const int64_t vector[] = {8};
 
-static int constant_of(struct assay_graph *graph, enum assay_dtype dtype, double value)
-{
-    struct assay_tensor t;
-    struct assay_type type = assay_type_make(dtype, 0, NULL);
-    CHECK_INT(assay_tensor_alloc(&t, &type, NULL), ASSAY_OK);
-    assay_tensor_set_real(&t, 0, value);
-    int number = assay_graph_add_constant(graph, "constant", &t);
-    assay_tensor_release(&t);
-    return number;
-}
-
 /* A branch that multiplies x (captured) with a matrix that is constant outside, then adds what `with` is. */
 static struct assay_graph *add_branch(struct assay_graph *graph, int x, int matrix, const char *with)
 {
@@ -35,7 +24,7 @@ ASSAY_TEST(a_branch_reads_what_is_around_it)
         int doubled = testing_node(graph, "Add", 2, (int[]){x, x}, "doubled");
         int sum = testing_node(graph, "ReduceSum", 1, &x, "sum");
         assay_node_set_int(graph, testing_last(graph), "keepdims", 0);
-        int limit = constant_of(graph, ASSAY_F32, sign ? 1e9 : -1e9);
+        int limit = testing_scalar(graph, ASSAY_F32, sign ? 1e9 : -1e9);
         int condition = testing_node(graph, "Greater", 2, (int[]){sum, limit}, "condition");
         struct assay_graph *then_body = add_branch(graph, doubled, matrix, "Add"),
                            *else_body = add_branch(graph, doubled, matrix, "Sub");
@@ -70,7 +59,7 @@ ASSAY_TEST(a_state_may_grow_in_each_iteration)
     struct assay_graph *graph = assay_graph_open("loop");
     int x = testing_input(graph, "x", ASSAY_F32, 2, (const int64_t[]){1, 4});
     int row = testing_node(graph, "Exp", 1, &x, "row");
-    int in[] = {constant_of(graph, ASSAY_I64, 40), -1, x}, out[2];
+    int in[] = {testing_scalar(graph, ASSAY_I64, 40), -1, x}, out[2];
     for (int i = 0; i < 2; i++)
         out[i] = assay_graph_add_value(graph, "y", NULL);
     struct assay_graph *body = add_loop_body(graph, row);
@@ -93,7 +82,7 @@ ASSAY_TEST(bodies_within_bodies)
     int around = assay_graph_capture(body, factor);
     int sum = testing_node(body, "ReduceSum", 1, &row, "sum");
     assay_node_set_int(body, testing_last(body), "keepdims", 0);
-    int condition = testing_node(body, "Greater", 2, (int[]){sum, constant_of(body, ASSAY_F32, 0)}, "condition");
+    int condition = testing_node(body, "Greater", 2, (int[]){sum, testing_scalar(body, ASSAY_F32, 0)}, "condition");
     struct assay_graph *branches[2];
     for (int i = 0; i < 2; i++) {
         branches[i] = assay_graph_open_body(body, i ? "else" : "then");

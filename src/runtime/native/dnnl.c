@@ -53,6 +53,22 @@ dnnl_data_type_t native_dnnl_type(enum assay_dtype dtype)
     }
 }
 
+bool native_dnnl_is_reference(const_dnnl_primitive_desc_t desc) { return strncmp(native_dnnl_info(desc), "ref", 3) == 0; }
+
+const char *native_dnnl_info(const_dnnl_primitive_desc_t desc)
+{
+    const char *info = "";
+    dnnl_primitive_desc_query(desc, dnnl_query_impl_info_str, 0, &info);
+    return info;
+}
+
+void native_dnnl_matrix(dnnl_memory_desc_t *desc, int64_t rows, int64_t columns, dnnl_data_type_t type, int64_t row_stride,
+                        int64_t column_stride)
+{
+    dnnl_dims_t dims = {rows, columns}, strides = {row_stride, column_stride};
+    dnnl_memory_desc_init_by_strides(desc, 2, dims, type, strides);
+}
+
 void native_dnnl_add(struct native_dnnl_part *part, int arg, const dnnl_memory_desc_t *desc, const void *data)
 {
     dnnl_memory_t memory = NULL;
@@ -90,7 +106,7 @@ int64_t native_dnnl_scratch(const_dnnl_primitive_desc_t desc, struct native_dnnl
         part->scratch = part->n_args;
         native_dnnl_add(part, DNNL_ARG_SCRATCHPAD, scratch, NULL);
     }
-    return (bytes + 63) / 64 * 64;
+    return native_aligned(bytes);
 }
 
 enum assay_status native_dnnl_pack(const dnnl_memory_desc_t *from_desc, const void *from, const dnnl_memory_desc_t *to_desc,

@@ -13,6 +13,12 @@
 dnnl_engine_t native_dnnl_engine(void);
 /* dnnl_data_type_undef if oneDNN has none. */
 dnnl_data_type_t native_dnnl_type(enum assay_dtype dtype);
+/* Whether an implementation is oneDNN's reference, a hundred times as slow as others: no kernel takes it. */
+bool native_dnnl_is_reference(const_dnnl_primitive_desc_t desc);
+/* The implementation's name. */
+const char *native_dnnl_info(const_dnnl_primitive_desc_t desc);
+void native_dnnl_matrix(dnnl_memory_desc_t *desc, int64_t rows, int64_t columns, dnnl_data_type_t type, int64_t row_stride,
+                        int64_t column_stride);
 
 enum { NATIVE_DNNL_MAX_ARGS = 12 };
 

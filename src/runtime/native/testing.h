@@ -42,6 +42,17 @@ static inline int testing_random_constant(struct assay_graph *graph, const char 
     return number;
 }
 
+static inline int testing_scalar(struct assay_graph *graph, enum assay_dtype dtype, double value)
+{
+    struct assay_type type = assay_type_make(dtype, 0, NULL);
+    struct assay_tensor tensor;
+    CHECK_INT(assay_tensor_alloc(&tensor, &type, NULL), ASSAY_OK);
+    assay_tensor_set_real(&tensor, 0, value);
+    int number = assay_graph_add_constant(graph, "scalar", &tensor);
+    assay_tensor_release(&tensor);
+    return number;
+}
+
 /* The tier that tests/native/tiers.sh asks for; "" = the best. Only cpu/native has any. */
 static inline const char *testing_isa(const char *platform)
 {

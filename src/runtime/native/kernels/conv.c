@@ -78,11 +78,16 @@ dnnl_status_t native_conv_create(const_dnnl_op_desc_t desc, bool adding, const s
     return st;
 }
 
-const char *native_conv_info(const_dnnl_primitive_desc_t desc)
+void native_conv_answer(struct native_build *b, const struct native_conv *c)
 {
-    const char *info = "";
-    dnnl_primitive_desc_query(desc, dnnl_query_impl_info_str, 0, &info);
-    return info;
+    b->in_layouts[c->x] = b->out_layouts[0] = NATIVE_NHWC;
+    b->unneeded[c->weight] = true;
+    if (c->bias >= 0)
+        b->unneeded[c->bias] = true;
+    if (c->residual >= 0) {
+        b->in_layouts[c->residual] = NATIVE_NHWC;
+        b->kernel.in_place = c->residual;
+    }
 }
 
 void native_conv_key(const dnnl_memory_desc_t *form, char *key, size_t size)

@@ -42,8 +42,8 @@ void native_conv_walk(const struct assay_window *window, struct native_conv_step
 /* The primitive descriptor of an operation, `adding` to what lies in its output, then the activation; scratch is the caller's. */
 dnnl_status_t native_conv_create(const_dnnl_op_desc_t desc, bool adding, const struct native_activation *activation,
                                  dnnl_primitive_desc_t *result);
-/* The implementation's name. */
-const char *native_conv_info(const_dnnl_primitive_desc_t desc);
+/* Layouts, what the kernel needs no more, and that it adds to its residual in place. */
+void native_conv_answer(struct native_build *build, const struct native_conv *conv);
 /* All that the form of weights is, as text for the key of a pack. */
 void native_conv_key(const dnnl_memory_desc_t *form, char *key, size_t size);
 

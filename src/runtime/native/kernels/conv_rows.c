@@ -186,14 +186,7 @@ enum assay_status native_conv_rows_make(struct native_build *b, const struct nat
     r->block = (near ? NEAR_NUMBERS : FAR_NUMBERS) / numbers / GRAIN * GRAIN;
     r->block = r->block < GRAIN ? GRAIN : r->block;
     double work = 2.0 * (double)r->c.batch * (double)r->length * (double)r->filter.k * (double)c->n_out;
-    b->in_layouts[c->x] = b->out_layouts[0] = NATIVE_NHWC;
-    b->unneeded[c->weight] = true;
-    if (c->bias >= 0)
-        b->unneeded[c->bias] = true;
-    if (c->residual >= 0) {
-        b->in_layouts[c->residual] = NATIVE_NHWC;
-        b->kernel.in_place = c->residual;
-    }
+    native_conv_answer(b, c);
     b->kernel.name = "convolution by rows";
     b->kernel.run = run;
     b->kernel.n_parts = work < 2e5 ? 1 : b->n_threads;

@@ -149,6 +149,6 @@ void native_gemv_make(struct native_build *build, const struct native_gemv *gemv
     build->kernel.run = gemv->panel_step ? run : run_plain;
     build->kernel.n_parts = (int)parts;
     int64_t floats = gemv->panel_step ? ROWS * PANEL + PANEL + k->x_floats : (gemv->m + 1) * STRIP;
-    build->kernel.scratch_bytes = (floats * 4 + 63) / 64 * 64;
+    build->kernel.scratch_bytes = native_aligned(floats * 4);
     build->kernel.data = k;
 }

@@ -88,7 +88,7 @@ static int64_t scratch_of(const struct attention *a)
 {
     int64_t floats = a->block_rows * (a->dim + KEYS + a->value_dim + 2) + KEYS * (a->dim + 1) + values_room(a);
     floats += a->is_low ? a->block_rows * KEYS / 2 : 0;
-    return (floats * 4 + 63) / 64 * 64;
+    return native_aligned(floats * 4);
 }
 
 /* ---- a block of keys */
@@ -353,8 +353,6 @@ static enum assay_status run(const struct native_args *args, struct native_pool 
     return ASSAY_OK;
 }
 
-static bool is_given(const struct native_build *b, int input) { return input < b->n_inputs && b->node->inputs[input] >= 0; }
-
 static bool is_made(const struct native_build *b, int output) { return output < b->n_outputs && b->node->outputs[output] >= 0; }
 
 /* Heads and numbers of a head of [batch, head, row, dim] or [batch, row, head · dim]; false if they do not fit. */
@@ -397,13 +395,13 @@ static bool takes_mask(const struct native_build *b, const struct attention *a)
 {
     const struct assay_type *mask = &b->inputs[3];
     bool dtype = mask->dtype == ASSAY_BOOL || mask->dtype == ASSAY_F32 || mask->dtype == a->dtype;
-    return !is_given(b, 3) || (dtype && mask->rank >= 1 && mask->rank <= 4);
+    return !native_is_given(b, 3) || (dtype && mask->rank >= 1 && mask->rank <= 4);
 }
 
 /* Past and present are in caches, or there are none. */
 static bool find_caches(struct native_build *b, struct attention *a)
 {
-    if (!is_given(b, 4) && !is_given(b, 5))
+    if (!native_is_given(b, 4) && !native_is_given(b, 5))
         return !is_made(b, 1) && !is_made(b, 2);
     const struct assay_type *k = &b->inputs[1], *v = &b->inputs[2];
     int64_t rows = k->dims[k->rank - 2];
@@ -434,7 +432,8 @@ static enum assay_status make(struct native_build *b, struct assay_error *err)
 {
     struct attention *a = assay_arena_alloc(b->arena, sizeof *a);
     *a = (struct attention){.simd = native_simd_of(b->isa)};
-    if (!describe(b, a) || !takes_mask(b, a) || is_given(b, 6) || is_made(b, 3) || assay_node_float(b->node, "softcap", 0) != 0)
+    if (!describe(b, a) || !takes_mask(b, a) || native_is_given(b, 6) || is_made(b, 3) ||
+        assay_node_float(b->node, "softcap", 0) != 0)
         return assay_error_set(err, ASSAY_UNSUPPORTED, "this form of it is not taken");
     if (!find_caches(b, a))
         return assay_error_set(err, ASSAY_UNSUPPORTED, "its past is no state that only it reads");

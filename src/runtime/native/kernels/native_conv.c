@@ -199,7 +199,7 @@ static dnnl_status_t choose(const struct native_conv *c, const struct region *r,
     dnnl_status_t st = dnnl_unimplemented;
     if (form) {
         st = describe(c, r, w, form, desc);
-        if (!st && strcmp(native_conv_info(*desc), form_info) != 0) {
+        if (!st && strcmp(native_dnnl_info(*desc), form_info) != 0) {
             dnnl_primitive_desc_destroy(*desc);
             *desc = NULL;
             st = dnnl_unimplemented;
@@ -207,8 +207,8 @@ static dnnl_status_t choose(const struct native_conv *c, const struct region *r,
     }
     if (st)
         st = describe(c, r, w, NULL, desc);
-    *info = st ? "" : native_conv_info(*desc);
-    if (!st && strncmp(*info, "ref", 3) == 0) {
+    *info = st ? "" : native_dnnl_info(*desc);
+    if (!st && native_dnnl_is_reference(*desc)) {
         dnnl_primitive_desc_destroy(*desc);
         *desc = NULL;
         st = dnnl_unimplemented;
@@ -246,7 +246,7 @@ static void link_piece(struct maker *m, struct piece *piece, const struct region
     piece->point_bytes = r->filters < c->n_out ? r->filters * size : 0;
     int64_t scratch = piece->scratch_bytes + (piece->point_bytes ? piece->y_bytes : 0);
     if (scratch > m->b->kernel.scratch_bytes)
-        m->b->kernel.scratch_bytes = (scratch + 63) / 64 * 64;
+        m->b->kernel.scratch_bytes = native_aligned(scratch);
 }
 
 static enum assay_status add_piece(struct maker *m, const struct region *r, struct assay_error *err)
@@ -383,14 +383,7 @@ static enum assay_status make(struct native_build *b, const struct native_conv *
         release(s);
         return st;
     }
-    b->in_layouts[c->x] = b->out_layouts[0] = NATIVE_NHWC;
-    b->unneeded[c->weight] = true;
-    if (c->bias >= 0)
-        b->unneeded[c->bias] = true;
-    if (c->residual >= 0) {
-        b->in_layouts[c->residual] = NATIVE_NHWC;
-        b->kernel.in_place = c->residual;
-    }
+    native_conv_answer(b, c);
     b->kernel.run = run;
     b->kernel.n_parts = split.rows * split.filters;
     b->kernel.data = s;
@@ -399,8 +392,6 @@ static enum assay_status make(struct native_build *b, const struct native_conv *
 }
 
 /* ---- ops */
-
-static bool is_given(const struct native_build *b, int input) { return b->n_inputs > input && b->node->inputs[input] >= 0; }
 
 static enum assay_status describe_op(struct native_build *b, struct native_conv *c, struct assay_error *err)
 {
@@ -436,14 +427,15 @@ static enum assay_status describe_op(struct native_build *b, struct native_conv 
 
 static enum assay_status make_conv(struct native_build *b, struct assay_error *err)
 {
-    struct native_conv c = {.x = 0, .weight = 1, .bias = is_given(b, 2) ? 2 : -1, .residual = -1};
+    struct native_conv c = {.x = 0, .weight = 1, .bias = native_is_given(b, 2) ? 2 : -1, .residual = -1};
     enum assay_status st = describe_op(b, &c, err);
     return st ? st : make(b, &c, err);
 }
 
 static enum assay_status make_fused(struct native_build *b, struct assay_error *err)
 {
-    struct native_conv c = {.x = 0, .weight = 1, .bias = is_given(b, 2) ? 2 : -1, .residual = is_given(b, 3) ? 3 : -1};
+    struct native_conv c = {
+        .x = 0, .weight = 1, .bias = native_is_given(b, 2) ? 2 : -1, .residual = native_is_given(b, 3) ? 3 : -1};
     if (!native_activation_find(b->node, &c.activation))
         return assay_error_set(err, ASSAY_UNSUPPORTED, "its activation is not taken");
     enum assay_status st = describe_op(b, &c, err);

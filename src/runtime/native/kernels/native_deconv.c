@@ -41,14 +41,12 @@ static enum assay_status fail(struct assay_error *err, dnnl_status_t st)
     return assay_error_set(err, ASSAY_UNSUPPORTED, "oneDNN has no such transposed convolution (status %d)", (int)st);
 }
 
-static bool is_reference(const_dnnl_primitive_desc_t desc) { return strncmp(native_conv_info(desc), "ref", 3) == 0; }
-
 /* The primitive number `which`, which must not be a reference implementation, and its memory for each part. */
 static enum assay_status add_primitive(struct native_build *b, struct deconv *d, int which, dnnl_primitive_desc_t desc,
                                        const void *weights, struct assay_error *err)
 {
     dnnl_status_t st = dnnl_unimplemented;
-    if (!is_reference(desc))
+    if (!native_dnnl_is_reference(desc))
         st = dnnl_primitive_create(&d->primitives[which], desc);
     if (st)
         return fail(err, st);
@@ -65,7 +63,7 @@ static enum assay_status add_primitive(struct native_build *b, struct deconv *d,
         if (bytes > d->scratch_bytes)
             d->scratch_bytes = bytes;
     }
-    b->kernel.name = assay_arena_printf(b->arena, "oneDNN %s", native_conv_info(desc));
+    b->kernel.name = assay_arena_printf(b->arena, "oneDNN %s", native_dnnl_info(desc));
     return ASSAY_OK;
 }
 
@@ -184,7 +182,7 @@ static enum assay_status make_apart(struct native_build *b, struct deconv *d, st
         dnnl_primitive_desc_t desc = NULL;
         int64_t points = (which ? 1 : d->block) * w->input[2];
         dnnl_status_t failure = which ? describe_apart(d, points, &form, &desc) : dnnl_unimplemented;
-        if (!failure && is_reference(desc)) {
+        if (!failure && native_dnnl_is_reference(desc)) {
             dnnl_primitive_desc_destroy(desc);
             failure = dnnl_unimplemented;
         }
@@ -199,7 +197,7 @@ static enum assay_status make_apart(struct native_build *b, struct deconv *d, st
         dnnl_primitive_desc_destroy(desc);
     }
     b->kernel.run = run_apart;
-    b->kernel.scratch_bytes = (d->scratch_bytes + d->product_bytes + 63) / 64 * 64;
+    b->kernel.scratch_bytes = native_aligned(d->scratch_bytes + d->product_bytes);
     return st;
 }
 
@@ -311,7 +309,7 @@ static bool stand_apart(const struct deconv *d)
 static enum assay_status read_op(struct native_build *b, struct deconv *d, struct assay_error *err)
 {
     const struct assay_type *x = &b->inputs[0], *y = &b->outputs[0];
-    *d = (struct deconv){.dtype = x->dtype, .biased = b->n_inputs > 2 && b->node->inputs[2] >= 0};
+    *d = (struct deconv){.dtype = x->dtype, .biased = native_is_given(b, 2)};
     if (!b->constants[1] || (d->biased && !b->constants[2]))
         return assay_error_set(err, ASSAY_UNSUPPORTED, "its weights are no constants");
     if ((x->dtype != ASSAY_F32 && x->dtype != ASSAY_BF16) || assay_type_count(x) < 1 || assay_type_count(y) < 1)

@@ -233,11 +233,11 @@ static bool add_share(struct native_build *b, struct state *s, int64_t image, in
     dnnl_primitive_desc_t desc = NULL;
     if (describe(&s->c, images, s->n_shares ? form : NULL, &desc))
         return false;
-    const char *info = native_conv_info(desc);
+    const char *info = native_dnnl_info(desc);
     int k = 0;
     while (k < s->n_shapes && s->shapes[k].images != images)
         k++;
-    bool made = strncmp(info, "ref", 3) != 0 && k < 2;
+    bool made = !native_dnnl_is_reference(desc) && k < 2;
     if (made && k == s->n_shapes) {
         s->shapes[k].images = images;
         made = dnnl_primitive_create(&s->shapes[k].primitive, desc) == dnnl_success;
@@ -287,7 +287,7 @@ static enum assay_status make(struct native_build *b, const struct conv *c, stru
         return refuse(err);
     }
     s->weight_count = (int64_t)dnnl_memory_desc_get_size(&form) / 4; /* of gradients */
-    s->weight_bytes = ((int64_t)dnnl_memory_desc_get_size(&form) + 63) / 64 * 64;
+    s->weight_bytes = native_aligned((int64_t)dnnl_memory_desc_get_size(&form));
     for (int i = 0; i < b->n_inputs; i++)
         b->in_layouts[i] = NATIVE_PLAIN;
     b->in_layouts[c->from] = NATIVE_NHWC;
@@ -314,7 +314,7 @@ static enum assay_status make_any(struct native_build *b, struct assay_error *er
     const struct assay_type *x = c.what == INPUT ? &b->outputs[0] : &b->inputs[0];
     const struct assay_type *w = c.what == WEIGHT ? &b->outputs[0] : &b->inputs[1];
     const struct assay_type *y = c.what == FORWARD ? &b->outputs[0] : c.what == WEIGHT ? &b->inputs[1] : &b->inputs[0];
-    if (c.what == FORWARD && b->n_inputs > 2 && b->node->inputs[2] >= 0)
+    if (c.what == FORWARD && native_is_given(b, 2))
         c.bias = 2;
     c.dtype = x->dtype;
     c.made_dtype = w->dtype;

@@ -96,7 +96,7 @@ static enum assay_status make_pool(struct native_build *b, struct assay_error *e
     b->kernel.name = "pool of points, with places";
     b->kernel.run = run_pool;
     b->kernel.n_parts = parts < points ? parts : (int)points;
-    b->kernel.scratch_bytes = (12 * p->channels + 63) / 64 * 64;
+    b->kernel.scratch_bytes = native_aligned(12 * p->channels);
     b->kernel.data = p;
     return ASSAY_OK;
 }
@@ -144,7 +144,7 @@ static enum assay_status make_gradient(struct native_build *b, struct assay_erro
     b->in_layouts[0] = b->in_layouts[1] = b->out_layouts[0] = NATIVE_NHWC;
     b->kernel.name = "pool's gradient";
     if (p->is_low)
-        b->kernel.scratch_bytes = (4 * (p->n_in + p->n_out) * p->channels + 63) / 64 * 64;
+        b->kernel.scratch_bytes = native_aligned(4 * (p->n_in + p->n_out) * p->channels);
     b->kernel.run = run_gradient;
     b->kernel.n_parts = parts < p->images ? parts : (int)p->images;
     b->kernel.data = p;

@@ -48,7 +48,7 @@ static void copy_rows(char *to, int64_t to_stride, const char *from, int64_t fro
 static void run_columns(const struct linear *l, struct piece *piece, char *y, const char *residual, unsigned char *scratch)
 {
     int64_t stride = l->p.n * (int64_t)dnnl_data_type_size(l->p.out_type), size = piece->rows * piece->row_bytes;
-    char *made = (char *)scratch + piece->scratch_bytes, *added = made + (size + 63) / 64 * 64;
+    char *made = (char *)scratch + piece->scratch_bytes, *added = made + native_aligned(size);
     native_dnnl_set(&piece->part, piece->y, made);
     if (residual) {
         copy_rows(added, piece->row_bytes, residual, stride, piece->rows, piece->row_bytes);
@@ -86,22 +86,15 @@ static void release(void *data)
 
 /* ---- descriptors */
 
-static void matrix(dnnl_memory_desc_t *desc, int64_t rows, int64_t columns, dnnl_data_type_t type, int64_t row_stride,
-                   int64_t column_stride)
-{
-    dnnl_dims_t dims = {rows, columns}, strides = {row_stride, column_stride};
-    dnnl_memory_desc_init_by_strides(desc, 2, dims, type, strides);
-}
-
 /* m × n of the whole product; weights as `weight`, or as oneDNN likes them if NULL. */
 static dnnl_status_t describe(const struct product *p, int64_t m, int64_t n, const dnnl_memory_desc_t *weight,
                               dnnl_primitive_desc_t *result)
 {
     dnnl_memory_desc_t x, w, y, bias, none;
     dnnl_dims_t dims = {p->k, n};
-    matrix(&x, m, p->k, p->type, p->k, 1);
-    matrix(&y, m, n, p->out_type, n, 1);
-    matrix(&bias, 1, n, dnnl_f32, n, 1);
+    native_dnnl_matrix(&x, m, p->k, p->type, p->k, 1);
+    native_dnnl_matrix(&y, m, n, p->out_type, n, 1);
+    native_dnnl_matrix(&bias, 1, n, dnnl_f32, n, 1);
     memset(&none, 0, sizeof none);
     if (weight)
         w = *weight;
@@ -181,7 +174,7 @@ static enum assay_status pack(struct native_build *b, const struct product *p, c
     if (!bytes)
         return assay_error_set(err, ASSAY_NO_MEMORY, "there is no memory for packed weights");
     dnnl_memory_desc_t plain;
-    matrix(&plain, p->k, p->n, p->weight_type, p->transposed ? 1 : p->n, p->transposed ? p->k : 1);
+    native_dnnl_matrix(&plain, p->k, p->n, p->weight_type, p->transposed ? 1 : p->n, p->transposed ? p->k : 1);
     *packed = bytes;
     return native_dnnl_pack(&plain, b->constants[p->weight]->data, w, bytes, err);
 }
@@ -232,9 +225,7 @@ static enum assay_status add_piece(struct native_build *b, struct linear *l, str
     if (st)
         return fail(err, st);
     dnnl_primitive_t primitive = NULL;
-    const char *info = "";
-    dnnl_primitive_desc_query(desc, dnnl_query_impl_info_str, 0, &info);
-    if (strncmp(info, "ref", 3) == 0)
+    if (native_dnnl_is_reference(desc))
         st = dnnl_unimplemented;
     else
         st = dnnl_primitive_create(&primitive, desc);
@@ -262,10 +253,10 @@ static enum assay_status add_piece(struct native_build *b, struct linear *l, str
         piece->scratch_bytes = native_dnnl_scratch(desc, &piece->part);
         piece->rows = rows;
         piece->row_bytes = rows > 1 && columns < p->n ? columns * out_size : 0;
-        int64_t scratch = piece->scratch_bytes + 2 * ((piece->rows * piece->row_bytes + 63) / 64 * 64);
+        int64_t scratch = piece->scratch_bytes + 2 * native_aligned(piece->rows * piece->row_bytes);
         if (scratch > b->kernel.scratch_bytes)
             b->kernel.scratch_bytes = scratch;
-        b->kernel.name = assay_arena_printf(b->arena, "oneDNN matmul %s", info);
+        b->kernel.name = assay_arena_printf(b->arena, "oneDNN matmul %s", native_dnnl_info(desc));
     }
     dnnl_primitive_desc_destroy(desc);
     return st ? fail(err, st) : ASSAY_OK;
@@ -445,7 +436,7 @@ static enum assay_status make_gemm(struct native_build *b, struct assay_error *e
 {
     const struct assay_node *node = b->node;
     struct product p = {.x = 0, .weight = 1, .bias = -1, .residual = -1};
-    bool biased = b->n_inputs > 2 && node->inputs[2] >= 0;
+    bool biased = native_is_given(b, 2);
     if (assay_node_int(node, "transA", 0) || assay_node_float(node, "alpha", 1) != 1 ||
         (biased && assay_node_float(node, "beta", 1) != 1))
         return assay_error_set(err, ASSAY_UNSUPPORTED, "transA, alpha and beta are not taken");
@@ -462,8 +453,8 @@ static enum assay_status make_linear(struct native_build *b, struct assay_error 
     if (!native_activation_find(node, &p.activation))
         return assay_error_set(err, ASSAY_UNSUPPORTED, "its activation is not taken");
     p.transposed = assay_node_int(node, "trans_weight", 0) != 0;
-    p.bias = b->n_inputs > 2 && node->inputs[2] >= 0 ? 2 : -1;
-    p.residual = b->n_inputs > 3 && node->inputs[3] >= 0 ? 3 : -1;
+    p.bias = native_is_given(b, 2) ? 2 : -1;
+    p.residual = native_is_given(b, 3) ? 3 : -1;
     enum assay_status st = describe_op(b, &p, err);
     const struct assay_type *y = &b->outputs[0];
     if (!st && p.residual >= 0 && (!assay_type_equal(&b->inputs[p.residual], y) || assay_type_count(y) != p.m * p.n))

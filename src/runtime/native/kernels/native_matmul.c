@@ -68,20 +68,14 @@ static void release(void *data)
 
 /* ---- oneDNN */
 
-static void matrix(dnnl_memory_desc_t *desc, int64_t rows, int64_t columns, dnnl_data_type_t type)
-{
-    dnnl_dims_t dims = {rows, columns};
-    dnnl_memory_desc_init_by_tag(desc, 2, dims, type, dnnl_ab);
-}
-
 static dnnl_status_t describe(int64_t m, int64_t n, int64_t k, dnnl_data_type_t type, dnnl_primitive_desc_t *result)
 {
     dnnl_memory_desc_t a, b, y, none;
     dnnl_matmul_desc_t desc;
     dnnl_primitive_attr_t attr = NULL;
-    matrix(&a, m, k, type);
-    matrix(&b, k, n, type);
-    matrix(&y, m, n, type);
+    native_dnnl_matrix(&a, m, k, type, k, 1);
+    native_dnnl_matrix(&b, k, n, type, n, 1);
+    native_dnnl_matrix(&y, m, n, type, n, 1);
     memset(&none, 0, sizeof none);
     dnnl_status_t st = dnnl_matmul_desc_init(&desc, &a, &b, &none, &y);
     if (!st)
@@ -99,12 +93,10 @@ static bool open_primitive(struct native_build *b, struct matmul *s, int64_t row
                            int n_parts)
 {
     dnnl_primitive_desc_t desc = NULL;
-    const char *info = "";
     if (describe(rows, s->n, s->k, type, &desc))
         return false;
-    dnnl_primitive_desc_query(desc, dnnl_query_impl_info_str, 0, &info);
     dnnl_primitive_t *primitive = is_rest ? &s->rest : &s->whole;
-    bool made = strncmp(info, "ref", 3) != 0 && dnnl_primitive_create(primitive, desc) == dnnl_success;
+    bool made = !native_dnnl_is_reference(desc) && dnnl_primitive_create(primitive, desc) == dnnl_success;
     for (int i = 0; made && i < n_parts; i++) {
         struct native_dnnl_part *part = is_rest ? &s->pieces[i].rest : &s->pieces[i].whole;
         part->primitive = *primitive;
@@ -115,7 +107,7 @@ static bool open_primitive(struct native_build *b, struct matmul *s, int64_t row
         b->kernel.scratch_bytes = scratch > b->kernel.scratch_bytes ? scratch : b->kernel.scratch_bytes;
     }
     if (made)
-        b->kernel.name = assay_arena_printf(b->arena, "oneDNN matmul %s, batched", info);
+        b->kernel.name = assay_arena_printf(b->arena, "oneDNN matmul %s, batched", native_dnnl_info(desc));
     dnnl_primitive_desc_destroy(desc);
     return made;
 }

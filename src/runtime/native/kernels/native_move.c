@@ -402,7 +402,7 @@ static enum assay_status make_slice(struct native_build *b, struct assay_error *
     const struct assay_type *x = &b->inputs[0];
     int64_t starts[ASSAY_MAX_RANK], axes[ASSAY_MAX_RANK], steps[ASSAY_MAX_RANK];
     int64_t n = b->n_inputs > 1 && b->constants[1] ? assay_tensor_count(b->constants[1]) : 0;
-    bool has_axes = b->n_inputs > 3 && b->node->inputs[3] >= 0, has_steps = b->n_inputs > 4 && b->node->inputs[4] >= 0;
+    bool has_axes = native_is_given(b, 3), has_steps = native_is_given(b, 4);
     for (int i = 0; i < ASSAY_MAX_RANK; i++) {
         axes[i] = i;
         steps[i] = 1;
@@ -435,8 +435,8 @@ static enum assay_status make_pad(struct native_build *b, struct assay_error *er
     static const unsigned char zeros[8] = {0};
     const struct assay_type *x = &b->inputs[0];
     int64_t pads[2 * ASSAY_MAX_RANK];
-    bool has_value = b->n_inputs > 2 && b->node->inputs[2] >= 0;
-    if (strcmp(assay_node_string(b->node, "mode", "constant"), "constant") != 0 || (b->n_inputs > 3 && b->node->inputs[3] >= 0) ||
+    bool has_value = native_is_given(b, 2);
+    if (strcmp(assay_node_string(b->node, "mode", "constant"), "constant") != 0 || native_is_given(b, 3) ||
         !read_ints(b, 1, pads, 2 * x->rank) || (has_value && (!b->constants[2] || assay_tensor_count(b->constants[2]) != 1)) ||
         assay_type_count(x) < 1)
         return refuse(err);

@@ -217,7 +217,7 @@ static enum assay_status make_mean(struct native_build *b, struct assay_error *e
     const int64_t *listed = assay_node_ints(node, "axes", &n);
     const struct assay_tensor *axes = b->n_inputs > 1 ? b->constants[1] : NULL;
     unsigned mask = 0;
-    if (b->n_inputs > 1 && node->inputs[1] >= 0 && !axes)
+    if (native_is_given(b, 1) && !axes)
         return assay_error_set(err, ASSAY_UNSUPPORTED, "its axes are not known");
     if (axes)
         n = (size_t)assay_tensor_count(axes);

@@ -55,7 +55,7 @@ static bool find_rows(const struct native_build *b, struct state *s)
     const struct assay_type *x = &b->inputs[0], *scale = &b->inputs[1];
     int64_t n_scales = assay_type_count(scale), axis = assay_node_int(b->node, "axis", 1);
     *s = (struct state){.simd = native_simd_of(b->isa), .outer = 1, .n = 1, .inner = assay_type_count(x)};
-    s->has_zero = b->n_inputs > 2 && b->node->inputs[2] >= 0;
+    s->has_zero = native_is_given(b, 2);
     if (scale->dtype != ASSAY_F32 || assay_node_int(b->node, "block_size", 0) != 0 || s->inner == 0 ||
         (s->has_zero && assay_type_count(&b->inputs[2]) != n_scales))
         return false;

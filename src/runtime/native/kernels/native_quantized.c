@@ -49,8 +49,6 @@ struct state {
 
 static int64_t even(int64_t n) { return (n + 1) / 2 * 2; }
 
-static int64_t aligned(int64_t bytes) { return (bytes + 63) / 64 * 64; }
-
 static void make_unsigned(unsigned char *to, const unsigned char *from, int64_t n)
 {
     for (int64_t i = 0; i < n; i++)
@@ -173,8 +171,8 @@ static void run(const struct native_args *args, int part, unsigned char *scratch
 {
     const struct state *s = args->kernel->data;
     const struct piece *p = &s->pieces[part];
-    float *scaled = (float *)(void *)(scratch + s->sums_bytes + aligned(p->columns * 4));
-    unsigned char *more = scratch + s->sums_bytes + 2 * aligned(p->columns * 4);
+    float *scaled = (float *)(void *)(scratch + s->sums_bytes + native_aligned(p->columns * 4));
+    unsigned char *more = scratch + s->sums_bytes + 2 * native_aligned(p->columns * 4);
     const float *factor = s->factor ? s->factor + p->column : NULL;
     int32_t a_zero = s->a_zero_varies ? number_of(args->in[s->f.a_zero]) + s->a_shift : s->a_zero;
     if (s->a_scale_varies) {
@@ -248,13 +246,6 @@ static void sum_columns(struct state *s, const struct assay_tensor *w, int32_t *
 
 /* ---- pieces */
 
-static void matrix(dnnl_memory_desc_t *desc, int64_t rows, int64_t columns, dnnl_data_type_t type, int64_t row_stride,
-                   int64_t column_stride)
-{
-    dnnl_dims_t dims = {rows, columns}, strides = {row_stride, column_stride};
-    dnnl_memory_desc_init_by_strides(desc, 2, dims, type, strides);
-}
-
 /* rows × columns of the sums; weight NULL = as oneDNN likes it. */
 static dnnl_status_t describe(const struct state *s, int64_t rows, int64_t columns, const dnnl_memory_desc_t *weight,
                               dnnl_primitive_desc_t *result)
@@ -263,8 +254,8 @@ static dnnl_status_t describe(const struct state *s, int64_t rows, int64_t colum
     dnnl_dims_t dims = {s->k, columns};
     dnnl_matmul_desc_t desc;
     dnnl_primitive_attr_t attr;
-    matrix(&a, rows, s->k, dnnl_u8, s->k, 1);
-    matrix(&y, rows, columns, dnnl_s32, columns, 1);
+    native_dnnl_matrix(&a, rows, s->k, dnnl_u8, s->k, 1);
+    native_dnnl_matrix(&y, rows, columns, dnnl_s32, columns, 1);
     if (weight)
         w = *weight;
     else
@@ -278,10 +269,7 @@ static dnnl_status_t describe(const struct state *s, int64_t rows, int64_t colum
     if (!st)
         st = dnnl_primitive_desc_create(result, &desc, attr, native_dnnl_engine(), NULL);
     dnnl_primitive_attr_destroy(attr);
-    const char *info = "";
-    if (!st)
-        dnnl_primitive_desc_query(*result, dnnl_query_impl_info_str, 0, &info);
-    if (!st && strncmp(info, "ref", 3) == 0) {
+    if (!st && native_dnnl_is_reference(*result)) {
         dnnl_primitive_desc_destroy(*result);
         st = dnnl_unimplemented;
     }
@@ -338,7 +326,7 @@ static enum assay_status pack_for_library(struct native_build *b, struct state *
     if (is_new) {
         int8_t *columns = assay_alloc((size_t)(p->columns * s->k));
         transpose_columns(s, b->constants[s->f.w], p, columns);
-        matrix(&plain, s->k, p->columns, dnnl_s8, 1, s->k);
+        native_dnnl_matrix(&plain, s->k, p->columns, dnnl_s8, 1, s->k);
         enum assay_status status = native_dnnl_pack(&plain, columns, &form, (void *)p->weight, err);
         free(columns);
         if (status)
@@ -384,28 +372,29 @@ static enum assay_status make_pieces(struct native_build *b, struct state *s, st
         p->whole.scratch = p->rest.scratch = -1;
         st = s->by_library ? pack_for_library(b, s, p, err) : pack_wide(b, s, p, err);
         struct piece widest = cut(s, p, 0);
-        int64_t sums = aligned((p->rows < CHUNK ? p->rows : CHUNK) * distance(s, &widest) * 4);
+        int64_t sums = native_aligned((p->rows < CHUNK ? p->rows : CHUNK) * distance(s, &widest) * 4);
         s->sums_bytes = s->sums_bytes < sums ? sums : s->sums_bytes;
     }
-    s->a_bytes = s->by_library ? aligned(s->a_shift ? CHUNK * s->k : 0) : aligned(CHUNK * even(s->k) * 2);
-    b->kernel.scratch_bytes = s->sums_bytes + 2 * aligned(s->n * 4) + s->a_bytes + s->library_bytes;
+    s->a_bytes = s->by_library ? native_aligned(s->a_shift ? CHUNK * s->k : 0) : native_aligned(CHUNK * even(s->k) * 2);
+    b->kernel.scratch_bytes = s->sums_bytes + 2 * native_aligned(s->n * 4) + s->a_bytes + s->library_bytes;
     return st;
 }
 
 /* ---- making */
 
-static bool is_given(const struct native_build *b, int in) { return in >= 0 && in < b->n_inputs && b->node->inputs[in] >= 0; }
+static bool is_single(const struct native_build *b, int in)
+{
+    return !native_is_given(b, in) || assay_type_count(&b->inputs[in]) == 1;
+}
 
-static bool is_single(const struct native_build *b, int in) { return !is_given(b, in) || assay_type_count(&b->inputs[in]) == 1; }
-
-static bool is_constant(const struct native_build *b, int in) { return !is_given(b, in) || b->constants[in]; }
+static bool is_constant(const struct native_build *b, int in) { return !native_is_given(b, in) || b->constants[in]; }
 
 static bool is_eight_bit(const struct assay_type *type) { return type->dtype == ASSAY_U8 || type->dtype == ASSAY_I8; }
 
 /* Of one, or of each column: the i-th; `otherwise` where it is not given. */
 static double column_number(const struct native_build *b, int in, int64_t i, double otherwise)
 {
-    if (!is_given(b, in))
+    if (!native_is_given(b, in))
         return otherwise;
     const struct assay_tensor *t = b->constants[in];
     return assay_tensor_real(t, assay_tensor_count(t) == 1 ? 0 : i);
@@ -413,8 +402,8 @@ static double column_number(const struct native_build *b, int in, int64_t i, dou
 
 static bool is_of_columns(const struct native_build *b, int in, int64_t n)
 {
-    return !is_given(b, in) || (b->constants[in] && b->inputs[in].rank <= 1 &&
-                                (assay_type_count(&b->inputs[in]) == 1 || assay_type_count(&b->inputs[in]) == n));
+    return !native_is_given(b, in) || (b->constants[in] && b->inputs[in].rank <= 1 &&
+                                       (assay_type_count(&b->inputs[in]) == 1 || assay_type_count(&b->inputs[in]) == n));
 }
 
 static bool measure(const struct native_build *b, struct state *s)
@@ -431,11 +420,11 @@ static bool measure(const struct native_build *b, struct state *s)
     s->a_type = a->dtype;
     s->y_type = y->dtype;
     bool floats =
-        !is_given(b, f->a_scale) || (b->inputs[f->a_scale].dtype == ASSAY_F32 && b->inputs[f->w_scale].dtype == ASSAY_F32);
+        !native_is_given(b, f->a_scale) || (b->inputs[f->a_scale].dtype == ASSAY_F32 && b->inputs[f->w_scale].dtype == ASSAY_F32);
     return s->m > 0 && floats && is_single(b, f->a_scale) && is_single(b, f->a_zero) && is_of_columns(b, f->w_scale, s->n) &&
            is_of_columns(b, f->w_zero, s->n) && is_constant(b, f->bias) && is_single(b, f->y_scale) && is_single(b, f->y_zero) &&
            is_constant(b, f->y_scale) && is_constant(b, f->y_zero) &&
-           (!is_given(b, f->bias) || assay_type_count(&b->inputs[f->bias]) == s->n);
+           (!native_is_given(b, f->bias) || assay_type_count(&b->inputs[f->bias]) == s->n);
 }
 
 /* Zero points, factors and biases, as numbers of each column. */
@@ -462,7 +451,7 @@ static void read_numbers(struct native_build *b, struct state *s)
     }
     s->w_zero = zeros;
     s->factor = factor;
-    s->bias = is_given(b, f->bias) ? bias : NULL;
+    s->bias = native_is_given(b, f->bias) ? bias : NULL;
 }
 
 static enum assay_status make(struct native_build *b, const struct form *f, struct assay_error *err)

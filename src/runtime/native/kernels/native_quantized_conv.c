@@ -103,7 +103,7 @@ static dnnl_status_t describe(const struct state *s, int64_t batch, const struct
     if (!st)
         st = dnnl_primitive_desc_create(result, &desc, attr, native_dnnl_engine(), NULL);
     dnnl_primitive_attr_destroy(attr);
-    if (!st && (strncmp(native_conv_info(*result), "ref", 3) == 0 || strncmp(native_conv_info(*result), "gemm", 4) == 0)) {
+    if (!st && (native_dnnl_is_reference(*result) || strncmp(native_dnnl_info(*result), "gemm", 4) == 0)) {
         dnnl_primitive_desc_destroy(*result);
         st = dnnl_unimplemented;
     }
@@ -200,7 +200,7 @@ static enum assay_status add_piece(struct native_build *b, struct state *s, int6
         int64_t scratch = native_dnnl_scratch(desc, &p->part);
         if (scratch > b->kernel.scratch_bytes)
             b->kernel.scratch_bytes = scratch;
-        b->kernel.name = assay_arena_printf(b->arena, "oneDNN convolution %s", native_conv_info(desc));
+        b->kernel.name = assay_arena_printf(b->arena, "oneDNN convolution %s", native_dnnl_info(desc));
     }
     dnnl_primitive_desc_destroy(desc);
     return status;
@@ -236,7 +236,7 @@ static double number(const struct assay_tensor *t, int64_t i) { return assay_ten
 
 static bool read_numbers(struct native_build *b, struct state *s)
 {
-    bool biased = b->n_inputs > BIAS && b->node->inputs[BIAS] >= 0;
+    bool biased = native_is_given(b, BIAS);
     for (int k = X_SCALE; k < b->n_inputs; k++)
         if (b->node->inputs[k] >= 0 && !b->constants[k])
             return false;

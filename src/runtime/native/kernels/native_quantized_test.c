@@ -27,17 +27,6 @@ static int constant_codes(struct assay_graph *graph, enum assay_dtype dtype, int
     return value;
 }
 
-static int number(struct assay_graph *graph, enum assay_dtype dtype, double value)
-{
-    struct assay_tensor t;
-    struct assay_type type = assay_type_make(dtype, 0, NULL);
-    CHECK_INT(assay_tensor_alloc(&t, &type, NULL), ASSAY_OK);
-    assay_tensor_set_real(&t, 0, value);
-    int made = assay_graph_add_constant(graph, "number", &t);
-    assay_tensor_release(&t);
-    return made;
-}
-
 /* n numbers from `from` on, `step` apart. */
 static int numbers(struct assay_graph *graph, enum assay_dtype dtype, int64_t n, double from, double step)
 {
@@ -61,7 +50,7 @@ static void output_of(struct assay_graph *graph, int value) { assay_graph_add_ou
 static void check_integer(enum assay_dtype a, enum assay_dtype w, int64_t m, int64_t k, int64_t n, bool zeros)
 {
     struct assay_graph *graph = assay_graph_open("integers");
-    int scale = number(graph, ASSAY_F32, 0.01), zero = number(graph, a, a == ASSAY_U8 ? 131 : -5);
+    int scale = testing_scalar(graph, ASSAY_F32, 0.01), zero = testing_scalar(graph, a, a == ASSAY_U8 ? 131 : -5);
     int in[] = {quantized_input(graph, 3, (const int64_t[]){1, m, k}, scale, zero),
                 constant_codes(graph, w, 2, (const int64_t[]){k, n}), zero,
                 zeros ? numbers(graph, w, n, w == ASSAY_U8 ? 120 : -3, 1) : -1};
@@ -84,15 +73,15 @@ ASSAY_TEST(sums_of_integers_are_exact)
 static void check_qlinear(enum assay_dtype dtype, int64_t m, int64_t k, int64_t n)
 {
     struct assay_graph *graph = assay_graph_open("qlinear");
-    int scale = number(graph, ASSAY_F32, 0.0123), zero = number(graph, dtype, 7);
+    int scale = testing_scalar(graph, ASSAY_F32, 0.0123), zero = testing_scalar(graph, dtype, 7);
     int in[] = {quantized_input(graph, 2, (const int64_t[]){m, k}, scale, zero),
                 scale,
                 zero,
                 constant_codes(graph, ASSAY_I8, 2, (const int64_t[]){k, n}),
                 numbers(graph, ASSAY_F32, n, 0.0107, 0.00013),
                 numbers(graph, ASSAY_I8, n, 0, 0),
-                number(graph, ASSAY_F32, 0.3217),
-                number(graph, dtype, 3)};
+                testing_scalar(graph, ASSAY_F32, 0.3217),
+                testing_scalar(graph, dtype, 3)};
     output_of(graph, testing_node(graph, "QLinearMatMul", 8, in, "y"));
     testing_equals_reference(graph, 0);
 }
@@ -107,7 +96,7 @@ ASSAY_TEST(products_are_quantized_as_the_reference_does)
 static void check_between(bool is_gemm, bool has_q, bool has_relu, int64_t m, int64_t k, int64_t n)
 {
     struct assay_graph *graph = assay_graph_open("between");
-    int scale = number(graph, ASSAY_F32, 0.0123), zero = number(graph, ASSAY_U8, 119);
+    int scale = testing_scalar(graph, ASSAY_F32, 0.0123), zero = testing_scalar(graph, ASSAY_U8, 119);
     int codes_in[] = {quantized_input(graph, 2, (const int64_t[]){m, k}, scale, zero), scale, zero};
     int w_in[] = {constant_codes(graph, ASSAY_I8, 2, is_gemm ? (const int64_t[]){n, k} : (const int64_t[]){k, n}),
                   numbers(graph, ASSAY_F32, n, 0.0107, 0.00013), numbers(graph, ASSAY_I8, n, 0, 0)};
@@ -124,7 +113,7 @@ static void check_between(bool is_gemm, bool has_q, bool has_relu, int64_t m, in
     if (has_relu)
         y = testing_node(graph, "Relu", 1, &y, "y");
     if (has_q) {
-        int q[] = {y, number(graph, ASSAY_F32, 0.3217), number(graph, ASSAY_U8, has_relu ? 0 : 128)};
+        int q[] = {y, testing_scalar(graph, ASSAY_F32, 0.3217), testing_scalar(graph, ASSAY_U8, has_relu ? 0 : 128)};
         y = testing_node(graph, "QuantizeLinear", 3, q, "yq");
     }
     output_of(graph, y);
@@ -151,7 +140,7 @@ struct conv {
 static void check_conv(struct conv c)
 {
     struct assay_graph *graph = assay_graph_open("conv");
-    int scale = number(graph, ASSAY_F32, 0.0123), zero = number(graph, c.x, c.x == ASSAY_U8 ? 113 : -7);
+    int scale = testing_scalar(graph, ASSAY_F32, 0.0123), zero = testing_scalar(graph, c.x, c.x == ASSAY_U8 ? 113 : -7);
     int x_in[] = {quantized_input(graph, 4, (const int64_t[]){c.batch, c.channels, c.size, c.size}, scale, zero), scale, zero};
     int w_in[] = {constant_codes(graph, c.w, 4, (const int64_t[]){c.filters, c.channels / c.groups, c.kernel, c.kernel}),
                   numbers(graph, ASSAY_F32, c.filters, 0.0107, 0.00013),
@@ -166,7 +155,7 @@ static void check_conv(struct conv c)
     assay_node_set_int(graph, node, "group", c.groups);
     if (c.has_relu)
         y = testing_node(graph, "Relu", 1, &y, "y");
-    int q[] = {y, number(graph, ASSAY_F32, 0.3217), number(graph, ASSAY_U8, c.has_relu ? 0 : 128)};
+    int q[] = {y, testing_scalar(graph, ASSAY_F32, 0.3217), testing_scalar(graph, ASSAY_U8, c.has_relu ? 0 : 128)};
     output_of(graph, testing_node(graph, "QuantizeLinear", 3, q, "yq"));
     testing_equals_reference(graph, 1.0 / 50);
 }
@@ -188,8 +177,8 @@ ASSAY_TEST(codes_are_made_and_read_as_the_reference_does)
         enum assay_dtype dtype = i % 2 ? ASSAY_U8 : ASSAY_I8;
         int64_t n = 1003, dims[] = {2, 19, n};
         int x = testing_input(graph, "x", ASSAY_F32, 3, dims);
-        int scale = i / 2 ? numbers(graph, ASSAY_F32, 19, 0.01, 0.003) : number(graph, ASSAY_F32, 0.0117);
-        int zero = i / 2 ? numbers(graph, dtype, 19, 3, 5) : number(graph, dtype, 12);
+        int scale = i / 2 ? numbers(graph, ASSAY_F32, 19, 0.01, 0.003) : testing_scalar(graph, ASSAY_F32, 0.0117);
+        int zero = i / 2 ? numbers(graph, dtype, 19, 3, 5) : testing_scalar(graph, dtype, 12);
         int codes_of_x = testing_node(graph, "QuantizeLinear", 3, (int[]){x, scale, zero}, "q");
         output_of(graph, codes_of_x);
         output_of(graph, testing_node(graph, "DequantizeLinear", 3, (int[]){codes_of_x, scale, zero}, "y"));
@@ -218,8 +207,9 @@ ASSAY_TEST(values_stay_codes_between_ops)
     for (int is_signed = 0; is_signed < 2; is_signed++) {
         enum assay_dtype dtype = is_signed ? ASSAY_I8 : ASSAY_U8;
         struct assay_graph *graph = assay_graph_open("codes");
-        int scale = number(graph, ASSAY_F32, 0.02), other = number(graph, ASSAY_F32, 0.013);
-        int zero = number(graph, dtype, is_signed ? -3 : 121), other_zero = number(graph, dtype, is_signed ? 11 : 90);
+        int scale = testing_scalar(graph, ASSAY_F32, 0.02), other = testing_scalar(graph, ASSAY_F32, 0.013);
+        int zero = testing_scalar(graph, dtype, is_signed ? -3 : 121),
+            other_zero = testing_scalar(graph, dtype, is_signed ? 11 : 90);
         int codes = quantized_input(graph, 4, (const int64_t[]){2, 19, 9, 7}, scale, zero);
         int x = testing_node(graph, "DequantizeLinear", NUMBERS(codes, scale, zero), "x");
         int max = testing_node(graph, "MaxPool", NUMBERS(x), "max");
@@ -245,10 +235,10 @@ ASSAY_TEST(convolutions_of_integers_are_exact)
     for (int i = 0; i < 6; i++) {
         struct assay_graph *graph = assay_graph_open("windows");
         enum assay_dtype x_type = i % 2 ? ASSAY_I8 : ASSAY_U8, w_type = i / 2 % 2 ? ASSAY_U8 : ASSAY_I8;
-        int scale = number(graph, ASSAY_F32, 0.02), zero = number(graph, x_type, i % 2 ? 7 : 140);
+        int scale = testing_scalar(graph, ASSAY_F32, 0.02), zero = testing_scalar(graph, x_type, i % 2 ? 7 : 140);
         int x = quantized_input(graph, 4, (const int64_t[]){2, 6, 9, 7}, scale, zero);
         int w = constant_codes(graph, w_type, 4, (const int64_t[]){6, 6 / groups[i / 2], 3, 2}),
-            w_zero = number(graph, w_type, 3);
+            w_zero = testing_scalar(graph, w_type, 3);
         int integers = testing_node(graph, "ConvInteger", NUMBERS(x, w, zero, w_zero), "sums");
         for (int both = 0; both < 2; both++) {
             struct assay_node *node = testing_last(graph);
@@ -262,9 +252,9 @@ ASSAY_TEST(convolutions_of_integers_are_exact)
                         scale,
                         zero,
                         w,
-                        number(graph, ASSAY_F32, 0.01),
+                        testing_scalar(graph, ASSAY_F32, 0.01),
                         w_zero,
-                        number(graph, ASSAY_F32, 1.7),
+                        testing_scalar(graph, ASSAY_F32, 1.7),
                         zero,
                         numbers(graph, ASSAY_I32, 6, -900, 150)};
             output_of(graph, integers);
@@ -288,10 +278,10 @@ ASSAY_TEST(convolutions_of_integers_are_exact_in_each_number_of_dimensions)
     };
     for (size_t i = 0; i < ASSAY_COUNT(forms); i++) {
         struct assay_graph *graph = assay_graph_open("windows");
-        int scale = number(graph, ASSAY_F32, 0.02), zero = number(graph, ASSAY_U8, 140);
+        int scale = testing_scalar(graph, ASSAY_F32, 0.02), zero = testing_scalar(graph, ASSAY_U8, 140);
         int x = quantized_input(graph, forms[i].rank, forms[i].x, scale, zero);
         int w = constant_codes(graph, ASSAY_I8, forms[i].rank, forms[i].w);
-        output_of(graph, testing_node(graph, "ConvInteger", NUMBERS(x, w, zero, number(graph, ASSAY_I8, -3)), "sums"));
+        output_of(graph, testing_node(graph, "ConvInteger", NUMBERS(x, w, zero, testing_scalar(graph, ASSAY_I8, -3)), "sums"));
         struct assay_node *node = testing_last(graph);
         int64_t pad = forms[i].pad, pads[] = {pad, pad, pad, pad, pad, pad};
         assay_node_set_int(graph, node, "group", forms[i].groups);
@@ -304,21 +294,23 @@ ASSAY_TEST(convolutions_of_integers_are_exact_in_each_number_of_dimensions)
 ASSAY_TEST(a_weight_that_is_shared_is_packed_for_each_reader)
 {
     struct assay_graph *graph = assay_graph_open("shared");
-    int scale = number(graph, ASSAY_F32, 0.02), zero = number(graph, ASSAY_U8, 140);
+    int scale = testing_scalar(graph, ASSAY_F32, 0.02), zero = testing_scalar(graph, ASSAY_U8, 140);
     int x = quantized_input(graph, 4, (const int64_t[]){1, 6, 9, 7}, scale, zero);
     int w = constant_codes(graph, ASSAY_I8, 4, (const int64_t[]){6, 6, 3, 2});
     for (int i = 0; i < 2; i++)
-        output_of(graph, testing_node(graph, "ConvInteger", NUMBERS(x, w, zero, number(graph, ASSAY_I8, 3 - 20 * i)), "sums"));
+        output_of(graph,
+                  testing_node(graph, "ConvInteger", NUMBERS(x, w, zero, testing_scalar(graph, ASSAY_I8, 3 - 20 * i)), "sums"));
     testing_equals_reference(graph, 0);
 
     graph = assay_graph_open("turned");
-    int a = quantized_input(graph, 2, (const int64_t[]){9, 96}, scale = number(graph, ASSAY_F32, 0.0123),
-                            zero = number(graph, ASSAY_U8, 119));
+    int a = quantized_input(graph, 2, (const int64_t[]){9, 96}, scale = testing_scalar(graph, ASSAY_F32, 0.0123),
+                            zero = testing_scalar(graph, ASSAY_U8, 119));
     a = testing_node(graph, "DequantizeLinear", NUMBERS(a, scale, zero), "a");
     int codes_of_w = constant_codes(graph, ASSAY_I8, 2, (const int64_t[]){96, 96});
     for (int turned = 0; turned < 2; turned++) {
-        int number_of_w = testing_node(graph, "DequantizeLinear",
-                                       NUMBERS(codes_of_w, number(graph, ASSAY_F32, 0.01), number(graph, ASSAY_I8, 0)), "w");
+        int number_of_w =
+            testing_node(graph, "DequantizeLinear",
+                         NUMBERS(codes_of_w, testing_scalar(graph, ASSAY_F32, 0.01), testing_scalar(graph, ASSAY_I8, 0)), "w");
         output_of(graph, testing_node(graph, "Gemm", NUMBERS(a, number_of_w), "y"));
         assay_node_set_int(graph, testing_last(graph), "transB", turned);
     }
@@ -329,7 +321,7 @@ ASSAY_TEST(a_weight_that_is_shared_is_packed_for_each_reader)
 ASSAY_TEST(the_type_of_codes_may_be_an_attribute)
 {
     struct assay_graph *graph = assay_graph_open("type");
-    int scale = number(graph, ASSAY_F32, 0.0117);
+    int scale = testing_scalar(graph, ASSAY_F32, 0.0117);
     int x = testing_node(graph, "Abs", NUMBERS(testing_input(graph, "x", ASSAY_F32, 2, (const int64_t[]){19, 103})), "a");
     x = testing_node(graph, "Neg", NUMBERS(x), "n");
     int made = testing_node(graph, "QuantizeLinear", NUMBERS(x, scale), "codes");

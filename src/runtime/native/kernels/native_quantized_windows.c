@@ -208,8 +208,6 @@ static void make_lines(struct work *k, int64_t begin, int64_t end)
     }
 }
 
-static int64_t aligned(int64_t bytes) { return (bytes + 63) / 64 * 64; }
-
 static void run(const struct native_args *args, int part, unsigned char *scratch)
 {
     const struct state *s = args->kernel->data;
@@ -221,7 +219,7 @@ static void run(const struct native_args *args, int part, unsigned char *scratch
     k.windows = (int16_t *)(void *)scratch;
     k.lines = (float *)(void *)scratch;
     k.sums = (int32_t *)(void *)(scratch + s->gathered_bytes);
-    k.line_from = (int64_t *)(void *)(scratch + s->gathered_bytes + aligned(POINTS * s->room * (int64_t)sizeof *k.sums));
+    k.line_from = (int64_t *)(void *)(scratch + s->gathered_bytes + native_aligned(POINTS * s->room * (int64_t)sizeof *k.sums));
     if (s->by_channel) {
         native_share(images * w->output[0] * w->output[1], 1, part, args->kernel->n_parts, &begin, &end);
         make_lines(&k, begin, end);
@@ -233,19 +231,17 @@ static void run(const struct native_args *args, int part, unsigned char *scratch
 
 /* ---- making */
 
-static bool is_given(const struct native_build *b, int in) { return in >= 0 && in < b->n_inputs && b->node->inputs[in] >= 0; }
-
 /* Constants of one, or of each channel. */
 static bool is_by_channel(const struct native_build *b, int in, int64_t n)
 {
-    if (!is_given(b, in))
+    if (!native_is_given(b, in))
         return true;
     return b->constants[in] && (assay_type_count(&b->inputs[in]) == 1 || assay_type_count(&b->inputs[in]) == n);
 }
 
 static double number(const struct native_build *b, int in, int64_t i, double otherwise)
 {
-    const struct assay_tensor *t = is_given(b, in) ? b->constants[in] : NULL;
+    const struct assay_tensor *t = native_is_given(b, in) ? b->constants[in] : NULL;
     return t ? assay_tensor_real(t, assay_tensor_count(t) == 1 ? 0 : i) : otherwise;
 }
 
@@ -254,7 +250,7 @@ static bool read_numbers(struct native_build *b, struct state *s)
     const struct form *f = &s->form;
     if (!is_by_channel(b, f->w_scale, s->n_out) || !is_by_channel(b, f->w_zero, s->n_out) ||
         !is_by_channel(b, f->bias, s->n_out) || !is_by_channel(b, f->x_scale, 1) || !is_by_channel(b, f->y_scale, 1) ||
-        !is_by_channel(b, f->y_zero, 1) || (is_given(b, f->x_zero) && assay_type_count(&b->inputs[f->x_zero]) != 1))
+        !is_by_channel(b, f->y_zero, 1) || (native_is_given(b, f->x_zero) && assay_type_count(&b->inputs[f->x_zero]) != 1))
         return false;
     float *factor = assay_arena_array(b->arena, (size_t)s->n_out, sizeof *factor);
     int32_t *add = assay_arena_array(b->arena, (size_t)s->n_out, sizeof *add);
@@ -293,7 +289,7 @@ static void lay(const struct native_build *b, const struct state *s, int16_t *pa
 static bool pack(struct native_build *b, struct state *s)
 {
     char key[64];
-    int w_zero = is_given(b, s->form.w_zero) ? b->node->inputs[s->form.w_zero] : -1;
+    int w_zero = native_is_given(b, s->form.w_zero) ? b->node->inputs[s->form.w_zero] : -1;
     int64_t size_bytes = s->by_channel ? s->taps * s->room * (int64_t)sizeof(float)
                                        : s->groups * s->k * native_pairs_columns(s->made) * (int64_t)sizeof(int16_t);
     snprintf(key, sizeof key, "windows%s less %d", s->by_channel ? " of channels" : "", w_zero);
@@ -331,7 +327,7 @@ static bool measure_lines(struct state *s)
     for (int d = 0; d < 2; d++)
         s->extent[d] = (w->kernel[d] - 1) * w->dilation[d] + 1;
     s->length = (int64_t)length;
-    s->gathered_bytes = aligned((s->extent[0] * s->extent[1] + 1) * s->length * s->room * (int64_t)sizeof(float));
+    s->gathered_bytes = native_aligned((s->extent[0] * s->extent[1] + 1) * s->length * s->room * (int64_t)sizeof(float));
     return w->pad_begin[2] <= s->length;
 }
 
@@ -352,7 +348,7 @@ static void measure(struct state *s)
     s->k = (s->taps * s->channels + 1) / 2 * 2;
     s->is_plain = is_plain(s);
     s->room = native_pairs_columns(s->n_out) + NATIVE_PAIRS_ALIGN; /* the columns of a group end in those of the next */
-    s->gathered_bytes = aligned(POINTS * s->k * (int64_t)sizeof(int16_t));
+    s->gathered_bytes = native_aligned(POINTS * s->k * (int64_t)sizeof(int16_t));
 }
 
 static bool is_eight_bit(enum assay_dtype dtype) { return dtype == ASSAY_U8 || dtype == ASSAY_I8; }
@@ -390,7 +386,7 @@ static enum assay_status make(struct native_build *b, const struct form *form, s
     b->out_layouts[0] = NATIVE_NHWC;
     b->kernel.name = "convolution of 16 bits";
     b->kernel.run = run;
-    b->kernel.scratch_bytes = s->gathered_bytes + aligned(POINTS * s->room * (int64_t)sizeof(int32_t)) +
+    b->kernel.scratch_bytes = s->gathered_bytes + native_aligned(POINTS * s->room * (int64_t)sizeof(int32_t)) +
                               (s->by_channel ? s->extent[0] * s->extent[1] * (int64_t)sizeof(int64_t) : 0);
     int64_t rows = y->dims[0] * s->window.output[0] * s->window.output[1];
     int64_t most = s->by_channel ? rows : (rows * s->window.output[2] + 5) / 6;
@@ -408,7 +404,7 @@ static enum assay_status make_qlinear(struct native_build *b, struct assay_error
 
 static enum assay_status make_integer(struct native_build *b, struct assay_error *err)
 {
-    bool has_zero = b->n_inputs > 2 && b->node->inputs[2] >= 0;
+    bool has_zero = native_is_given(b, 2);
     const struct form form = {0, -1, has_zero ? 2 : -1, 1, -1, 3, -1, -1, -1};
     return make(b, &form, err);
 }

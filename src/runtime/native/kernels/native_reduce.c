@@ -94,7 +94,7 @@ static bool find_axes(const struct native_build *b, bool *reduced)
     int rank = b->inputs[0].rank;
     const int64_t *axes = assay_node_ints(b->node, "axes", &n);
     int64_t list[ASSAY_MAX_RANK];
-    if (b->n_inputs > 1 && b->node->inputs[1] >= 0) {
+    if (native_is_given(b, 1)) {
         if (!b->constants[1] || assay_tensor_count(b->constants[1]) > ASSAY_MAX_RANK)
             return false;
         n = (size_t)assay_tensor_count(b->constants[1]);

@@ -93,7 +93,7 @@ static bool describe(const struct native_build *b, struct rotary *r)
 {
     const struct assay_type *x = &b->inputs[0], *cosine = &b->inputs[1], *sine = &b->inputs[2];
     int64_t heads = assay_node_int(b->node, "num_heads", 0), turned = assay_node_int(b->node, "rotary_embedding_dim", 0);
-    r->has_positions = b->n_inputs > 3 && b->node->inputs[3] >= 0;
+    r->has_positions = native_is_given(b, 3);
     r->is_interleaved = assay_node_int(b->node, "interleaved", 0) != 0;
     r->dtype = x->dtype;
     if ((x->dtype != ASSAY_F32 && x->dtype != ASSAY_BF16) || cosine->dtype != x->dtype || !assay_type_equal(cosine, sine) ||
@@ -132,7 +132,7 @@ static enum assay_status make(struct native_build *b, struct assay_error *err)
     if (!describe(b, r))
         return assay_error_set(err, ASSAY_UNSUPPORTED, "this form of it is not taken");
     r->n_parts = native_parts(assay_type_bytes(&b->inputs[0]), b->n_threads);
-    r->scratch_bytes = ((r->d + 2 * r->half) * 4 + 63) / 64 * 64;
+    r->scratch_bytes = native_aligned((r->d + 2 * r->half) * 4);
     for (int k = 0; k < b->n_inputs; k++)
         b->in_layouts[k] = NATIVE_PLAIN;
     b->kernel.name = "rotary embedding";

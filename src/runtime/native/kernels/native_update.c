@@ -111,7 +111,7 @@ static enum assay_status make_update(struct native_build *b, struct assay_error 
     static const int all[] = {P, G, RATE, SCALE, M, V, CORRECTION1, CORRECTION2};
     static const int state_inputs[] = {P, M, V};
     bool is_adam = strcmp(b->node->type, "Adam") == 0;
-    int n_results = is_adam ? 3 : 1 + (b->n_inputs > M && b->node->inputs[M] >= 0);
+    int n_results = is_adam ? 3 : 1 + native_is_given(b, M);
     bool takes = is_f32(b, (int)ASSAY_COUNT(all), all) && b->n_outputs == n_results;
     for (int i = 0; i < b->n_outputs; i++)
         takes &= b->node->outputs[i] >= 0;

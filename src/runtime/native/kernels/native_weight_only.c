@@ -204,7 +204,7 @@ static enum assay_status make(struct native_build *b, struct assay_error *err)
     if (st)
         return st;
     int64_t rows = c->g.m < ROWS ? c->g.m : ROWS;
-    c->coded_bytes = (rows * c->n_groups * (int64_t)sizeof(struct native_coded) + 63) / 64 * 64;
+    c->coded_bytes = native_aligned(rows * c->n_groups * (int64_t)sizeof(struct native_coded));
     divide(b, c);
     for (int k = 0; k < b->n_inputs; k++)
         b->in_layouts[k] = NATIVE_PLAIN;

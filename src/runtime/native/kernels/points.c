@@ -23,7 +23,7 @@ bool native_points_init_codes(struct native_points *p, const struct native_build
     return true;
 }
 
-int64_t native_points_scratch(const struct native_points *p) { return (p->channels * (int64_t)sizeof(float) + 63) / 64 * 64; }
+int64_t native_points_scratch(const struct native_points *p) { return native_aligned(p->channels * (int64_t)sizeof(float)); }
 
 void native_points_store(const struct native_points *p, void *y, const float *made, int64_t n)
 {
