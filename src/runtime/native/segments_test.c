@@ -10,13 +10,14 @@ static struct assay_platform platforms[2];
 struct pair {
     const struct assay_runtime *runtimes[2]; /* reference, native */
     struct assay_program *programs[2];
-    int n_outputs;
+    int n_inputs, n_outputs;
 };
 
+/* The graph is closed. */
 static struct pair open_pair(struct assay_graph *graph, int n_threads, bool profile)
 {
     static const char *const names[] = {"cpu/reference", "cpu/native"};
-    struct pair pair = {.n_outputs = graph->n_outputs};
+    struct pair pair = {.n_inputs = graph->n_inputs, .n_outputs = graph->n_outputs};
     struct assay_error err;
     struct assay_arena arena;
     assay_arena_init(&arena);
@@ -31,6 +32,7 @@ static struct pair open_pair(struct assay_graph *graph, int n_threads, bool prof
         CHECK_OK(pair.runtimes[i]->compile(graph, &options, &pair.programs[i], &err), err);
     }
     assay_arena_release(&arena);
+    assay_graph_close(graph);
     return pair;
 }
 
@@ -54,7 +56,14 @@ static void compare(struct pair *pair)
     }
 }
 
-static void run_pair(struct pair *pair, const struct assay_tensor *inputs)
+static void release(const struct pair *pair, struct assay_tensor *inputs)
+{
+    for (int i = 0; i < pair->n_inputs; i++)
+        assay_tensor_release(&inputs[i]);
+}
+
+/* The inputs are released. */
+static void run_pair(struct pair *pair, struct assay_tensor *inputs)
 {
     struct assay_error err;
     for (int i = 0; i < 2; i++) {
@@ -62,6 +71,7 @@ static void run_pair(struct pair *pair, const struct assay_tensor *inputs)
         CHECK_OK(pair->runtimes[i]->run(pair->programs[i], &err), err);
     }
     compare(pair);
+    release(pair, inputs);
 }
 
 /* [rows, SIZE] and a mask of `kept` rows out of them, spread; for the caller to release. */
@@ -80,8 +90,14 @@ static void run_rows(struct pair *pair, int64_t rows, int64_t kept)
     struct assay_tensor inputs[2];
     make_inputs(inputs, rows, kept);
     run_pair(pair, inputs);
-    for (int i = 0; i < 2; i++)
-        assay_tensor_release(&inputs[i]);
+}
+
+/* From all to none and back. */
+static void run_choices(struct pair *pair)
+{
+    static const int64_t kept[] = {ROWS, 7, 0, 7, 1, 23, 0, ROWS};
+    for (size_t i = 0; i < ASSAY_COUNT(kept); i++)
+        run_rows(pair, ROWS, kept[i]);
 }
 
 static int first_axis(struct assay_graph *graph) { return testing_constant(graph, "axis", ASSAY_I64, (const double[]){0}, 1); }
@@ -131,16 +147,11 @@ static struct assay_graph *one_cut(void)
     return graph;
 }
 
-static const int64_t kept_rows[] = {ROWS, 7, 0, 7, 1, 23, 0, ROWS};
-
 ASSAY_TEST(rows_chosen_by_contents_go_through_a_product)
 {
     for (int n_threads = 1; n_threads <= 2; n_threads++) {
-        struct assay_graph *graph = one_cut();
-        struct pair pair = open_pair(graph, n_threads, false);
-        assay_graph_close(graph);
-        for (size_t i = 0; i < ASSAY_COUNT(kept_rows); i++)
-            run_rows(&pair, ROWS, kept_rows[i]);
+        struct pair pair = open_pair(one_cut(), n_threads, false);
+        run_choices(&pair);
         run_rows(&pair, 2 * ROWS, 31);
         run_rows(&pair, ROWS, 7);
         run_rows(&pair, 0, 0);
@@ -162,11 +173,8 @@ static struct assay_graph *two_cuts(void)
 ASSAY_TEST(what_was_chosen_can_be_chosen_from_again)
 {
     for (int n_threads = 1; n_threads <= 2; n_threads++) {
-        struct assay_graph *graph = two_cuts();
-        struct pair pair = open_pair(graph, n_threads, false);
-        assay_graph_close(graph);
-        for (size_t i = 0; i < ASSAY_COUNT(kept_rows); i++)
-            run_rows(&pair, ROWS, kept_rows[i]);
+        struct pair pair = open_pair(two_cuts(), n_threads, false);
+        run_choices(&pair);
         close_pair(&pair);
     }
 }
@@ -184,18 +192,14 @@ ASSAY_TEST(there_may_be_more_choices_than_segments)
     }
     assay_graph_add_output(graph, layer(graph, y));
     struct pair pair = open_pair(graph, 1, false);
-    assay_graph_close(graph);
-    for (size_t i = 0; i < ASSAY_COUNT(kept_rows); i++)
-        run_rows(&pair, ROWS, kept_rows[i]);
+    run_choices(&pair);
     close_pair(&pair);
 }
 
 /* More than a program keeps specialisations for, twice over, then those that were forgotten. */
 ASSAY_TEST(any_number_of_lengths_is_run)
 {
-    struct assay_graph *graph = two_cuts();
-    struct pair pair = open_pair(graph, 1, false);
-    assay_graph_close(graph);
+    struct pair pair = open_pair(two_cuts(), 1, false);
     for (int64_t rows = 60; rows < 64; rows++)
         for (int64_t kept = 20; kept < 60; kept++)
             run_rows(&pair, rows, kept);
@@ -215,7 +219,6 @@ ASSAY_TEST(a_little_work_behind_a_choice_is_done_at_any_length)
     assay_graph_add_output(graph, y);
     assay_graph_add_output(graph, testing_node(graph, "Sub", 2, (int[]){y, sums}, "rest"));
     struct pair pair = open_pair(graph, 2, false);
-    assay_graph_close(graph);
     for (int64_t kept = 0; kept <= ROWS; kept++)
         run_rows(&pair, ROWS, kept);
     for (int64_t kept = 500; kept <= 2000; kept += 500)
@@ -233,7 +236,6 @@ ASSAY_TEST(ranks_may_change_behind_a_choice)
     int chosen = choose_rows(graph, x, mask), y = testing_node(graph, "Squeeze", 1, &chosen, "squeezed");
     assay_graph_add_output(graph, layer(graph, y));
     struct pair pair = open_pair(graph, 1, false);
-    assay_graph_close(graph);
     for (size_t i = 0; i < ASSAY_COUNT(kept); i++)
         run_rows(&pair, ROWS, kept[i]);
     close_pair(&pair);
@@ -250,14 +252,11 @@ ASSAY_TEST(contents_of_an_input_may_be_dimensions)
     y = testing_node(graph, "Reshape", 2, (int[]){layer(graph, y), dims}, "again");
     assay_graph_add_output(graph, layer(graph, y));
     struct pair pair = open_pair(graph, 1, false);
-    assay_graph_close(graph);
     for (size_t i = 0; i < ASSAY_COUNT(heights); i++) {
         struct assay_type type = assay_type_make(ASSAY_F32, 2, (const int64_t[]){10, SIZE});
         struct assay_tensor inputs[2] = {testing_random(&type, i)};
         inputs[1] = testing_tensor(ASSAY_I64, (const double[]){(double)heights[i], 10 / (double)heights[i], SIZE}, 3);
         run_pair(&pair, inputs);
-        for (int k = 0; k < 2; k++)
-            assay_tensor_release(&inputs[k]);
     }
     close_pair(&pair);
 }
@@ -285,9 +284,7 @@ ASSAY_TEST(branches_behind_a_choice_read_it)
     assay_node_set_graph(graph, testing_last(graph), "else_branch", bodies[1]);
     assay_graph_add_output(graph, layer(graph, result));
     struct pair pair = open_pair(graph, 2, false);
-    assay_graph_close(graph);
-    for (size_t i = 0; i < ASSAY_COUNT(kept_rows); i++)
-        run_rows(&pair, ROWS, kept_rows[i]);
+    run_choices(&pair);
     close_pair(&pair);
 }
 
@@ -303,7 +300,6 @@ ASSAY_TEST(states_behind_a_choice_stay_with_the_program)
     assay_graph_add_output(graph, testing_node(graph, "Add", 2, (int[]){total, sums}, "new_total"));
     assay_graph_add_state(graph, 0, 2);
     struct pair pair = open_pair(graph, 1, false);
-    assay_graph_close(graph);
     for (int run = 0; run < 5; run++) {
         struct assay_type type = assay_type_make(ASSAY_F32, 1, (const int64_t[]){SIZE});
         struct assay_tensor inputs[3] = {0};
@@ -311,8 +307,6 @@ ASSAY_TEST(states_behind_a_choice_stay_with_the_program)
         if (run == 0)
             inputs[2] = testing_random(&type, 1);
         run_pair(&pair, inputs);
-        for (int i = 0; i < 3; i++)
-            assay_tensor_release(&inputs[i]);
     }
     close_pair(&pair);
 }
@@ -326,7 +320,6 @@ ASSAY_TEST(an_error_behind_a_choice_is_told_and_forgotten)
     int dims = testing_constant(graph, "dims", ASSAY_I64, (const double[]){2, -1, SIZE}, 3);
     assay_graph_add_output(graph, layer(graph, testing_node(graph, "Reshape", 2, (int[]){y, dims}, "pairs")));
     struct pair pair = open_pair(graph, 1, false);
-    assay_graph_close(graph);
     run_rows(&pair, ROWS, 8);
     struct assay_tensor inputs[2];
     struct assay_error err;
@@ -334,21 +327,18 @@ ASSAY_TEST(an_error_behind_a_choice_is_told_and_forgotten)
     CHECK_OK(pair.runtimes[1]->bind(pair.programs[1], inputs, &err), err);
     CHECK_INT(pair.runtimes[1]->run(pair.programs[1], &err), ASSAY_INVALID);
     CHECK(strstr(err.message, "Reshape"));
-    for (int i = 0; i < 2; i++)
-        assay_tensor_release(&inputs[i]);
+    release(&pair, inputs);
     run_rows(&pair, ROWS, 6);
     close_pair(&pair);
 }
 
 ASSAY_TEST(the_profile_has_each_op_of_all_segments_once_a_run)
 {
-    struct assay_graph *graph = two_cuts();
-    struct pair pair = open_pair(graph, 1, true);
+    struct pair pair = open_pair(two_cuts(), 1, true);
     const struct assay_op_time *times;
     struct assay_error err;
     int n, n_products = 0;
     double flops = 0;
-    assay_graph_close(graph);
     run_rows(&pair, ROWS, 16);
     CHECK_OK(pair.runtimes[1]->profile(pair.programs[1], &times, &n, &err), err);
     for (int i = 0; i < n; i++) {
