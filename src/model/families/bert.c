@@ -382,8 +382,9 @@ static void build_distilbert(struct assay_builder *b, struct assay_config *c, co
     e.padding = c_padding_row(c, 0, e.vocabulary);
     if (is(a, "DistilBertForQuestionAnswering"))
         require_two(c, labels);
-    /* How positions were initialised: the checkpoint holds them in either case. "tie_weights_" is of old configs, unread. */
-    c_ignore(c, "sinusoidal_pos_embds", "tie_weights_", NULL);
+    /* The checkpoint holds the positions in either case; sinusoids are not learned. */
+    bool has_sinusoids = c_bool(c, "sinusoidal_pos_embds", false);
+    c_ignore(c, "tie_weights_", NULL); /* of old configs, unread */
     if (e.hidden % e.heads != 0)
         assay_config_fail(c, ASSAY_INVALID, "\"dim\" %lld is no multiple of \"n_heads\" %lld", (long long)e.hidden,
                           (long long)e.heads);
@@ -392,6 +393,8 @@ static void build_distilbert(struct assay_builder *b, struct assay_config *c, co
     b_ignore(b, "*embeddings.position_ids");
     if (tied)
         b_tie(b, "vocab_projector.weight", "distilbert.embeddings.word_embeddings.weight");
+    if (has_sinusoids)
+        b_freeze(b, "*embeddings.position_embeddings.weight");
     int x = encode(b, &e, alone ? "" : "distilbert", &g);
     if (alone) {
         b_output(b, x, "last_hidden_state");

@@ -3,6 +3,7 @@
  * BERT by what must be equal: inputs between which a mask, a place or a default makes no difference, all with the same random
  * weights. (Numbers of PyTorch are compared by `assay check`.)
  */
+#include "graph/gradient.h"
 #include "model/families/testing.h"
 
 enum { LENGTH = 6, HIDDEN = 8, MOST = 256 };
@@ -168,6 +169,32 @@ ASSAY_TEST(types_masks_and_places_left_out_have_their_defaults)
     CHECK(testing_distance(a, b, LENGTH * HIDDEN) == 0);
 }
 
+/* DistilBERT as in PyTorch, where the table of sinusoids requires no gradient. */
+ASSAY_TEST(positions_that_are_sinusoids_are_not_learned)
+{
+    static const char *const texts[] = {
+        "{\"model_type\": \"distilbert\", \"architectures\": [\"DistilBertForMaskedLM\"], \"dim\": 8, \"n_heads\": 2, "
+        "\"hidden_dim\": 8, \"n_layers\": 1, \"vocab_size\": 9}",
+        "{\"model_type\": \"distilbert\", \"architectures\": [\"DistilBertForMaskedLM\"], \"dim\": 8, \"n_heads\": 2, "
+        "\"hidden_dim\": 8, \"n_layers\": 1, \"vocab_size\": 9, \"sinusoidal_pos_embds\": true}",
+    };
+    static const char *const wanted[] = {"trained", "frozen"};
+    const struct assay_model_options options = {.training = true};
+    for (int i = 0; i < 2; i++) {
+        struct assay_error err = {0};
+        struct assay_graph *graph;
+        json_t *config;
+        CHECK_OK(assay_json_parse(texts[i], strlen(texts[i]), "config", &config, &err), err);
+        CHECK_OK(assay_model_build(config, "config", &options, &graph, NULL, &err), err);
+        CHECK_STR(assay_graph_metadata(graph, ASSAY_TRAINING_PARAMETER, "distilbert.embeddings.position_embeddings.weight"),
+                  wanted[i]);
+        CHECK_STR(assay_graph_metadata(graph, ASSAY_TRAINING_PARAMETER, "distilbert.embeddings.word_embeddings.weight"),
+                  "trained");
+        assay_graph_close(graph);
+        json_decref(config);
+    }
+}
+
 ASSAY_TEST(what_is_not_bert_is_refused)
 {
     testing_refusal("{\"model_type\": \"bert\", \"add_cross_attention\": true}", "\"is_decoder\"");
@@ -185,4 +212,4 @@ ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(a_decoder_sees_no_later_token),
                 ASSAY_TEST_ENTRY(what_the_mask_of_the_encoder_hides_does_not_matter),
                 ASSAY_TEST_ENTRY(choices_do_not_see_one_another),
                 ASSAY_TEST_ENTRY(types_masks_and_places_left_out_have_their_defaults),
-                ASSAY_TEST_ENTRY(what_is_not_bert_is_refused))
+                ASSAY_TEST_ENTRY(positions_that_are_sinusoids_are_not_learned), ASSAY_TEST_ENTRY(what_is_not_bert_is_refused))
