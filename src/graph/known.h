@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What inference and folding share: calls of which all is known at compile time. For infer.c and fold.c. */
+/* What inference, folding and the rules of gradients share: calls of which all is known at compile time. */
 #ifndef ASSAY_GRAPH_KNOWN_H
 #define ASSAY_GRAPH_KNOWN_H
 

@@ -10,7 +10,6 @@
  * of opset 23 has it; together with past keys, where later opsets read otherwise, it is not supported. The products are summed
  * in double, rounded to f32 at the scores, the probabilities, and the result.
  */
-#include "graph/known.h"
 #include "graph/ops/gemm.h"
 #include "graph/ops/rules.h"
 #include "graph/ops/util.h"
@@ -436,20 +435,14 @@ static void emit_gradients(struct assay_gradient *g, const struct attention *a)
 
 static void gradient_attention(struct assay_gradient *g)
 {
-    struct assay_arena scratch;
-    struct assay_op_call call;
+    struct assay_op_call call = e_call(g->e, g->node);
     struct attention a;
     struct assay_error err;
-    assay_arena_init(&scratch);
-    assay_graph_known_call(&call, g->e->graph, g->node, &scratch);
     if (g_input(g, PAST_KEY) >= 0 || g->out[0] < 0 || (g->node->n_outputs > 1 && g->out[1] >= 0) ||
         (g->node->n_outputs > 2 && g->out[2] >= 0))
         e_fail(g->e, ASSAY_UNSUPPORTED, "the gradient of attention with past keys, or of its present ones, is not supported");
-    else if (read_call(&call, &a, &err))
-        e_fail(g->e, err.status, "%s", err.message);
-    else
+    else if (e_take(g->e, read_call(&call, &a, &err), &err))
         emit_gradients(g, &a);
-    assay_arena_release(&scratch);
 }
 
 const struct assay_op assay_ops_attention[] = {

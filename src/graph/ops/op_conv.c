@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Convolutions of one to three dimensions: Conv, and the quantized ConvInteger and QLinearConv. The work is convolve.h's; here
  * are the rules. ConvTranspose is in op_conv_transpose.c. */
-#include "graph/gradient.h"
-#include "graph/known.h"
 #include "graph/ops/convolve.h"
 #include "graph/ops/requantize.h"
+#include "graph/ops/rules.h"
 
 #include <inttypes.h>
 
@@ -126,33 +125,26 @@ static void cost_conv(const struct assay_op_call *call, struct assay_cost *cost)
 /* Gradients take Conv's attributes with the padding written out, whatever auto_pad says. */
 static void gradient_conv(struct assay_gradient *g)
 {
-    struct assay_arena scratch;
-    struct assay_op_call call;
+    struct assay_op_call call = e_call(g->e, g->node);
     struct assay_window window;
     struct assay_error err;
     int dy = g->out[0];
-    assay_arena_init(&scratch);
-    assay_graph_known_call(&call, g->e->graph, g->node, &scratch);
-    call.outputs = assay_arena_array(&scratch, (size_t)call.n_outputs, sizeof *call.outputs);
-    if (conv_shape(&call, 0, 1, &window, &err)) {
-        e_fail(g->e, err.status, "%s", err.message);
-    } else {
-        if (g_wants(g, 0)) {
-            struct assay_type x = *g_type(g, 0);
-            g->in[0] = e_own(g->e, "ConvGradientInput", E_VALUES(dy, g_input(g, 1)));
-            assay_window_set(g->e, &window);
-            e_set_int(g->e, "group", assay_node_int(g->node, "group", 1));
-            e_set_ints(g->e, "input_shape", (size_t)x.rank, x.dims);
-        }
-        if (g_wants(g, 1)) {
-            g->in[1] = e_own(g->e, "ConvGradientWeight", E_VALUES(g_input(g, 0), dy));
-            assay_window_set(g->e, &window);
-            e_set_int(g->e, "group", assay_node_int(g->node, "group", 1));
-        }
-        if (g_wants(g, 2))
-            g->in[2] = assay_sum_channels(g->e, dy);
+    if (!e_take(g->e, conv_shape(&call, 0, 1, &window, &err), &err))
+        return;
+    if (g_wants(g, 0)) {
+        struct assay_type x = *g_type(g, 0);
+        g->in[0] = e_own(g->e, "ConvGradientInput", E_VALUES(dy, g_input(g, 1)));
+        assay_window_set(g->e, &window);
+        e_set_int(g->e, "group", assay_node_int(g->node, "group", 1));
+        e_set_ints(g->e, "input_shape", (size_t)x.rank, x.dims);
     }
-    assay_arena_release(&scratch);
+    if (g_wants(g, 1)) {
+        g->in[1] = e_own(g->e, "ConvGradientWeight", E_VALUES(g_input(g, 0), dy));
+        assay_window_set(g->e, &window);
+        e_set_int(g->e, "group", assay_node_int(g->node, "group", 1));
+    }
+    if (g_wants(g, 2))
+        g->in[2] = assay_sum_channels(g->e, dy);
 }
 
 /* ---- ConvInteger */

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ConvTranspose, of one to three dimensions: the gradient of Conv with respect to its input, used as a layer. The work is
  * convolve.h's; here are the rules. */
-#include "graph/gradient.h"
-#include "graph/known.h"
 #include "graph/ops/convolve.h"
+#include "graph/ops/rules.h"
 
 #include <inttypes.h>
 
@@ -160,35 +159,29 @@ static void cost_conv_transpose(const struct assay_op_call *call, struct assay_c
 /* The result of a Conv over the output's gradient is as long as x, or longer where output_padding reaches a whole stride. */
 static void gradient_conv_transpose(struct assay_gradient *g)
 {
-    struct assay_arena scratch;
-    struct assay_op_call call;
+    struct assay_op_call call = e_call(g->e, g->node);
     struct transposed t;
     struct assay_error err;
     struct assay_type x = *g_type(g, 0);
     int dy = g->out[0];
-    assay_arena_init(&scratch);
-    assay_graph_known_call(&call, g->e->graph, g->node, &scratch);
-    if (measure(&call, &t, &err)) {
-        e_fail(g->e, err.status, "%s", err.message);
-    } else {
-        if (g_wants(g, 0)) {
-            int dx = e_op(g->e, "Conv", E_VALUES(dy, g_input(g, 1)));
-            assay_window_set(g->e, &t.window);
-            e_set_int(g->e, "group", t.groups);
-            for (int d = 2; d < x.rank; d++)
-                if (!g->e->status && e_type(g->e, dx)->dims[d] != x.dims[d])
-                    dx = e_slice(g->e, dx, d, 0, x.dims[d]);
-            g->in[0] = dx;
-        }
-        if (g_wants(g, 1)) {
-            g->in[1] = e_own(g->e, "ConvGradientWeight", E_VALUES(dy, g_input(g, 0)));
-            assay_window_set(g->e, &t.window);
-            e_set_int(g->e, "group", t.groups);
-        }
-        if (g_wants(g, 2))
-            g->in[2] = assay_sum_channels(g->e, dy);
+    if (!e_take(g->e, measure(&call, &t, &err), &err))
+        return;
+    if (g_wants(g, 0)) {
+        int dx = e_op(g->e, "Conv", E_VALUES(dy, g_input(g, 1)));
+        assay_window_set(g->e, &t.window);
+        e_set_int(g->e, "group", t.groups);
+        for (int d = 2; d < x.rank; d++)
+            if (!g->e->status && e_type(g->e, dx)->dims[d] != x.dims[d])
+                dx = e_slice(g->e, dx, d, 0, x.dims[d]);
+        g->in[0] = dx;
     }
-    assay_arena_release(&scratch);
+    if (g_wants(g, 1)) {
+        g->in[1] = e_own(g->e, "ConvGradientWeight", E_VALUES(dy, g_input(g, 0)));
+        assay_window_set(g->e, &t.window);
+        e_set_int(g->e, "group", t.groups);
+    }
+    if (g_wants(g, 2))
+        g->in[2] = assay_sum_channels(g->e, dy);
 }
 
 const struct assay_op assay_ops_conv_transpose[] = {

@@ -9,9 +9,8 @@
  * The bias's gradient is a plain sum. Kernels are in convolve.h; the first expands to ConvTranspose, the second to a Conv in
  * which images and channels have changed places.
  */
-#include "graph/emit.h"
-#include "graph/known.h"
 #include "graph/ops/convolve.h"
+#include "graph/ops/rules.h"
 
 #include <inttypes.h>
 
@@ -121,8 +120,7 @@ static void cost_input(const struct assay_op_call *call, struct assay_cost *cost
 static bool convolution_of(struct assay_emit *e, const struct assay_node *node, const struct assay_type *x,
                            const struct assay_type *w, const struct assay_type *dy, struct assay_convolution *c)
 {
-    struct assay_arena scratch;
-    struct assay_op_call call;
+    struct assay_op_call call = e_call(e, node);
     struct assay_error err;
     if (e->status)
         return false;
@@ -130,12 +128,7 @@ static bool convolution_of(struct assay_emit *e, const struct assay_node *node, 
         e_fail(e, ASSAY_UNSUPPORTED, "the shapes of its inputs are not known");
         return false;
     }
-    assay_arena_init(&scratch);
-    assay_graph_known_call(&call, e->graph, node, &scratch);
-    if (make_convolution(&call, x, w, dy, true, c, &err))
-        e_fail(e, err.status, "%s", err.message);
-    assay_arena_release(&scratch);
-    return !e->status;
+    return e_take(e, make_convolution(&call, x, w, dy, true, c, &err), &err);
 }
 
 static void expand_input(struct assay_emit *e, const struct assay_node *node, int *outputs)

@@ -7,8 +7,7 @@
  *
  * Sums are in double.
  */
-#include "graph/emit.h"
-#include "graph/known.h"
+#include "graph/ops/rules.h"
 #include "graph/ops/window.h"
 
 #include <inttypes.h>
@@ -216,8 +215,7 @@ static int emit_shares(struct assay_emit *e, const struct assay_window *w, bool 
 static void expand_average(struct assay_emit *e, const struct assay_node *node, int *outputs)
 {
     struct assay_type x = *e_type(e, node->outputs[0]), y = *e_type(e, node->inputs[0]);
-    struct assay_arena scratch;
-    struct assay_op_call call;
+    struct assay_op_call call = e_call(e, node);
     struct assay_window w;
     struct assay_error err;
     bool padding = assay_node_int(node, "count_include_pad", 0) != 0;
@@ -227,12 +225,7 @@ static void expand_average(struct assay_emit *e, const struct assay_node *node, 
         e_fail(e, ASSAY_UNSUPPORTED, "the shape of its input is not known");
         return;
     }
-    assay_arena_init(&scratch);
-    assay_graph_known_call(&call, e->graph, node, &scratch);
-    if (make_window(&call, &x, &w, &err))
-        e_fail(e, err.status, "%s", err.message);
-    assay_arena_release(&scratch);
-    if (e->status)
+    if (!e_take(e, make_window(&call, &x, &w, &err), &err))
         return;
     int first = ASSAY_WINDOW_DIMS - w.n_dims, shares = emit_shares(e, &w, padding, node->inputs[0]);
     size_t n = (size_t)w.n_dims;

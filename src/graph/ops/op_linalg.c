@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Linear algebra beside matrix products: Det, Einsum. Sums are taken in double; integers wrap. */
-#include "graph/gradient.h"
-#include "graph/known.h"
+#include "graph/ops/rules.h"
 #include "graph/ops/util.h"
 
 #include <inttypes.h>
@@ -455,17 +454,9 @@ static bool name_labels(const struct einsum *sum, char letters[N_LABELS])
 
 static bool einsum_of(const struct assay_gradient *g, struct einsum *sum)
 {
-    struct assay_arena scratch;
-    struct assay_op_call call;
     bool known = false;
-    if (g->e->status)
-        return false;
-    assay_arena_init(&scratch);
-    assay_graph_known_call(&call, g->e->graph, g->node, &scratch);
-    if (read_einsum(&call, sum, &known, NULL) || !known)
-        e_fail(g->e, ASSAY_UNSUPPORTED, "its equation does not fit its operands");
-    assay_arena_release(&scratch);
-    return !g->e->status;
+    struct assay_op_call call = e_call(g->e, g->node);
+    return e_take_known(g->e, read_einsum(&call, sum, &known, NULL), &known, "its equation does not fit its operands");
 }
 
 /* The gradient of operand k, whose labels stand once each: those that no other term names are ones, to be expanded. */

@@ -5,9 +5,8 @@
  * The modes that repeat the tensor fill the output axis by axis, from the last to the first: along an axis, each padding slice is
  * a copy of a slice that is there already, whole in the axes after it.
  */
-#include "graph/gradient.h"
-#include "graph/known.h"
 #include "graph/ops/move.h"
+#include "graph/ops/rules.h"
 #include "graph/ops/util.h"
 
 #include <inttypes.h>
@@ -199,17 +198,12 @@ static enum assay_status run_pad(struct assay_op_call *call, struct assay_error 
 
 static bool pads_of(const struct assay_gradient *g, enum mode *mode, struct pads *pads)
 {
-    struct assay_arena scratch;
-    struct assay_op_call call;
     bool known = false;
-    if (g->e->status)
-        return false;
-    assay_arena_init(&scratch);
-    assay_graph_known_call(&call, g->e->graph, g->node, &scratch);
-    if (pad_mode(g->node, mode, NULL) || read_pads(&call, call.inputs[0].rank, pads, &known, NULL) || !known)
-        e_fail(g->e, ASSAY_UNSUPPORTED, "its pads must be constant");
-    assay_arena_release(&scratch);
-    return known;
+    struct assay_op_call call = e_call(g->e, g->node);
+    enum assay_status st = pad_mode(g->node, mode, NULL);
+    if (!st)
+        st = read_pads(&call, call.inputs[0].rank, pads, &known, NULL);
+    return e_take_known(g->e, st, &known, "its pads must be constant");
 }
 
 /* Crops what was padded, pads with zeros what was cropped. */

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Pools over sliding windows of one to three dimensions (MaxPool, AveragePool, LpPool) and over everything (Global…Pool). Padding
  * never counts as a value. Max in the input's own type, the others in double. */
-#include "graph/gradient.h"
-#include "graph/known.h"
+#include "graph/ops/rules.h"
 #include "graph/ops/window.h"
 
 #include <math.h>
@@ -281,24 +280,18 @@ static void gradient_max(struct assay_gradient *g)
 
 static void gradient_average(struct assay_gradient *g)
 {
-    struct assay_arena scratch;
-    struct assay_op_call call;
+    struct assay_op_call call = e_call(g->e, g->node);
     struct pool pool;
     struct assay_error err;
     struct assay_type x = *g_type(g, 0);
     const char *auto_pad = assay_node_string(g->node, "auto_pad", "NOTSET");
-    assay_arena_init(&scratch);
-    assay_graph_known_call(&call, g->e->graph, g->node, &scratch);
-    if (make_pool(&call, &pool, &err)) {
-        e_fail(g->e, err.status, "%s", err.message);
-    } else {
-        g->in[0] = e_own(g->e, "AveragePoolGradient", E_VALUES(g->out[0]));
-        assay_window_set(g->e, &pool.window);
-        e_set_int(g->e, "count_include_pad", pool.count_padding);
-        e_set_int(g->e, "ceil_mode", strncmp(auto_pad, "SAME", 4) != 0 && assay_node_int(g->node, "ceil_mode", 0) != 0);
-        e_set_ints(g->e, "input_shape", (size_t)x.rank, x.dims);
-    }
-    assay_arena_release(&scratch);
+    if (!e_take(g->e, make_pool(&call, &pool, &err), &err))
+        return;
+    g->in[0] = e_own(g->e, "AveragePoolGradient", E_VALUES(g->out[0]));
+    assay_window_set(g->e, &pool.window);
+    e_set_int(g->e, "count_include_pad", pool.count_padding);
+    e_set_int(g->e, "ceil_mode", strncmp(auto_pad, "SAME", 4) != 0 && assay_node_int(g->node, "ceil_mode", 0) != 0);
+    e_set_ints(g->e, "input_shape", (size_t)x.rank, x.dims);
 }
 
 static void gradient_global_average(struct assay_gradient *g)

@@ -6,7 +6,6 @@
  * (in which overflow wraps, as in NumPy) for integers. Results of no elements are the neutral element: 0, 1, -inf, the smallest
  * integer; a mean of nothing is NaN, or ASSAY_INVALID for integers.
  */
-#include "graph/known.h"
 #include "graph/ops/rules.h"
 #include "graph/ops/util.h"
 
@@ -390,17 +389,10 @@ struct reduction {
 static struct reduction reduction_of(const struct assay_gradient *g)
 {
     struct reduction r = {.n = 1, .ones = *g_type(g, 0)};
-    struct assay_arena scratch;
-    struct assay_op_call call;
     unsigned mask = 0;
     bool known = false;
-    assay_arena_init(&scratch);
-    if (!g->e->status) {
-        assay_graph_known_call(&call, g->e->graph, g->node, &scratch);
-        if (find_axes(&call, &mask, &known, NULL) || !known)
-            e_fail(g->e, ASSAY_UNSUPPORTED, "its axes must be constant");
-    }
-    assay_arena_release(&scratch);
+    struct assay_op_call call = e_call(g->e, g->node);
+    e_take_known(g->e, find_axes(&call, &mask, &known, NULL), &known, "its axes must be constant");
     for (int d = 0; d < r.ones.rank; d++)
         if (mask >> d & 1) {
             r.n *= r.ones.dims[d];

@@ -5,8 +5,7 @@
  */
 #include "graph/ops/resize.h"
 
-#include "graph/gradient.h"
-#include "graph/known.h"
+#include "graph/ops/rules.h"
 #include "graph/ops/util.h"
 
 #include <inttypes.h>
@@ -468,17 +467,9 @@ enum { MATRIX_ROOM = 1 << 24 };
 
 static bool resize_of(const struct assay_gradient *g, struct resize *r)
 {
-    struct assay_arena scratch;
-    struct assay_op_call call;
     bool known = false;
-    if (g->e->status)
-        return false;
-    assay_arena_init(&scratch);
-    assay_graph_known_call(&call, g->e->graph, g->node, &scratch);
-    if (read_resize(&call, r, &known, NULL) || !known)
-        e_fail(g->e, ASSAY_UNSUPPORTED, "its scales or sizes must be constant");
-    assay_arena_release(&scratch);
-    return !g->e->status;
+    struct assay_op_call call = e_call(g->e, g->node);
+    return e_take_known(g->e, read_resize(&call, r, &known, NULL), &known, "its scales or sizes must be constant");
 }
 
 /* Whether dimension d repeats each element as often as the next. */

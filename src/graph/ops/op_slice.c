@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Ops that join and cut tensors along axes: Concat, Split, Slice. All dtypes: only bytes move. */
-#include "graph/known.h"
 #include "graph/ops/move.h"
 #include "graph/ops/rules.h"
 #include "graph/ops/util.h"
@@ -314,20 +313,13 @@ static void gradient_concat(struct assay_gradient *g)
 /* Zeros of the shape of output i, which the node may not have. */
 static int zeros_of_part(const struct assay_gradient *g, int i)
 {
-    struct assay_arena scratch;
-    struct assay_op_call call;
-    int zeros = -1;
-    if (g->e->status)
+    struct assay_op_call call = e_call(g->e, g->node);
+    const struct assay_type *part = &call.outputs[i];
+    enum assay_status st = assay_op_infer(g->node->op, &call, NULL);
+    bool known = assay_type_is_known(part);
+    if (!e_take_known(g->e, st, &known, "its lengths must be constant"))
         return -1;
-    assay_arena_init(&scratch);
-    assay_graph_known_call(&call, g->e->graph, g->node, &scratch);
-    if (assay_op_infer(g->node->op, &call, NULL) || !assay_type_is_known(&call.outputs[i]))
-        e_fail(g->e, ASSAY_UNSUPPORTED, "its lengths must be constant");
-    else
-        zeros =
-            e_expand(g->e, e_number(g->e, 0, g_input(g, 0)), e_ints(g->e, (size_t)call.outputs[i].rank, call.outputs[i].dims));
-    assay_arena_release(&scratch);
-    return zeros;
+    return e_expand(g->e, e_number(g->e, 0, g_input(g, 0)), e_ints(g->e, (size_t)part->rank, part->dims));
 }
 
 static void gradient_split(struct assay_gradient *g)
@@ -342,17 +334,10 @@ static void gradient_split(struct assay_gradient *g)
 /* What the node takes along each dimension. */
 static void slice_of(const struct assay_gradient *g, struct slice *slice)
 {
-    struct assay_arena scratch;
-    struct assay_op_call call;
     bool known = false;
+    struct assay_op_call call = e_call(g->e, g->node);
     *slice = (struct slice){0};
-    if (g->e->status)
-        return;
-    assay_arena_init(&scratch);
-    assay_graph_known_call(&call, g->e->graph, g->node, &scratch);
-    if (read_slice(&call, slice, &known, NULL) || !known)
-        e_fail(g->e, ASSAY_UNSUPPORTED, "its starts, ends, axes and steps must be constant");
-    assay_arena_release(&scratch);
+    e_take_known(g->e, read_slice(&call, slice, &known, NULL), &known, "its starts, ends, axes and steps must be constant");
 }
 
 /* Backwards slices are turned round; the elements of longer steps get zeros between them, as many as the step skips; then all is

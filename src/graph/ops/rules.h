@@ -1,9 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Formulas that many gradient rules are made of. */
+/* What many gradient rules are made of: reading a node, and formulas. */
 #ifndef ASSAY_GRAPH_OPS_RULES_H
 #define ASSAY_GRAPH_OPS_RULES_H
 
 #include "graph/gradient.h"
+#include "graph/known.h"
+
+/* What inference knows of a node's call, for the reader of attributes and constants that the op's kernel and shape rule have too;
+ * its arrays last as long as the graph. */
+static inline struct assay_op_call e_call(struct assay_emit *e, const struct assay_node *node)
+{
+    struct assay_op_call call;
+    assay_graph_known_call(&call, e->graph, node, &e->graph->arena);
+    return call;
+}
+/* Takes over how such a reader ended; false after a failure, an earlier one too. */
+static inline bool e_take(struct assay_emit *e, enum assay_status st, const struct assay_error *err)
+{
+    if (st)
+        e_fail(e, st, "%s", err->message);
+    return !e->status;
+}
+/* The same of one that needs contents, and sets *known where it has them: `otherwise` says which must be constant. */
+static inline bool e_take_known(struct assay_emit *e, enum assay_status st, const bool *known, const char *otherwise)
+{
+    if (st || !*known)
+        e_fail(e, ASSAY_UNSUPPORTED, "%s", otherwise);
+    return !e->status;
+}
 
 /* A comparison ("Greater", "Equal" …) with a number of x's dtype. */
 static inline int e_compare(struct assay_emit *e, const char *type, int x, double number)
