@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * See precision.h. A node's kind says where it may run; three passes decide, and one rewrites:
+ * See precision.h. A node's kind (precision_kinds.c) says where it may run; three passes decide, and one rewrites
+ * (precision_rewrite.c):
  *
  *   backward  what the readers of each value would like, before anybody has decided
  *   forward   each node runs in the low precision or in f32, by its kind and by what feeds it
@@ -13,141 +14,10 @@
 
 #include "graph/infer.h"
 #include "graph/op.h"
+#include "graph/precision_pass.h"
 
 #include <math.h>
 #include <stdlib.h>
-
-enum kind {
-    WIDE_KIND, /* f32: it sums, or it has a wide range, or nothing is known of it */
-    COMPUTE,   /* low: most of the arithmetic is here */
-    MOVE,      /* its outputs are elements of its inputs: follows what feeds it */
-    CHEAP,     /* elementwise: follows what feeds it, f32 if only a part of it is low */
-    ANY_KIND,  /* reads any dtype, and what it makes does not depend on that */
-};
-
-/* Ops that are not here are of WIDE_KIND. Bit i of `keep`: input i stays f32 also where the op runs in the low precision. */
-struct op_kind {
-    const char *type;
-    enum kind kind;
-    unsigned keep;
-};
-
-static const struct op_kind kinds[] = {
-    {"Abs", MOVE, 0},
-    {"Add", CHEAP, 0},
-    {"AveragePool", CHEAP, 0},
-    {"BatchNormalization", CHEAP, 1u << 1 | 1u << 2 | 1u << 3 | 1u << 4},
-    {"Cast", ANY_KIND, 0},
-    {"Celu", CHEAP, 0},
-    {"Clip", MOVE, 0},
-    {"Concat", MOVE, 0},
-    {"Conv", COMPUTE, 0},
-    {"ConvTranspose", COMPUTE, 0},
-    {"DepthToSpace", MOVE, 0},
-    {"Div", CHEAP, 0},
-    {"Dropout", MOVE, 1u << 1},
-    {"Einsum", COMPUTE, 0},
-    {"Elu", CHEAP, 0},
-    {"Expand", MOVE, 0},
-    {"Flatten", MOVE, 0},
-    {"GRU", COMPUTE, 0},
-    {"Gather", MOVE, 0},
-    {"GatherElements", MOVE, 0},
-    {"GatherND", MOVE, 0},
-    {"Gelu", CHEAP, 0},
-    {"Gemm", COMPUTE, 0},
-    {"GlobalAveragePool", CHEAP, 0},
-    {"GlobalMaxPool", MOVE, 0},
-    {"HardSigmoid", CHEAP, 0},
-    {"HardSwish", CHEAP, 0},
-    {"Identity", MOVE, 0},
-    {"LSTM", COMPUTE, 0},
-    {"LeakyRelu", CHEAP, 0},
-    {"MatMul", COMPUTE, 0},
-    {"Max", MOVE, 0},
-    {"MaxPool", MOVE, 0},
-    {"Min", MOVE, 0},
-    {"Mul", CHEAP, 0},
-    {"Neg", MOVE, 0},
-    {"NonZero", ANY_KIND, 0},
-    {"PRelu", CHEAP, 0},
-    {"Pad", MOVE, 0},
-    {"RNN", COMPUTE, 0},
-    {"Relu", MOVE, 0},
-    {"Reshape", MOVE, 0},
-    {"ScatterElements", MOVE, 0},
-    {"ScatterND", MOVE, 0},
-    {"Selu", CHEAP, 0},
-    {"Shape", ANY_KIND, 0},
-    {"Sigmoid", CHEAP, 0},
-    {"Sign", MOVE, 0},
-    {"Size", ANY_KIND, 0},
-    {"Slice", MOVE, 0},
-    {"SpaceToDepth", MOVE, 0},
-    {"Split", MOVE, 0},
-    {"Squeeze", MOVE, 0},
-    {"Sub", CHEAP, 0},
-    {"Sum", CHEAP, 0},
-    {"Tanh", CHEAP, 0},
-    {"ThresholdedRelu", MOVE, 0},
-    {"Tile", MOVE, 0},
-    {"Transpose", MOVE, 0},
-    {"Trilu", MOVE, 0},
-    {"Unsqueeze", MOVE, 0},
-    {"Where", MOVE, 0},
-};
-
-/* What sums in f32 between reading and writing, where the runtime's kernels do. A mask has numbers that the low precision lacks.
- */
-static const struct op_kind fused_kinds[] = {
-    {"Attention", COMPUTE, 1u << 3},
-    {"LayerNormalization", CHEAP, 1u << 1 | 1u << 2},
-    {"Mish", CHEAP, 0},
-    {"RMSNormalization", CHEAP, 1u << 1},
-    {"RotaryEmbedding", MOVE, 0},
-    {"Softmax", CHEAP, 0},
-    {"Swish", CHEAP, 0},
-    {"assay.Conv", COMPUTE, 0},
-    {"assay.Linear", COMPUTE, 0},
-};
-
-enum home {
-    NO_HOME, /* not f32: none of our business */
-    WIDE,
-    LOW,
-    FLEXIBLE, /* made of constants alone: goes where its readers are */
-};
-
-struct mark {
-    enum home home;
-    bool is_constant, is_checked; /* for being unfit */
-    bool is_plain_output;         /* or captured by a body: f32 under its own name */
-    bool is_state_output;         /* the low precision under its own name */
-    bool unfit;                   /* contains a number that the low precision does not have */
-    bool is_derived;              /* from a value of low precision */
-    bool is_exact;                /* from integers and constants alone */
-    bool reaches_angle;           /* read by Sin or Cos, through ops that would lose digits on the way */
-    bool wants_low;               /* all readers would read it in the low precision */
-    bool must_fit;                /* read by arithmetic, or beside other values: where it matters whether it is unfit */
-    int n_low, n_wide;            /* readers, once decided */
-    int low, wide;                /* numbers of the two forms, -1 = none yet */
-};
-
-struct step {
-    enum kind kind;
-    unsigned keep;
-    enum home home; /* of what it makes */
-};
-
-struct pass {
-    struct assay_graph *graph;
-    enum assay_dtype dtype;
-    bool is_fused;           /* fused_kinds count */
-    float largest, smallest; /* of the dtype: the largest number, and the smallest above 0 */
-    int n_values, n_nodes;   /* before anything was added */
-    struct mark *marks;
-    struct step *steps;
-};
 
 /* ---- what cannot be converted */
 
@@ -205,46 +75,17 @@ static void simplify(struct assay_graph *graph, struct assay_node *node)
     node->op = assay_op_find("", "Identity");
 }
 
-static const struct op_kind *find_kind(const struct assay_node *node, const struct op_kind *list, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        const char *dot = strchr(list[i].type, '.'), *type = dot ? dot + 1 : list[i].type;
-        size_t domain = dot ? (size_t)(dot - list[i].type) : 0;
-        if (strcmp(type, node->type) == 0 && strlen(node->domain) == domain && memcmp(node->domain, list[i].type, domain) == 0)
-            return &list[i];
-    }
-    return NULL;
-}
-
 static void classify(const struct pass *p, const struct assay_node *node, struct step *step)
 {
     *step = (struct step){.kind = WIDE_KIND, .home = WIDE};
     const char *reduction = assay_node_string(node, "reduction", "none");
     if (strcmp(reduction, "none") != 0 || assay_node_int(node, "training_mode", 0))
         return;
-    const struct op_kind *kind = find_kind(node, kinds, ASSAY_COUNT(kinds));
-    if (!kind && p->is_fused)
-        kind = find_kind(node, fused_kinds, ASSAY_COUNT(fused_kinds));
+    const struct op_kind *kind = assay_precision_find_kind(node, p->is_fused);
     if (kind) {
         step->kind = kind->kind;
         step->keep = kind->keep;
     }
-}
-
-/* The mark of input k where the op's precision decides what it reads; NULL otherwise. */
-static struct mark *follower(const struct pass *p, int node, int k)
-{
-    int v = p->graph->nodes[node]->inputs[k];
-    if (v < 0 || p->marks[v].home == NO_HOME || (k < 32 && p->steps[node].keep >> k & 1))
-        return NULL;
-    return &p->marks[v];
-}
-
-/* The mark of output k, if it is f32. */
-static struct mark *made(const struct pass *p, int node, int k)
-{
-    int v = p->graph->nodes[node]->outputs[k];
-    return v < 0 || p->marks[v].home == NO_HOME ? NULL : &p->marks[v];
 }
 
 static void mark_values(struct pass *p)
@@ -498,14 +339,6 @@ static bool has_wide_inputs(const struct pass *p, int i)
 /* Probabilities may be smaller than any number of f16; their logits are cast as well as they. */
 static bool is_probability(const struct pass *p, int i) { return strcmp(p->graph->nodes[i]->type, "Sigmoid") == 0; }
 
-/* A Cast from bool or integer to f32 that is read low can make that at once. */
-static bool is_source(const struct pass *p, int i)
-{
-    const struct assay_node *node = p->graph->nodes[i];
-    return strcmp(node->type, "Cast") == 0 && p->steps[i].kind == ANY_KIND && node->inputs[0] >= 0 &&
-           !assay_dtype_is_float(p->graph->values[node->inputs[0]].type.dtype);
-}
-
 static void correct(struct pass *p)
 {
     for (int v = 0; v < p->n_values; v++) {
@@ -526,117 +359,7 @@ static void correct(struct pass *p)
     }
 }
 
-/* ---- rewriting */
-
-static int add_form(struct pass *p, int v, enum assay_dtype dtype)
-{
-    struct assay_type type = p->graph->values[v].type;
-    type.dtype = dtype;
-    const char *name = assay_arena_printf(&p->graph->arena, "%s_%s", p->graph->values[v].name, assay_dtype_word((int)dtype));
-    return assay_graph_add_value(p->graph, name, &type);
-}
-
-static void add_cast(struct pass *p, int from, int to, enum assay_dtype dtype)
-{
-    struct assay_node *node = assay_graph_add_node(p->graph, "Cast", "", 1, &from, 1, &to);
-    node->name = assay_arena_printf(&p->graph->arena, "%s_cast", p->graph->values[to].name);
-    assay_node_set_int(p->graph, node, "to", dtype);
-}
-
-/* Rounded to nearest even; finite numbers stay finite. */
-static enum assay_status narrow(const struct pass *p, const struct assay_tensor *from, struct assay_tensor *to,
-                                struct assay_error *err)
-{
-    enum assay_status st = assay_tensor_convert(to, from, p->dtype, err);
-    if (st)
-        return st;
-    const float *x = from->data;
-    uint16_t *y = to->data, infinity = p->dtype == ASSAY_F16 ? 0x7c00 : 0x7f80;
-    for (int64_t i = 0, n = assay_tensor_count(from); i < n; i++)
-        if ((y[i] & 0x7fff) == infinity && isfinite(x[i]))
-            y[i]--;
-    return ASSAY_OK;
-}
-
-/* One weight at a time, whose f32 form goes at once where nobody reads it. */
-static enum assay_status place_constant(struct pass *p, int v, struct assay_error *err)
-{
-    struct mark *m = &p->marks[v];
-    struct assay_tensor low;
-    m->wide = v;
-    if (m->n_low == 0)
-        return ASSAY_OK;
-    enum assay_status st = narrow(p, &p->graph->values[v].constant, &low, err);
-    if (st)
-        return st;
-    m->low = m->n_wide ? add_form(p, v, p->dtype) : v;
-    struct assay_value *value = &p->graph->values[m->low];
-    assay_tensor_release(&value->constant);
-    value->constant = low;
-    value->type = low.type;
-    return ASSAY_OK;
-}
-
-/* Numbers of both forms. The one that keeps the value's own number, and so its name, is that of its home, unless the interface
- * or a body wants the other by that name. */
-static void place_value(struct pass *p, int v)
-{
-    struct mark *m = &p->marks[v];
-    bool keeps_wide = m->home == LOW ? m->is_plain_output : !m->is_state_output;
-    if (m->home == LOW || m->n_low)
-        m->low = keeps_wide ? add_form(p, v, p->dtype) : v;
-    if (m->home == WIDE || m->n_wide)
-        m->wide = keeps_wide ? v : add_form(p, v, ASSAY_F32);
-    if (!keeps_wide)
-        p->graph->values[v].type.dtype = p->dtype;
-    if (m->home == LOW && m->wide >= 0)
-        add_cast(p, m->low, m->wide, ASSAY_F32);
-    else if (m->home == WIDE && m->low >= 0)
-        add_cast(p, m->wide, m->low, p->dtype);
-}
-
-static void rewire(struct pass *p, int i)
-{
-    struct assay_node *node = p->graph->nodes[i];
-    const struct step *step = &p->steps[i];
-    for (int k = 0; k < node->n_inputs; k++) {
-        int v = node->inputs[k];
-        if (v < 0 || p->marks[v].home == NO_HOME)
-            continue;
-        const struct mark *m = &p->marks[v];
-        bool low = step->kind == ANY_KIND ? m->home == LOW : step->home == LOW && follower(p, i, k);
-        node->inputs[k] = low ? m->low : m->wide;
-    }
-    for (int k = 0; k < node->n_outputs; k++) {
-        const struct mark *m = made(p, i, k);
-        if (m)
-            node->outputs[k] = m->home == LOW ? m->low : m->wide;
-    }
-    if (is_source(p, i) && step->home == LOW)
-        assay_node_set_int(p->graph, node, "to", p->dtype);
-}
-
-static enum assay_status rewrite(struct pass *p, struct assay_error *err)
-{
-    for (int v = 0; v < p->n_values; v++) {
-        if (p->marks[v].home == NO_HOME)
-            continue;
-        if (!p->marks[v].is_constant) {
-            place_value(p, v);
-            continue;
-        }
-        enum assay_status st = place_constant(p, v, err);
-        if (st)
-            return st;
-    }
-    for (int i = 0; i < p->n_nodes; i++)
-        rewire(p, i);
-    enum assay_status st = assay_graph_sort(p->graph, err);
-    /* Types and contents inferred before are those of f32. */
-    if (!st)
-        st = assay_graph_bind(p->graph, NULL, 0, err);
-    return st ? st : assay_graph_infer(p->graph, err);
-}
+/* ---- the whole */
 
 static bool has_low_compute(const struct pass *p)
 {
@@ -672,7 +395,7 @@ static enum assay_status set_precision(struct assay_graph *graph, enum assay_dty
     settle(&p);
     correct(&p);
     if (has_low_compute(&p))
-        st = rewrite(&p, err);
+        st = assay_precision_rewrite(&p, err);
     else
         st = assay_error_set(
             err, ASSAY_UNSUPPORTED,
