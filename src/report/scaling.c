@@ -93,22 +93,30 @@ static void draw_batches(struct figure *f)
               "batch");
 }
 
-/* 1, 2, 5, 10 … where the range is short, else powers of ten. */
+static void draw_rate(struct figure *f, double rate)
+{
+    double y = place_y(f, rate);
+    if (log10(rate) < f->low || log10(rate) > f->high)
+        return;
+    fprintf(f->out, "<line x1=\"%d\" y1=\"%.1f\" x2=\"%d\" y2=\"%.1f\" stroke=\"#e4e4e4\"/>\n", LEFT, y, WIDTH - RIGHT, y);
+    draw_text(f, LEFT - 8, y + 4, "text-anchor=\"end\" font-size=\"12\" fill=\"#444\"",
+              assay_arena_printf(&f->arena, "%.12g", rate));
+}
+
+/* Equal steps of 1, 2 or 5 where the range is shorter than a decade, 1, 2, 5, 10 … up to three decades, else powers of ten. */
 static void draw_rates(struct figure *f)
 {
     static const double parts[] = {1, 2, 5};
-    int n_parts = f->high - f->low > 3 ? 1 : 3;
-    for (int e = (int)floor(f->low); e <= (int)ceil(f->high); e++)
-        for (int k = 0; k < n_parts; k++) {
-            double rate = parts[k] * pow(10, e), y = place_y(f, rate);
-            if (log10(rate) < f->low || log10(rate) > f->high)
-                continue;
-            fprintf(f->out, "<line x1=\"%d\" y1=\"%.1f\" x2=\"%d\" y2=\"%.1f\" stroke=\"#e4e4e4\"/>\n", LEFT, y, WIDTH - RIGHT,
-                    y);
-            draw_text(f, LEFT - 8, y + 4, "text-anchor=\"end\" font-size=\"12\" fill=\"#444\"",
-                      assay_arena_printf(&f->arena, "%g", rate));
-        }
-    draw_text(f, LEFT, TOP - 12, "font-size=\"13\" fill=\"#222\"", f->curves[0]->unit);
+    double decades = f->high - f->low, least = pow(10, f->low), most = pow(10, f->high), aim = (most - least) / 5;
+    double step = pow(10, floor(log10(aim)));
+    step *= aim >= 5 * step ? 5 : aim >= 2 * step ? 2 : 1;
+    for (double k = ceil(least / step); decades < 1 && k * step <= most; k++)
+        draw_rate(f, k * step);
+    for (int e = (int)floor(f->low); decades >= 1 && e <= (int)ceil(f->high); e++)
+        for (int k = 0; k < (decades > 3 ? 1 : 3); k++)
+            draw_rate(f, parts[k] * pow(10, e));
+    draw_text(f, LEFT, TOP - 12, "font-size=\"13\" fill=\"#222\"",
+              assay_arena_printf(&f->arena, "throughput (%s)", f->curves[0]->unit));
 }
 
 static void draw_point(struct figure *f, const struct assay_scaling_point *p, bool is_knee, const char *colour, double last_y)
@@ -166,8 +174,9 @@ static void draw_legend(struct figure *f, double y, const char *note)
 {
     for (size_t k = 0; k < f->n; k++, y += LEGEND_LINE) {
         fprintf(f->out, "<rect x=\"%d\" y=\"%.1f\" width=\"14\" height=\"4\" fill=\"%s\"/>\n", LEFT, y - 6, colours[k]);
-        draw_text(f, LEFT + 22, y, "font-size=\"12\" fill=\"#222\"",
-                  assay_arena_printf(&f->arena, "%s — %s", f->curves[k]->label, summary(f, f->curves[k])));
+        const char *text = assay_arena_printf(&f->arena, "%s — %s", f->curves[k]->label, summary(f, f->curves[k]));
+        double size = fmin(12, 12 * (WIDTH - LEFT - 22 - RIGHT) / assay_svg_text_width(text, 12)); /* a long one: small */
+        draw_text(f, LEFT + 22, y, assay_arena_printf(&f->arena, "font-size=\"%.3g\" fill=\"#222\"", size), text);
     }
     if (f->n_left_out) {
         draw_text(f, LEFT, y, "font-size=\"12\" fill=\"#666\"",

@@ -42,6 +42,18 @@ ASSAY_TEST(curves_in_another_unit_are_told_and_not_drawn)
     free(svg);
 }
 
+ASSAY_TEST(a_short_range_has_equal_steps)
+{
+    const struct assay_scaling_point flat[] = {{1, 16300, -1, false}, {2, 16800, -1, false}, {4, 15900, -1, false}};
+    const struct assay_scaling_curve curve = {"a", "samples/s", flat, 3, 0};
+    char *svg = assay_scaling_svg(&curve, 1, NULL);
+    CHECK_CONTAINS(svg, ">14000<");
+    CHECK_CONTAINS(svg, ">16000<");
+    CHECK_CONTAINS(svg, ">18000<");
+    CHECK_CONTAINS(svg, ">throughput (samples/s)<");
+    free(svg);
+}
+
 ASSAY_TEST(nothing_to_draw_is_no_figure)
 {
     const struct assay_scaling_point none[] = {
@@ -61,6 +73,6 @@ ASSAY_TEST(no_place_is_off_the_figure_whatever_the_numbers)
     free(svg);
 }
 
-ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(knee_and_the_end_of_memory_are_marked_once), ASSAY_TEST_ENTRY(a_curve_without_a_knee_says_so),
-                ASSAY_TEST_ENTRY(curves_in_another_unit_are_told_and_not_drawn), ASSAY_TEST_ENTRY(nothing_to_draw_is_no_figure),
-                ASSAY_TEST_ENTRY(no_place_is_off_the_figure_whatever_the_numbers))
+ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(a_short_range_has_equal_steps), ASSAY_TEST_ENTRY(knee_and_the_end_of_memory_are_marked_once),
+                ASSAY_TEST_ENTRY(a_curve_without_a_knee_says_so), ASSAY_TEST_ENTRY(curves_in_another_unit_are_told_and_not_drawn),
+                ASSAY_TEST_ENTRY(nothing_to_draw_is_no_figure), ASSAY_TEST_ENTRY(no_place_is_off_the_figure_whatever_the_numbers))

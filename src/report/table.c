@@ -45,6 +45,12 @@ void assay_table_column(struct assay_table *table, const char *header, const cha
     table->right[n] = right;
 }
 
+void assay_table_columns(struct assay_table *table, const struct assay_table_heading *headings, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        assay_table_column(table, headings[i].header, headings[i].name, headings[i].right);
+}
+
 static struct assay_table_cell *cell(const struct assay_table *table, size_t row, int column)
 {
     return &table->cells[row * (size_t)table->n_columns + (size_t)column];
@@ -203,22 +209,66 @@ static void pad(FILE *out, const char *text, int width, bool right, bool last)
         fprintf(out, "%s%*s", text, spaces > 0 && !last ? spaces : 0, "");
 }
 
+enum { WRAP_WIDTH = 100 };
+
+/* How many bytes of a text go on one line: as many words as fit, at least one; *width is what they take. */
+static int line_length(const char *text, int *width)
+{
+    int length = 0;
+    *width = 0;
+    for (int end, to_end; text[length]; length = end, *width = to_end) {
+        end = length + (text[length] == ' ');
+        end += (int)strcspn(text + end, " ");
+        to_end = *width;
+        for (int i = length; i < end; i++)
+            to_end += ((unsigned char)text[i] & 0xC0) != 0x80;
+        if (length && to_end > WRAP_WIDTH)
+            break;
+    }
+    return length;
+}
+
+static int wrapped_width(const char *text)
+{
+    int widest = 0, width;
+    while (*text) {
+        text += line_length(text, &width);
+        text += *text == ' ';
+        widest = width > widest ? width : widest;
+    }
+    return widest;
+}
+
+static void print_wrapped(FILE *out, const char *text, int indent)
+{
+    int width, length = line_length(text, &width);
+    fprintf(out, "%.*s", length, text);
+    for (text += length; *text == ' ' && text[1]; text += length) {
+        length = line_length(++text, &width);
+        fprintf(out, "\n%*s%.*s", indent, "", length, text);
+    }
+}
+
 static void print_aligned(const struct assay_table *t, FILE *out)
 {
     int *widths = assay_alloc((size_t)t->n_columns * sizeof *widths);
     char **texts = assay_alloc(t->n_rows * (size_t)t->n_columns * sizeof *texts);
+    int indent = 0;
     for (int c = 0; c < t->n_columns; c++)
         widths[c] = assay_text_width(t->headers[c]);
     for (size_t i = 0; i < t->n_rows * (size_t)t->n_columns; i++) {
         size_t c = i % (size_t)t->n_columns;
         texts[i] = shown(&t->cells[i], absent);
-        int width = assay_text_width(texts[i]);
+        bool wraps = t->wraps && c + 1 == (size_t)t->n_columns;
+        int width = wraps ? wrapped_width(texts[i]) : assay_text_width(texts[i]);
         widths[c] = width > widths[c] ? width : widths[c];
     }
     for (int c = 0; c < t->n_columns; c++) {
         pad(out, t->headers[c], widths[c], t->right[c], c == t->n_columns - 1);
         fputs(c < t->n_columns - 1 ? "  " : "\n", out);
     }
+    for (int c = 0; c + 1 < t->n_columns; c++)
+        indent += widths[c] + 2;
     for (int c = 0; c < t->n_columns; c++) {
         for (int i = 0; i < widths[c]; i++)
             fputs("\xe2\x94\x80", out);
@@ -226,7 +276,10 @@ static void print_aligned(const struct assay_table *t, FILE *out)
     }
     for (size_t i = 0; i < t->n_rows * (size_t)t->n_columns; i++) {
         int c = (int)(i % (size_t)t->n_columns);
-        pad(out, texts[i], widths[c], t->right[c], c == t->n_columns - 1);
+        if (t->wraps && c == t->n_columns - 1)
+            print_wrapped(out, texts[i], indent);
+        else
+            pad(out, texts[i], widths[c], t->right[c], c == t->n_columns - 1);
         fputs(c < t->n_columns - 1 ? "  " : "\n", out);
         free(texts[i]);
     }

@@ -18,6 +18,11 @@
 
 enum assay_format { ASSAY_FORMAT_TABLE, ASSAY_FORMAT_JSON, ASSAY_FORMAT_CSV, ASSAY_FORMAT_MARKDOWN };
 
+struct assay_table_heading {
+    const char *header, *name; /* for people; JSON member and CSV header */
+    bool right;
+};
+
 struct assay_table_cell {
     const char *text; /* NULL = from value */
     json_t *value;    /* NULL = the text */
@@ -32,6 +37,7 @@ struct assay_table {
     struct assay_table_cell *cells; /* [n_rows, n_columns] */
     size_t n_rows, room;
     bool upright; /* for people: a line for each cell instead of each row, for tables of one row */
+    bool wraps;   /* for people: long texts of the last column go on below it */
     /* of a table that is streamed; stream is NULL otherwise */
     FILE *stream;
     enum assay_format stream_format;
@@ -43,6 +49,8 @@ void assay_table_init(struct assay_table *table);
 void assay_table_release(struct assay_table *table);
 /* Before the first row. */
 void assay_table_column(struct assay_table *table, const char *header, const char *name, bool right);
+/* The n columns of a constant list. */
+void assay_table_columns(struct assay_table *table, const struct assay_table_heading *headings, size_t n);
 /* For results of any length: each row is printed when the next begins, and not kept; assay_table_print, to the same file and in
  * the same format, then prints what is left. After the columns, before the first row. A table for people is kept whole
  * nevertheless, since its widths need all rows. */

@@ -199,6 +199,30 @@ ASSAY_TEST(quantities_have_three_digits_and_a_prefix)
     assay_arena_release(&arena);
 }
 
+ASSAY_TEST(a_long_text_goes_on_below_its_column)
+{
+    static const struct assay_table_heading headings[] = {{"n", "n", true}, {"reason", "reason", false}};
+    static const char forty[] = "caf\xc3\xa9 and what else makes forty columns..";
+    struct assay_table t;
+    char *printed;
+    assay_table_init(&t);
+    assay_table_columns(&t, headings, 2);
+    t.wraps = true;
+    for (int n = 1; n <= 3; n++) {
+        assay_table_row(&t);
+        assay_table_int(&t, 0, n);
+    }
+    assay_table_text(&t, 1, assay_arena_printf(&t.arena, "%s %s %s", forty, forty, forty));
+    printed = print(&t, ASSAY_FORMAT_TABLE);
+    CHECK_CONTAINS(
+        printed, assay_arena_printf(&t.arena, "\n3  %s %s caf\xc3\xa9 and what else\n   makes forty columns..\n", forty, forty));
+    free(printed);
+    printed = print(&t, ASSAY_FORMAT_MARKDOWN);
+    CHECK_CONTAINS(printed, assay_arena_printf(&t.arena, "| %s %s %s |", forty, forty, forty));
+    free(printed);
+    assay_table_release(&t);
+}
+
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(a_table_is_aligned_by_characters_and_shows_a_dash_where_a_cell_is_absent),
                 ASSAY_TEST_ENTRY(json_csv_and_markdown_have_the_same_cells_with_numbers_as_they_are),
                 ASSAY_TEST_ENTRY(a_streamed_table_prints_what_a_kept_one_does),
@@ -207,5 +231,5 @@ ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(a_table_is_aligned_by_characters_and_shows_a_da
                 ASSAY_TEST_ENTRY(control_characters_cannot_reach_a_terminal),
                 ASSAY_TEST_ENTRY(csv_fields_with_commas_quotes_or_line_breaks_are_quoted),
                 ASSAY_TEST_ENTRY(numbers_in_json_read_back_as_the_same_numbers),
-                ASSAY_TEST_ENTRY(an_output_that_refuses_is_an_io_error),
+                ASSAY_TEST_ENTRY(an_output_that_refuses_is_an_io_error), ASSAY_TEST_ENTRY(a_long_text_goes_on_below_its_column),
                 ASSAY_TEST_ENTRY(quantities_have_three_digits_and_a_prefix))
