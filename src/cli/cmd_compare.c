@@ -31,23 +31,21 @@ static const struct assay_cli_option options[] = {
 
 enum { COLUMN_A = ASSAY_SIDE_N_SHOWN, COLUMN_B, RATIO, LOW, HIGH, P_VALUE, VERDICT, RUNS_A, RUNS_B, PROVENANCE, NOTE };
 
+static const struct assay_table_heading columns[] = {
+    {"median A", "a_median_ns", true},   {"median B", "b_median_ns", true}, {"B/A", "ratio", true},
+    {"from", "ratio_low", true},         {"to", "ratio_high", true},        {"p", "p_value", true},
+    {"B is", "verdict", false},          {"runs A", "a_runs", true},        {"runs B", "b_runs", true},
+    {"provenance", "provenance", false}, {"note", "note", false},
+};
+
 static void add_columns(struct assay_table *t)
 {
-    static const struct {
-        const char *header, *name;
-        bool right;
-    } columns[] = {
-        {"A", "a_median_ns", true},          {"B", "b_median_ns", true}, {"B/A", "ratio", true},
-        {"from", "ratio_low", true},         {"to", "ratio_high", true}, {"p", "p_value", true},
-        {"B is", "verdict", false},          {"runs A", "a_runs", true}, {"runs B", "b_runs", true},
-        {"provenance", "provenance", false}, {"note", "note", false},
-    };
     for (size_t i = 0; i < ASSAY_SIDE_N_SHOWN; i++) {
         const struct assay_column_info *column = &assay_columns[assay_side_shown[i]];
         assay_table_column(t, column->name, column->name, column->kind == ASSAY_COLUMN_INT);
     }
-    for (size_t i = 0; i < ASSAY_COUNT(columns); i++)
-        assay_table_column(t, columns[i].header, columns[i].name, columns[i].right);
+    assay_table_columns(t, columns, ASSAY_COUNT(columns));
+    t->wraps = true;
 }
 
 /* ---- the samples of one side of a case, each row a run */

@@ -6,8 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-const enum assay_column assay_side_shown[ASSAY_SIDE_N_SHOWN] = {ASSAY_ROW_model,     ASSAY_ROW_platform, ASSAY_ROW_scenario,
-                                                                ASSAY_ROW_precision, ASSAY_ROW_batch,    ASSAY_ROW_threads};
+const enum assay_column assay_side_shown[ASSAY_SIDE_N_SHOWN] = {ASSAY_ROW_model,    ASSAY_ROW_platform,  ASSAY_ROW_mode,
+                                                                ASSAY_ROW_scenario, ASSAY_ROW_precision, ASSAY_ROW_batch,
+                                                                ASSAY_ROW_threads};
 
 /* ---- what a side is */
 
@@ -170,16 +171,24 @@ static enum assay_status add_row(struct assay_side *side, const struct assay_row
     return timed ? add_samples(side, &row->cells[ASSAY_ROW_samples_ns], err) : ASSAY_OK;
 }
 
+/* A list whose every name has a space before it and a comma behind. */
+static const char *with_column(const char *columns, enum assay_column column, struct assay_arena *arena)
+{
+    const char *item = assay_arena_printf(arena, " %s,", assay_columns[column].name);
+    return strstr(columns, item) ? columns : assay_arena_printf(arena, "%s%s", columns, item);
+}
+
 enum assay_status assay_side_read(struct assay_side *side, struct assay_lake *lake, const char *text,
                                   const enum assay_column *keys, size_t n_keys, struct assay_error *err)
 {
     struct assay_row row;
     struct assay_query *query = NULL;
-    const char *columns =
-        "case_id, status, reason, provenance, noisy, samples_ns, model, platform, scenario, precision, batch, threads";
+    const char *columns = " case_id, status, reason, provenance, noisy, samples_ns,";
+    for (size_t i = 0; i < ASSAY_SIDE_N_SHOWN; i++)
+        columns = with_column(columns, assay_side_shown[i], &side->arena);
     for (size_t i = 0; i < n_keys; i++)
-        if (!strstr(columns, assay_columns[keys[i]].name))
-            columns = assay_arena_printf(&side->arena, "%s, %s", columns, assay_columns[keys[i]].name);
+        columns = with_column(columns, keys[i], &side->arena);
+    columns = assay_arena_strndup(&side->arena, columns, strlen(columns) - 1);
     assay_row_init(&row);
     enum assay_status st = assay_lake_query(lake, assay_filter_sql(&side->filter, columns, &side->arena), &query, err);
     while (!st && assay_query_next(query)) {

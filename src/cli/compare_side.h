@@ -6,8 +6,8 @@
 #include "cli/rows.h"
 
 /* What a case is shown as. */
-enum { ASSAY_SIDE_N_SHOWN = 6 };
-extern const enum assay_column assay_side_shown[ASSAY_SIDE_N_SHOWN]; /* model, platform, scenario, precision, batch, threads */
+enum { ASSAY_SIDE_N_SHOWN = 7 };
+extern const enum assay_column assay_side_shown[ASSAY_SIDE_N_SHOWN]; /* model, platform, mode, … */
 
 struct assay_side_row {
     const char *key;     /* the values of the matching columns */

@@ -16,3 +16,7 @@ run assay compare 2026-11-01 threads=1,platform
 run assay compare 2026-11-01 ''
 run assay compare 2026-11-01 2026-11-02 --by samples_ns
 run assay compare platform=cpu/reference,model=odd* platform=cpu/onnxruntime
+# A step of training is no run of inference, whatever else is equal.
+sed -n '/20261101T100000Z-0001-aaaaaaaa/s/"mode": *"inference"/"mode":"training"/; s/20261101T100000Z-0001-aaaaaaaa/20261103T100000Z-0001-cccccccc/; s/"result_id": *"./&9/p' "$DATA/rows.jsonl" >trained.jsonl
+assay import trained.jsonl --log error
+run assay compare 20261101T100000Z-0001-aaaaaaaa 20261103T --format csv --log error
