@@ -114,21 +114,32 @@ const struct assay_scaling_curve *assay_sweep_curves(const struct assay_sweep *s
     return curves;
 }
 
+enum { CASE, BATCH, THROUGHPUT, GAIN, MEMORY, NOTE };
+
+static const struct assay_table_heading columns[] = {
+    [CASE] = {"case", "case", false},
+    [BATCH] = {"batch", "batch", true},
+    [THROUGHPUT] = {"throughput", "throughput", true},
+    [GAIN] = {"a doubling gains", "gain", true},
+    [MEMORY] = {"memory", "peak_memory_bytes", true},
+    [NOTE] = {"note", "note", false},
+};
+
 static void add_curve(struct assay_table *table, const struct assay_scaling_curve *curve)
 {
     for (size_t i = 0; i < curve->n_points; i++) {
         const struct assay_scaling_point *p = &curve->points[i];
         double gained = i ? gain(p - 1, p) : NAN;
         assay_table_row(table);
-        assay_table_text(table, 0, curve->label);
-        assay_table_int(table, 1, p->batch);
+        assay_table_text(table, CASE, curve->label);
+        assay_table_int(table, BATCH, p->batch);
         if (isfinite(p->throughput))
-            assay_table_text(table, 2, assay_text_si(&table->arena, p->throughput, curve->unit));
+            assay_table_text(table, THROUGHPUT, assay_text_si(&table->arena, p->throughput, curve->unit));
         if (isfinite(gained))
-            assay_table_text(table, 3, assay_arena_printf(&table->arena, "%+.0f %%", 100 * gained));
+            assay_table_text(table, GAIN, assay_arena_printf(&table->arena, "%+.0f %%", 100 * gained));
         if (p->memory_bytes >= 0)
-            assay_table_text(table, 4, assay_text_bytes(&table->arena, (double)p->memory_bytes));
-        assay_table_text(table, 5, i == curve->knee ? "knee" : p->no_memory ? "memory ends" : "");
+            assay_table_text(table, MEMORY, assay_text_bytes(&table->arena, (double)p->memory_bytes));
+        assay_table_text(table, NOTE, i == curve->knee ? "knee" : p->no_memory ? "memory ends" : "");
     }
 }
 
@@ -139,12 +150,7 @@ bool assay_sweep_table(const struct assay_sweep *sweep, struct assay_table *tabl
     if (n == 0)
         return false;
     assay_table_init(table);
-    assay_table_column(table, "case", "case", false);
-    assay_table_column(table, "batch", "batch", true);
-    assay_table_column(table, "throughput", "throughput", true);
-    assay_table_column(table, "a doubling gains", "gain", true);
-    assay_table_column(table, "memory", "peak_memory_bytes", true);
-    assay_table_column(table, "", "mark", false);
+    assay_table_columns(table, columns, ASSAY_COUNT(columns));
     for (size_t k = 0; k < n; k++)
         add_curve(table, &curves[k]);
     return true;

@@ -11,20 +11,35 @@
 
 /* ---- the readable columns */
 
-static void fill_text(struct assay_table *t, int column, const struct assay_row *row, enum assay_column from)
+enum when { ALWAYS, CONVERTED, GENERATED, TRAINED }; /* columns that only some cases fill are there if one of the plan's does */
+
+struct readable {
+    struct assay_table_heading heading; /* the name of a metric is the metric's own */
+    enum when when;
+    enum assay_column from;
+    void (*fill)(struct assay_table *t, int at, const struct assay_row *row, const struct readable *column);
+};
+
+static void fill_text(struct assay_table *t, int at, const struct assay_row *row, const struct readable *column)
 {
-    assay_table_text(t, column, assay_row_text(row, from, ""));
+    assay_table_text(t, at, assay_row_text(row, column->from, ""));
 }
 
-static void fill_int(struct assay_table *t, int column, const struct assay_row *row, enum assay_column from)
+static void fill_int(struct assay_table *t, int at, const struct assay_row *row, const struct readable *column)
 {
-    if (row->cells[from].set)
-        assay_table_int(t, column, assay_row_int(row, from, 0));
+    if (row->cells[column->from].set)
+        assay_table_int(t, at, assay_row_int(row, column->from, 0));
 }
 
-static void fill_ns(struct assay_table *t, int column, const struct assay_row *row, enum assay_column from)
+static void fill_ns(struct assay_table *t, int at, const struct assay_row *row, const struct readable *column)
 {
-    assay_table_ns(t, column, assay_row_real(row, from, NAN));
+    assay_table_ns(t, at, assay_row_real(row, column->from, NAN));
+}
+
+static void fill_metric_ns(struct assay_table *t, int at, const struct assay_row *row, const struct readable *column)
+{
+    const struct assay_map_entry *entry = assay_row_map_find(row, column->from, column->heading.name);
+    assay_table_ns(t, at, entry ? entry->real : NAN);
 }
 
 static const char *interval_text(const struct assay_row *row, struct assay_arena *arena)
@@ -36,117 +51,72 @@ static const char *interval_text(const struct assay_row *row, struct assay_arena
     return assay_arena_printf(arena, "-%.1f +%.1f %%", 100 * (median - low) / median, 100 * (high - median) / median);
 }
 
-static void fill_interval(struct assay_table *t, int column, const struct assay_row *row, enum assay_column from)
+static void fill_interval(struct assay_table *t, int at, const struct assay_row *row, const struct readable *column)
 {
-    (void)from;
-    assay_table_text(t, column, interval_text(row, &t->arena));
+    (void)column;
+    assay_table_text(t, at, interval_text(row, &t->arena));
 }
 
-static void fill_metric(struct assay_table *t, int column, const struct assay_row *row, const char *name)
+static void fill_throughput(struct assay_table *t, int at, const struct assay_row *row, const struct readable *column)
 {
-    const struct assay_map_entry *entry = assay_row_map_find(row, ASSAY_ROW_metrics, name);
-    assay_table_ns(t, column, entry ? entry->real : NAN);
-}
-
-static void fill_first_token(struct assay_table *t, int column, const struct assay_row *row, enum assay_column from)
-{
-    (void)from;
-    fill_metric(t, column, row, "time_to_first_token_median_ns");
-}
-
-static void fill_output_token(struct assay_table *t, int column, const struct assay_row *row, enum assay_column from)
-{
-    (void)from;
-    fill_metric(t, column, row, "time_per_output_token_median_ns");
-}
-
-static void fill_forward(struct assay_table *t, int column, const struct assay_row *row, enum assay_column from)
-{
-    (void)from;
-    fill_metric(t, column, row, "forward_ns");
-}
-
-static void fill_backward(struct assay_table *t, int column, const struct assay_row *row, enum assay_column from)
-{
-    (void)from;
-    fill_metric(t, column, row, "backward_ns");
-}
-
-static void fill_update(struct assay_table *t, int column, const struct assay_row *row, enum assay_column from)
-{
-    (void)from;
-    fill_metric(t, column, row, "update_ns");
-}
-
-static void fill_throughput(struct assay_table *t, int column, const struct assay_row *row, enum assay_column from)
-{
-    double value = assay_row_real(row, from, NAN);
+    double value = assay_row_real(row, column->from, NAN);
     if (isfinite(value))
-        assay_table_text(t, column, assay_text_si(&t->arena, value, assay_row_text(row, ASSAY_ROW_throughput_unit, "")));
+        assay_table_text(t, at, assay_text_si(&t->arena, value, assay_row_text(row, ASSAY_ROW_throughput_unit, "")));
 }
 
-static void fill_share(struct assay_table *t, int column, const struct assay_row *row, enum assay_column from)
+static void fill_share(struct assay_table *t, int at, const struct assay_row *row, const struct readable *column)
 {
-    double value = assay_row_real(row, from, NAN);
+    double value = assay_row_real(row, column->from, NAN);
     if (isfinite(value))
-        assay_table_text(t, column, assay_arena_printf(&t->arena, "%.1f %%", 100 * value));
+        assay_table_text(t, at, assay_arena_printf(&t->arena, "%.1f %%", 100 * value));
 }
 
-static void fill_bytes(struct assay_table *t, int column, const struct assay_row *row, enum assay_column from)
+static void fill_bytes(struct assay_table *t, int at, const struct assay_row *row, const struct readable *column)
 {
-    if (row->cells[from].set)
-        assay_table_text(t, column, assay_text_bytes(&t->arena, (double)assay_row_int(row, from, 0)));
+    if (row->cells[column->from].set)
+        assay_table_text(t, at, assay_text_bytes(&t->arena, (double)assay_row_int(row, column->from, 0)));
 }
 
-static void fill_error(struct assay_table *t, int column, const struct assay_row *row, enum assay_column from)
+static void fill_error(struct assay_table *t, int at, const struct assay_row *row, const struct readable *column)
 {
-    assay_table_real(t, column, assay_row_real(row, from, NAN), 2);
+    assay_table_real(t, at, assay_row_real(row, column->from, NAN), 2);
 }
 
-static void fill_noise(struct assay_table *t, int column, const struct assay_row *row, enum assay_column from)
+static void fill_noise(struct assay_table *t, int at, const struct assay_row *row, const struct readable *column)
 {
-    if (assay_row_int(row, from, 0))
-        assay_table_text(t, column,
-                         assay_arena_printf(&t->arena, "steal %.0f %%, others %.0f %%",
-                                            100 * assay_row_real(row, ASSAY_ROW_noise_steal_share, 0),
-                                            100 * assay_row_real(row, ASSAY_ROW_noise_other_cpu_share, 0)));
-    else
-        assay_table_text(t, column, "");
+    bool noisy = assay_row_int(row, column->from, 0) != 0;
+    assay_table_text(t, at,
+                     noisy ? assay_arena_printf(&t->arena, "steal %.0f %%, others %.0f %%",
+                                                100 * assay_row_real(row, ASSAY_ROW_noise_steal_share, 0),
+                                                100 * assay_row_real(row, ASSAY_ROW_noise_other_cpu_share, 0))
+                           : "");
 }
 
-enum when { ALWAYS, CONVERTED, GENERATED, TRAINED }; /* columns that only some cases fill are there if one of the plan's does */
-
-static const struct readable {
-    const char *header, *name;
-    bool right;
-    enum when when;
-    enum assay_column from;
-    void (*fill)(struct assay_table *t, int column, const struct assay_row *row, enum assay_column from);
-} readable[] = {
-    {"model", "model", false, ALWAYS, ASSAY_ROW_model, fill_text},
-    {"platform", "platform", false, ALWAYS, ASSAY_ROW_platform, fill_text},
-    {"mode", "mode", false, TRAINED, ASSAY_ROW_mode, fill_text},
-    {"precision", "precision", false, CONVERTED, ASSAY_ROW_precision, fill_text},
-    {"scenario", "scenario", false, ALWAYS, ASSAY_ROW_scenario, fill_text},
-    {"batch", "batch", true, ALWAYS, ASSAY_ROW_batch, fill_int},
-    {"new tokens", "new_tokens", true, GENERATED, ASSAY_ROW_new_tokens, fill_int},
-    {"threads", "threads", true, ALWAYS, ASSAY_ROW_threads, fill_int},
-    {"status", "status", false, ALWAYS, ASSAY_ROW_status, fill_text},
-    {"median", "latency_median_ns", true, ALWAYS, ASSAY_ROW_latency_median_ns, fill_ns},
-    {"95 % interval", "latency_interval", true, ALWAYS, ASSAY_ROW_latency_low_ns, fill_interval},
-    {"forward", "forward_ns", true, TRAINED, ASSAY_ROW_metrics, fill_forward},
-    {"backward", "backward_ns", true, TRAINED, ASSAY_ROW_metrics, fill_backward},
-    {"update", "update_ns", true, TRAINED, ASSAY_ROW_metrics, fill_update},
-    {"TTFT", "time_to_first_token_median_ns", true, GENERATED, ASSAY_ROW_metrics, fill_first_token},
-    {"TPOT", "time_per_output_token_median_ns", true, GENERATED, ASSAY_ROW_metrics, fill_output_token},
-    {"p90", "latency_p90_ns", true, ALWAYS, ASSAY_ROW_latency_p90_ns, fill_ns},
-    {"p99", "latency_p99_ns", true, ALWAYS, ASSAY_ROW_latency_p99_ns, fill_ns},
-    {"n", "n_samples", true, ALWAYS, ASSAY_ROW_n_samples, fill_int},
-    {"throughput", "throughput", true, ALWAYS, ASSAY_ROW_throughput, fill_throughput},
-    {"of peak", "peak_share", true, ALWAYS, ASSAY_ROW_peak_share, fill_share},
-    {"memory", "peak_memory_bytes", true, ALWAYS, ASSAY_ROW_peak_memory_bytes, fill_bytes},
-    {"error", "error_max_rel", true, ALWAYS, ASSAY_ROW_error_max_rel, fill_error},
-    {"noise", "noisy", false, ALWAYS, ASSAY_ROW_noisy, fill_noise},
+static const struct readable readable[] = {
+    {{"model", "model", false}, ALWAYS, ASSAY_ROW_model, fill_text},
+    {{"platform", "platform", false}, ALWAYS, ASSAY_ROW_platform, fill_text},
+    {{"mode", "mode", false}, TRAINED, ASSAY_ROW_mode, fill_text},
+    {{"precision", "precision", false}, CONVERTED, ASSAY_ROW_precision, fill_text},
+    {{"scenario", "scenario", false}, ALWAYS, ASSAY_ROW_scenario, fill_text},
+    {{"batch", "batch", true}, ALWAYS, ASSAY_ROW_batch, fill_int},
+    {{"new tokens", "new_tokens", true}, GENERATED, ASSAY_ROW_new_tokens, fill_int},
+    {{"threads", "threads", true}, ALWAYS, ASSAY_ROW_threads, fill_int},
+    {{"status", "status", false}, ALWAYS, ASSAY_ROW_status, fill_text},
+    {{"median", "latency_median_ns", true}, ALWAYS, ASSAY_ROW_latency_median_ns, fill_ns},
+    {{"95 % interval", "latency_interval", true}, ALWAYS, ASSAY_ROW_latency_low_ns, fill_interval},
+    {{"forward", "forward_ns", true}, TRAINED, ASSAY_ROW_metrics, fill_metric_ns},
+    {{"backward", "backward_ns", true}, TRAINED, ASSAY_ROW_metrics, fill_metric_ns},
+    {{"update", "update_ns", true}, TRAINED, ASSAY_ROW_metrics, fill_metric_ns},
+    {{"TTFT", "time_to_first_token_median_ns", true}, GENERATED, ASSAY_ROW_metrics, fill_metric_ns},
+    {{"TPOT", "time_per_output_token_median_ns", true}, GENERATED, ASSAY_ROW_metrics, fill_metric_ns},
+    {{"p90", "latency_p90_ns", true}, ALWAYS, ASSAY_ROW_latency_p90_ns, fill_ns},
+    {{"p99", "latency_p99_ns", true}, ALWAYS, ASSAY_ROW_latency_p99_ns, fill_ns},
+    {{"n", "n_samples", true}, ALWAYS, ASSAY_ROW_n_samples, fill_int},
+    {{"throughput", "throughput", true}, ALWAYS, ASSAY_ROW_throughput, fill_throughput},
+    {{"of peak", "peak_share", true}, ALWAYS, ASSAY_ROW_peak_share, fill_share},
+    {{"memory", "peak_memory_bytes", true}, ALWAYS, ASSAY_ROW_peak_memory_bytes, fill_bytes},
+    {{"error", "error_max_rel", true}, ALWAYS, ASSAY_ROW_error_max_rel, fill_error},
+    {{"noise", "noisy", false}, ALWAYS, ASSAY_ROW_noisy, fill_noise},
 };
 
 static bool is_readable(enum assay_format format) { return format == ASSAY_FORMAT_TABLE || format == ASSAY_FORMAT_MARKDOWN; }
@@ -165,7 +135,7 @@ void assay_bench_table_columns(struct assay_table *table, enum assay_format form
 {
     for (size_t i = 0; is_readable(format) && i < ASSAY_COUNT(readable); i++)
         if (is_shown(&readable[i], plan))
-            assay_table_column(table, readable[i].header, readable[i].name, readable[i].right);
+            assay_table_columns(table, &readable[i].heading, 1);
     for (int i = 0; !is_readable(format) && i < ASSAY_N_COLUMNS; i++)
         assay_table_column(table, assay_columns[i].name, assay_columns[i].name, false);
 }
@@ -174,8 +144,8 @@ static void fill_readable(struct assay_table *t, const struct assay_row *row)
 {
     int column = 0;
     for (size_t i = 0; i < ASSAY_COUNT(readable); i++)
-        if (column < t->n_columns && strcmp(t->names[column], readable[i].name) == 0)
-            readable[i].fill(t, column++, row, readable[i].from);
+        if (column < t->n_columns && strcmp(t->names[column], readable[i].heading.name) == 0)
+            readable[i].fill(t, column++, row, &readable[i]);
 }
 
 void assay_bench_table_add(struct assay_table *table, const struct assay_row *row, enum assay_format format)
@@ -229,35 +199,38 @@ static bool has_phases(const json_t *profile)
     return false;
 }
 
-static void start_profile(struct assay_table *table, bool phases)
+enum { OP, NODE, TIME, SHARE, ROOFLINE, BOUND, PHASE };
+
+static const struct assay_table_heading profile_columns[] = {
+    [OP] = {"op", "type", false},
+    [NODE] = {"node", "name", false},
+    [TIME] = {"time", "mean_ns", true},
+    [SHARE] = {"of run", "share", true},
+    [ROOFLINE] = {"roofline", "roofline_share", true},
+    [BOUND] = {"bound by", "bound", false},
+    [PHASE] = {"part", "phase", false},
+};
+
+static void set_share(struct assay_table *t, int column, int decimals, double share)
 {
-    assay_table_init(table);
-    assay_table_column(table, "op", "type", false);
-    assay_table_column(table, "node", "name", false);
-    assay_table_column(table, "time", "mean_ns", true);
-    assay_table_column(table, "of run", "share", true);
-    assay_table_column(table, "roofline", "roofline_share", true);
-    assay_table_column(table, "bound by", "bound", false);
-    if (phases)
-        assay_table_column(table, "part", "phase", false);
+    assay_table_set(t, column, assay_arena_printf(&t->arena, "%.*f %%", decimals, 100 * share), json_real(share));
 }
 
 static void add_profile_line(struct assay_table *t, const char *type, const char *name, double ns, double share,
                              const json_t *entry)
 {
-    const json_t *roofline = entry ? json_object_get(entry, "roofline_share") : NULL;
+    const json_t *roofline = json_object_get(entry, "roofline_share"), *phase = json_object_get(entry, "phase");
     assay_table_row(t);
-    assay_table_text(t, 0, type);
-    assay_table_text(t, 1, name);
-    assay_table_ns(t, 2, ns);
-    assay_table_set(t, 3, assay_arena_printf(&t->arena, "%.1f %%", 100 * share), json_real(share));
+    assay_table_text(t, OP, type);
+    assay_table_text(t, NODE, name);
+    assay_table_ns(t, TIME, ns);
+    set_share(t, SHARE, 1, share);
     if (roofline) {
-        assay_table_set(t, 4, assay_arena_printf(&t->arena, "%.0f %%", 100 * json_number_value(roofline)),
-                        json_real(json_number_value(roofline)));
-        assay_table_text(t, 5, json_string_value(json_object_get(entry, "bound")));
+        set_share(t, ROOFLINE, 0, json_number_value(roofline));
+        assay_table_text(t, BOUND, json_string_value(json_object_get(entry, "bound")));
     }
-    if (entry && json_object_get(entry, "phase"))
-        assay_table_text(t, 6, json_string_value(json_object_get(entry, "phase")));
+    if (phase)
+        assay_table_text(t, PHASE, json_string_value(phase));
 }
 
 void assay_bench_profile_make(struct assay_table *table, const json_t *profile)
@@ -266,7 +239,8 @@ void assay_bench_profile_make(struct assay_table *table, const json_t *profile)
     double shown = 0, rest_ns = 0, rest = 0;
     size_t n_rest = 0, i;
     json_t *entry;
-    start_profile(table, has_phases(profile));
+    assay_table_init(table);
+    assay_table_columns(table, profile_columns, has_phases(profile) ? ASSAY_COUNT(profile_columns) : PHASE);
     json_array_foreach(profile, i, entry)
     {
         double ns = json_number_value(json_object_get(entry, "mean_ns")),
@@ -317,6 +291,7 @@ static const struct {
      " Reorder ReorderInput ReorderOutput Transpose Cast Concat Slice Split Gather GatherND GatherElements Expand Tile Pad "
      "Reshape "
      "Squeeze Unsqueeze Flatten Identity MemcpyToHost MemcpyFromHost QLinearConcat "},
+    {"update of state", "updates of state", " State "},
     {"choice of tokens", "choices of tokens", " Choice "},
 };
 

@@ -239,24 +239,44 @@ static void warn_damaged(void *context, const char *file, const char *reason)
     assay_log_line(&cli->log, ASSAY_LOG_WARNING, "%s is left out: %s", file, reason);
 }
 
-/* The newest run of this plan, and what it has; run_id stays NULL if there is none. */
-static enum assay_status find_run(struct bench *b, const char *plan_id, const char **run_id, struct assay_error *err)
+/* What the resumed run has measured counts for the scaling with the batch as if it were of now. */
+static void take_measured(struct bench *b, struct assay_plan *plan, const char *host, const struct assay_row *row)
+{
+    const char *id = assay_row_text(row, ASSAY_ROW_case_id, "");
+    b->done = assay_arena_grow(&b->arena, b->done, b->n_done, b->n_done + 1, sizeof *b->done);
+    b->done[b->n_done++] = assay_arena_strdup(&b->arena, id);
+    for (size_t i = 0; i < plan->n_cases; i++)
+        if (strcmp(assay_case_id(&plan->cases[i], host, &plan->arena), id) == 0) {
+            assay_sweep_add(&b->sweep, &plan->cases[i], row);
+            return;
+        }
+}
+
+/* The newest run of this plan on this host, and what it has; run_id stays NULL if there is none. */
+static enum assay_status find_run(struct bench *b, struct assay_plan *plan, const char *host, const char *plan_id,
+                                  const char **run_id, struct assay_error *err)
 {
     struct assay_lake *lake = NULL;
     struct assay_query *query = NULL;
+    struct assay_row row;
     enum assay_status st = assay_lake_open(&lake, b->lake, false, warn_damaged, b->cli, err);
     if (st)
         return st;
-    const char *sql = assay_arena_printf(
-        &b->arena,
-        "SELECT run_id, case_id FROM results WHERE run_id = (SELECT max(run_id) FROM results WHERE run_id LIKE '%%-%s')",
-        plan_id);
+    const char *sql =
+        assay_arena_printf(&b->arena,
+                           "SELECT run_id, case_id, status, throughput, throughput_unit, peak_memory_bytes FROM results "
+                           "WHERE run_id = (SELECT max(run_id) FROM results WHERE run_id LIKE '%%-%s') ORDER BY time",
+                           plan_id);
+    assay_row_init(&row);
     st = assay_lake_query(lake, sql, &query, err);
     while (!st && assay_query_next(query)) {
-        *run_id = assay_query_text(query, 0, &b->arena);
-        b->done = assay_arena_grow(&b->arena, b->done, b->n_done, b->n_done + 1, sizeof *b->done);
-        b->done[b->n_done++] = assay_query_text(query, 1, &b->arena);
+        st = assay_query_row(query, &row, err);
+        if (st)
+            break;
+        *run_id = assay_arena_strdup(&b->arena, assay_row_text(&row, ASSAY_ROW_run_id, ""));
+        take_measured(b, plan, host, &row);
     }
+    assay_row_release(&row);
     assay_query_close(query);
     assay_lake_close(lake);
     return st;
@@ -321,7 +341,7 @@ static enum assay_status run_plan(struct bench *b, struct assay_plan *plan, stru
         .context = b,
     };
     const char *plan_id = assay_plan_id(plan, machine.host);
-    enum assay_status st = assay_cli_flag(cli, "resume") ? find_run(b, plan_id, &run.run_id, err) : ASSAY_OK;
+    enum assay_status st = assay_cli_flag(cli, "resume") ? find_run(b, plan, machine.host, plan_id, &run.run_id, err) : ASSAY_OK;
     if (st)
         goto done;
     if (run.run_id)
@@ -343,9 +363,9 @@ static enum assay_status print_plan(const struct assay_plan *plan, struct assay_
                                     struct assay_error *err)
 {
     struct assay_table table;
+    static const struct assay_table_heading columns[] = {{"case", "case", false}, {"command", "command", false}};
     assay_table_init(&table);
-    assay_table_column(&table, "case", "case", false);
-    assay_table_column(&table, "command", "command", false);
+    assay_table_columns(&table, columns, ASSAY_COUNT(columns));
     for (size_t i = 0; i < plan->n_cases; i++) {
         assay_table_row(&table);
         assay_table_text(&table, 0, assay_case_label(&plan->cases[i], arena));
@@ -356,11 +376,9 @@ static enum assay_status print_plan(const struct assay_plan *plan, struct assay_
     return st;
 }
 
-static enum assay_status plot_sweep(struct bench *b, struct assay_error *err)
+static enum assay_status plot_sweep(struct bench *b, const struct assay_scaling_curve *curves, size_t n, struct assay_error *err)
 {
-    size_t n;
     const char *path = assay_cli_text(b->cli, "plot", NULL);
-    const struct assay_scaling_curve *curves = assay_sweep_curves(&b->sweep, &n);
     char *svg = path ? assay_scaling_svg(curves, n, b->note) : NULL;
     if (!path)
         return ASSAY_OK;
@@ -376,10 +394,16 @@ static enum assay_status plot_sweep(struct bench *b, struct assay_error *err)
 static enum assay_status print_sweep(struct bench *b, enum assay_format format, struct assay_error *err)
 {
     struct assay_table table;
-    enum assay_status st = plot_sweep(b, err);
+    size_t n;
+    const struct assay_scaling_curve *curves = assay_sweep_curves(&b->sweep, &n);
+    enum assay_status st = plot_sweep(b, curves, n, err);
+    if (!st && n && b->n_done)
+        assay_log_line(&b->cli->log, ASSAY_LOG_INFO,
+                       "the scaling with the batch includes the %zu row%s measured before this run was resumed", b->n_done,
+                       b->n_done == 1 ? "" : "s");
     if (st || (format != ASSAY_FORMAT_TABLE && format != ASSAY_FORMAT_MARKDOWN) || !assay_sweep_table(&b->sweep, &table))
         return st;
-    printf("\nScaling with the batch\n\n");
+    printf("%sScaling with the batch\n\n", b->n_rows ? "\n" : "");
     st = assay_table_print(&table, format, stdout, err);
     assay_table_release(&table);
     return st;

@@ -139,23 +139,21 @@ static void set_error(struct assay_table *table, int column, double value)
         assay_table_text(table, column, "inf");
 }
 
+static const struct assay_table_heading output_columns[] = {
+    {"test", "test", false}, /* where there are several */
+    {"platform", "platform", false},  {"data set", "set", false},         {"output", "output", false},
+    {"elements", "n_elements", true}, {"max abs error", "max_abs", true}, {"max rel error", "max_rel", true},
+    {"wrong", "n_wrong", true},       {"status", "status", false},        {"note", "reason", false},
+};
+
 /* A line for each output of each test; and, where they do not tell it, one with the test's status. */
 static enum assay_status print_outputs(const struct check *check, enum assay_format format, struct assay_error *err)
 {
     struct assay_table table;
     assay_table_init(&table);
     bool several = check->n_tests > 1 || !is_readable(format);
-    if (several)
-        assay_table_column(&table, "test", "test", false);
-    assay_table_column(&table, "platform", "platform", false);
-    assay_table_column(&table, "data set", "set", false);
-    assay_table_column(&table, "output", "output", false);
-    assay_table_column(&table, "elements", "n_elements", true);
-    assay_table_column(&table, "max abs error", "max_abs", true);
-    assay_table_column(&table, "max rel error", "max_rel", true);
-    assay_table_column(&table, "wrong", "n_wrong", true);
-    assay_table_column(&table, "status", "status", false);
-    assay_table_column(&table, "note", "reason", false);
+    assay_table_columns(&table, output_columns + !several, ASSAY_COUNT(output_columns) - !several);
+    table.wraps = true;
     for (size_t i = 0; i < check->n_outcomes; i++) {
         const struct outcome *outcome = &check->outcomes[i];
         const struct assay_conformance_result *result = &outcome->result;
@@ -274,12 +272,12 @@ static enum assay_status print_ops(const struct check *check, enum assay_format 
 
 static enum assay_status print_not_passed(const struct check *check, enum assay_format format, struct assay_error *err)
 {
+    static const struct assay_table_heading columns[] = {
+        {"not passed", "test", false}, {"platform", "platform", false}, {"status", "status", false}, {"reason", "reason", false}};
     struct assay_table table;
     assay_table_init(&table);
-    assay_table_column(&table, "not passed", "test", false);
-    assay_table_column(&table, "platform", "platform", false);
-    assay_table_column(&table, "status", "status", false);
-    assay_table_column(&table, "reason", "reason", false);
+    assay_table_columns(&table, columns, ASSAY_COUNT(columns));
+    table.wraps = true;
     for (size_t i = 0; i < check->n_outcomes; i++) {
         const struct outcome *outcome = &check->outcomes[i];
         if (outcome->result.status == ASSAY_OK)
@@ -347,11 +345,35 @@ static void print_agreement(const struct check *check)
            n_common, check->n_platforms, n_agree, n_close, ROUNDING, n_common - n_agree - n_close);
 }
 
+/* A line for each platform, for which the table may be too long to see. */
+static void tell_outputs(const struct check *check)
+{
+    for (size_t i = 0; i < check->n_outcomes; i++) {
+        const struct assay_conformance_result *result = &check->outcomes[i].result;
+        const struct assay_conformance_output *worst = NULL;
+        size_t n_right = 0;
+        for (size_t k = 0; k < result->n_outputs; k++) {
+            const struct assay_conformance_output *output = &result->outputs[k];
+            n_right += output->n_wrong == 0;
+            worst = !worst || output->max_rel > worst->max_rel ? output : worst;
+        }
+        if (worst)
+            assay_log_line(&check->cli->log, ASSAY_LOG_INFO,
+                           "%s: %zu of %zu outputs are right; the largest relative error is %.3g, of %s%s%s",
+                           check->platforms[check->outcomes[i].platform], n_right, result->n_outputs, worst->max_rel, worst->set,
+                           *worst->set ? " " : "", worst->name);
+    }
+}
+
 static enum assay_status print(const struct check *check, struct assay_error *err)
 {
     enum assay_format format = assay_cli_format(check->cli);
-    if (!is_readable(format) || !assay_cli_flag(check->cli, "all"))
-        return print_outputs(check, format, err);
+    if (!is_readable(format) || !assay_cli_flag(check->cli, "all")) {
+        enum assay_status printed = print_outputs(check, format, err);
+        if (is_readable(format))
+            tell_outputs(check);
+        return printed;
+    }
     enum assay_status st = print_ops(check, format, err);
     putchar('\n');
     if (!st)

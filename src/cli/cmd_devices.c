@@ -26,18 +26,14 @@ struct section {
 
 enum { MACHINE, CACHES, GPUS, SENSORS, CEILINGS, PLATFORMS, NOTES, N_SECTIONS };
 
-struct column {
-    const char *header, *name;
-    bool right;
-};
-
-static struct assay_table *begin(struct section *s, const char *name, const char *title, const struct column *columns, size_t n)
+static struct assay_table *begin(struct section *s, const char *name, const char *title,
+                                 const struct assay_table_heading *columns, size_t n)
 {
     s->name = name;
     s->title = title;
     assay_table_init(&s->table);
-    for (size_t i = 0; i < n; i++)
-        assay_table_column(&s->table, columns[i].header, columns[i].name, columns[i].right);
+    assay_table_columns(&s->table, columns, n);
+    s->table.wraps = true;
     return &s->table;
 }
 
@@ -58,7 +54,7 @@ static void set_bytes(struct assay_table *t, int column, int64_t bytes)
 
 static void add_machine(struct section *s, struct assay_machine *m)
 {
-    static const struct column columns[] = {
+    static const struct assay_table_heading columns[] = {
         {"host", "host", false},
         {"system", "os", false},
         {"kernel", "kernel", false},
@@ -106,11 +102,11 @@ static void add_machine(struct section *s, struct assay_machine *m)
 
 static void add_caches(struct section *s, const struct assay_machine *m)
 {
-    static const struct column columns[] = {{"level", "level", true},
-                                            {"kind", "kind", false},
-                                            {"size", "size_bytes", true},
-                                            {"line", "line_bytes", true},
-                                            {"shared by CPUs", "shared_by", true}};
+    static const struct assay_table_heading columns[] = {{"level", "level", true},
+                                                         {"kind", "kind", false},
+                                                         {"size", "size_bytes", true},
+                                                         {"line", "line_bytes", true},
+                                                         {"shared by CPUs", "shared_by", true}};
     struct assay_table *t = begin(s, "caches", "Caches", columns, ASSAY_COUNT(columns));
     for (int i = 0; i < m->n_caches; i++) {
         const struct assay_cache_info *cache = &m->caches[i];
@@ -125,7 +121,7 @@ static void add_caches(struct section *s, const struct assay_machine *m)
 
 static void add_gpus(struct section *s, const struct assay_machine *m)
 {
-    static const struct column columns[] = {
+    static const struct assay_table_heading columns[] = {
         {"name", "name", false},          {"vendor", "vendor", false}, {"driver", "driver", false},   {"told by", "api", false},
         {"memory", "memory_bytes", true}, {"cores", "cores", true},    {"kind", "is_software", false}};
     struct assay_table *t = begin(s, "gpus", "GPUs", columns, ASSAY_COUNT(columns));
@@ -145,7 +141,7 @@ static void add_gpus(struct section *s, const struct assay_machine *m)
 
 static void add_sensors(struct section *s, const struct assay_machine *m)
 {
-    static const struct column columns[] = {
+    static const struct assay_table_heading columns[] = {
         {"sensor", "name", false}, {"state", "available", false}, {"reason", "reason", false}};
     struct assay_table *t = begin(s, "sensors", "Energy counters", columns, ASSAY_COUNT(columns));
     for (int i = 0; i < m->n_sensors; i++) {
@@ -158,7 +154,7 @@ static void add_sensors(struct section *s, const struct assay_machine *m)
 
 static void add_notes(struct section *s, const struct assay_machine *m)
 {
-    static const struct column columns[] = {{"note", "note", false}};
+    static const struct assay_table_heading columns[] = {{"note", "note", false}};
     struct assay_table *t = begin(s, "notes", "What could not be read, and why", columns, ASSAY_COUNT(columns));
     for (int i = 0; i < m->n_notes; i++) {
         assay_table_row(t);
@@ -168,7 +164,7 @@ static void add_notes(struct section *s, const struct assay_machine *m)
 
 static void add_platforms(struct section *s, struct assay_arena *arena, bool all)
 {
-    static const struct column columns[] = {
+    static const struct assay_table_heading columns[] = {
         {"platform", "name", false},   {"state", "available", false}, {"device", "device", false}, {"runtime", "runtime", false},
         {"version", "version", false}, {"variant", "variant", false}, {"reason", "reason", false}};
     struct assay_table *t = begin(s, "platforms", "Platforms", columns, ASSAY_COUNT(columns));
@@ -205,28 +201,33 @@ static void fill_ceilings(struct assay_table *t, const struct assay_ceilings *ce
 {
     char time[ASSAY_UTC_TEXT_SIZE];
     assay_clock_utc_text(ceilings->measured_us, time);
+    const char *minute = assay_arena_printf(&t->arena, "%.10s %.5s UTC", time, time + 11);
     for (int i = 0; i < ceilings->n; i++) {
         const struct assay_ceiling *c = &ceilings->items[i];
+        const char *unit = rate_unit(c->precision);
         assay_table_row(t);
         assay_table_text(t, 0, c->precision);
         assay_table_text(t, 1, c->isa);
         assay_table_int(t, 2, c->n_threads);
-        assay_table_set(t, 3, assay_text_si(&t->arena, c->rate, ""), json_real(c->rate));
-        assay_table_text(t, 4, rate_unit(c->precision));
-        assay_table_set(t, 5, assay_arena_printf(&t->arena, "%.1f %%", 100 * c->spread), json_real(c->spread));
-        assay_table_text(t, 6, "measured");
-        assay_table_text(t, 7, time);
+        assay_table_set(t, 3, assay_text_si(&t->arena, c->rate, unit), json_real(c->rate));
+        assay_table_set(t, 4, assay_arena_printf(&t->arena, "%.1f %%", 100 * c->spread), json_real(c->spread));
+        assay_table_text(t, 5, "measured");
+        assay_table_set(t, 6, minute, json_string(time));
+        if (t->n_columns > 7)
+            assay_table_text(t, 7, unit);
     }
 }
 
 static enum assay_status add_ceilings(struct section *s, struct assay_cli *cli, const struct assay_machine *m,
                                       struct assay_error *err)
 {
-    static const struct column columns[] = {
-        {"of", "precision", false}, {"instructions", "isa", false}, {"threads", "threads", true},        {"rate", "rate", true},
-        {"unit", "unit", false},    {"spread", "spread", true},     {"provenance", "provenance", false}, {"when", "time", false}};
+    static const struct assay_table_heading columns[] = {{"of what", "precision", false}, {"instructions", "isa", false},
+                                                         {"threads", "threads", true},    {"rate", "rate", true},
+                                                         {"spread", "spread", true},      {"provenance", "provenance", false},
+                                                         {"when", "time", false},         {"unit", "unit", false}};
+    size_t n = ASSAY_COUNT(columns) - (assay_cli_format(cli) != ASSAY_FORMAT_JSON); /* people read the unit in the rate */
     struct assay_ceilings ceilings;
-    struct assay_table *t = begin(s, "ceilings", "Ceilings of the CPU", columns, ASSAY_COUNT(columns));
+    struct assay_table *t = begin(s, "ceilings", "Ceilings of the CPU", columns, n);
     if (assay_cli_flag(cli, "no-measure"))
         return ASSAY_OK;
     enum assay_status st = assay_ceilings_get(&ceilings, m, assay_cli_flag(cli, "measure"), tell_progress, cli, err);

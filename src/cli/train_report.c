@@ -21,45 +21,41 @@ enum { SEED, STEPS, TRAIN_LOSS, METRIC, VALIDATION, BEST, BEST_STEP, TEST, TIME,
 enum { REACHED = N_COLUMNS, TARGET_STEP, TARGET_TIME };
 enum { WHAT, N_OF, MEAN, LOW, HIGH, DEVIATION, LEAST, MOST };
 
-static void add_columns(struct assay_table *table, bool has_target)
-{
-    static const struct {
-        const char *header, *name;
-        bool right;
-    } columns[] = {[SEED] = {"seed", "seed", true},
-                   [STEPS] = {"steps", "steps", true},
-                   [TRAIN_LOSS] = {"train loss", "train_loss", true},
-                   [METRIC] = {"metric", "metric", false},
-                   [VALIDATION] = {"validation", "validation", true},
-                   [BEST] = {"best", "best", true},
-                   [BEST_STEP] = {"best at step", "best_step", true},
-                   [TEST] = {"test", "test", true},
-                   [TIME] = {"time", "wall_s", true},
-                   [RATE] = {"samples/s", "samples_per_s", true},
-                   [DATA] = {"waiting for data", "data_share", true},
-                   [PARAMETERS] = {"parameters", "parameters", true},
-                   [REACHED] = {"target reached", "reached", false},
-                   [TARGET_STEP] = {"at step", "target_step", true},
-                   [TARGET_TIME] = {"time to target", "time_to_target_s", true}};
-    for (size_t i = 0; i < (has_target ? ASSAY_COUNT(columns) : N_COLUMNS); i++)
-        assay_table_column(table, columns[i].header, columns[i].name, columns[i].right);
-}
+static const struct assay_table_heading run_columns[] = {
+    [SEED] = {"seed", "seed", true},
+    [STEPS] = {"steps", "steps", true},
+    [TRAIN_LOSS] = {"train loss", "train_loss", true},
+    [METRIC] = {"metric", "metric", false},
+    [VALIDATION] = {"validation", "validation", true},
+    [BEST] = {"best", "best", true},
+    [BEST_STEP] = {"best at step", "best_step", true},
+    [TEST] = {"test", "test", true},
+    [TIME] = {"time", "wall_s", true},
+    [RATE] = {"throughput", "samples_per_s", true},
+    [DATA] = {"waiting for data", "data_share", true},
+    [PARAMETERS] = {"parameters", "parameters", true},
+    [REACHED] = {"target reached", "reached", false},
+    [TARGET_STEP] = {"at step", "target_step", true},
+    [TARGET_TIME] = {"time to target", "time_to_target_s", true},
+};
+
+static const struct assay_table_heading spread_columns[] = {
+    [WHAT] = {"of the runs", "what", false}, [N_OF] = {"runs", "n", true},    [MEAN] = {"mean", "mean", true},
+    [LOW] = {"95 % from", "low", true},      [HIGH] = {"to", "high", true},   [DEVIATION] = {"deviation", "deviation", true},
+    [LEAST] = {"least", "least", true},      [MOST] = {"most", "most", true},
+};
 
 void assay_train_report_init(struct assay_train_report *report, struct assay_cli *cli, const struct assay_run_options *options,
                              const char *dataset)
 {
-    static const char *const spread[][2] = {{"of the runs", "what"}, {"runs", "n"},   {"mean", "mean"},
-                                            {"95 % from", "low"},    {"to", "high"},  {"deviation", "deviation"},
-                                            {"least", "least"},      {"most", "most"}};
     *report = (struct assay_train_report){.cli = cli, .options = options, .dataset = dataset, .start_us = assay_clock_utc_us()};
     assay_table_init(&report->runs);
     assay_table_init(&report->spread);
-    add_columns(&report->runs, options->has_target);
+    assay_table_columns(&report->runs, run_columns, options->has_target ? ASSAY_COUNT(run_columns) : N_COLUMNS);
     report->folder_column = options->folder ? report->runs.n_columns : -1;
     if (options->folder)
         assay_table_column(&report->runs, "kept in", "output", false);
-    for (size_t i = 0; i < ASSAY_COUNT(spread); i++)
-        assay_table_column(&report->spread, spread[i][0], spread[i][1], i > 0);
+    assay_table_columns(&report->spread, spread_columns, ASSAY_COUNT(spread_columns));
 }
 
 void assay_train_report_release(struct assay_train_report *report)
@@ -99,9 +95,9 @@ void assay_train_report_run(struct assay_train_report *report, const struct assa
     set_real(table, TEST, r->test, 4);
     set_seconds(table, TIME, r->wall_s);
     if (r->samples_per_s > 0)
-        set_real(table, RATE, r->samples_per_s, 4);
+        assay_table_set(table, RATE, assay_text_si(&table->arena, r->samples_per_s, "samples/s"), json_real(r->samples_per_s));
     if (r->n_steps > r->first_step)
-        set_real(table, DATA, r->data_share, 2);
+        assay_table_set(table, DATA, assay_arena_printf(&table->arena, "%.1f %%", 100 * r->data_share), json_real(r->data_share));
     assay_table_int(table, PARAMETERS, r->parameters);
     if (folder)
         assay_table_text(table, report->folder_column, folder);

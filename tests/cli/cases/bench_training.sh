@@ -12,6 +12,13 @@ grep -c '>memory ends<' sweep.svg
 assay query "SELECT batch, status, reason FROM results WHERE batch > 4"
 assay query "SELECT count(*) AS rows, min(map_extract(metrics, 'loss_error')[1]) < 1e-4 AS agrees, bool_and(len(map_extract(metrics, 'check_gradient_error')) = 1) AS is_checked FROM results WHERE status = 'ok'"
 
+# A run that was cut off goes on: the sweep is whole again, and memory ends where it did.
+rm "$(ls "$ASSAY_LAKE"/v1/*/*/*.parquet | head -1)"
+assay bench ds-cnn-s --platform cpu/native --batch 1..4:x2,16384,65536 --memory-limit 1000M $quick --log info --resume --plot resumed.svg >out 2>err
+sed '1,/^Scaling/d' out | plain
+sed -nE '/^the scaling|left out/p; /^going on/s/run [^,]*/run #/p' err
+grep -c '<circle[^>]*r="3.5"' resumed.svg
+
 assay bench ds-cnn-s --platform cpu/native --batch 2 --profile $quick 2>/dev/null | sed -n '/^Forward/p' | plain | cut -d';' -f1
 assay bench ds-cnn-s --platform cpu/native --batch 2 --profile $quick 2>/dev/null | sed '1,/^Forward/d' | grep -qE '(forward|backward|update) *$' &&
     echo "each op is of one of them"
