@@ -200,11 +200,9 @@ enum { X, X_SCALE, X_ZERO, W, W_SCALE, W_ZERO, Y_SCALE, Y_ZERO, BIAS };
 static enum assay_status infer_qlinear_conv(struct assay_op_call *call, struct assay_error *err)
 {
     static const int eight_bit[] = {X, X_ZERO, W, W_ZERO, Y_ZERO}, scales[] = {X_SCALE, W_SCALE, Y_SCALE};
-    enum assay_status st = ASSAY_OK;
-    for (size_t i = 0; i < ASSAY_COUNT(eight_bit) && !st; i++)
-        st = assay_rule_dtype(call, eight_bit[i], ASSAY_SET_8BIT, err);
-    for (size_t i = 0; i < ASSAY_COUNT(scales) && !st; i++)
-        st = assay_rule_dtype(call, scales[i], ASSAY_SET_FLOAT, err);
+    enum assay_status st = assay_rule_dtypes(call, ASSAY_COUNT(eight_bit), eight_bit, ASSAY_SET_8BIT, err);
+    if (!st)
+        st = assay_rule_dtypes(call, ASSAY_COUNT(scales), scales, ASSAY_SET_FLOAT, err);
     if (!st)
         st = assay_rule_dtype(call, BIAS, ASSAY_DTYPE_BIT(ASSAY_I32), err);
     if (!st)

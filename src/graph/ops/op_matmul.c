@@ -299,11 +299,9 @@ static enum assay_status infer_qlinear_matmul(struct assay_op_call *call, struct
 {
     static const int eight_bit[] = {QLINEAR_A, QLINEAR_A_ZERO, QLINEAR_B, QLINEAR_B_ZERO, QLINEAR_Y_ZERO};
     static const int scales[] = {QLINEAR_A_SCALE, QLINEAR_B_SCALE, QLINEAR_Y_SCALE};
-    enum assay_status st = ASSAY_OK;
-    for (size_t i = 0; i < ASSAY_COUNT(eight_bit) && !st; i++)
-        st = assay_rule_dtype(call, eight_bit[i], ASSAY_SET_8BIT, err);
-    for (size_t i = 0; i < ASSAY_COUNT(scales) && !st; i++)
-        st = assay_rule_dtype(call, scales[i], ASSAY_SET_FLOAT, err);
+    enum assay_status st = assay_rule_dtypes(call, ASSAY_COUNT(eight_bit), eight_bit, ASSAY_SET_8BIT, err);
+    if (!st)
+        st = assay_rule_dtypes(call, ASSAY_COUNT(scales), scales, ASSAY_SET_FLOAT, err);
     if (!st)
         st = assay_rule_same_dtype(call, QLINEAR_A, QLINEAR_A_ZERO, err);
     if (!st)

@@ -21,12 +21,10 @@ static enum assay_status infer_linear(struct assay_op_call *call, struct assay_e
     const struct assay_type *a = &call->inputs[A], *w = &call->inputs[W];
     struct assay_type *y = &call->outputs[0];
     enum assay_status st = assay_rule_rank(call, W, 2, 2, err);
-    for (size_t i = 0; i < ASSAY_COUNT(eight_bit) && !st; i++)
-        if (assay_rule_has_input(call, eight_bit[i]))
-            st = assay_rule_dtype(call, eight_bit[i], ASSAY_SET_8BIT, err);
-    for (size_t i = 0; i < ASSAY_COUNT(floats) && !st; i++)
-        if (assay_rule_has_input(call, floats[i]))
-            st = assay_rule_dtype(call, floats[i], ASSAY_DTYPE_BIT(ASSAY_F32), err);
+    if (!st)
+        st = assay_rule_dtypes(call, ASSAY_COUNT(eight_bit), eight_bit, ASSAY_SET_8BIT, err);
+    if (!st)
+        st = assay_rule_dtypes(call, ASSAY_COUNT(floats), floats, ASSAY_DTYPE_BIT(ASSAY_F32), err);
     if (st)
         return st;
     if (assay_rule_has_input(call, Y_SCALE) != assay_rule_has_input(call, Y_ZERO))

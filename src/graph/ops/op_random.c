@@ -79,33 +79,32 @@ static enum assay_status infer_random_like(struct assay_op_call *call, struct as
     return assay_rule_dtype_attr(call, "dtype", in->dtype, ASSAY_SET_FLOAT, &call->outputs[0].dtype, err);
 }
 
-static enum assay_status run_normal(struct assay_op_call *call, struct assay_error *err)
+/* offset + factor * draw() for each element. */
+static void fill(const struct assay_op_call *call, double (*draw)(struct assay_rng *rng), double offset, double factor)
 {
-    (void)err;
-    double mean = assay_node_float(call->node, "mean", 0), scale = assay_node_float(call->node, "scale", 1), block[BLOCK];
+    double block[BLOCK];
     struct assay_rng rng;
     init_rng(&rng, call);
     for (int64_t at = 0, count = assay_type_count(&call->outputs[0]); at < count; at += BLOCK) {
         int64_t n = count - at < BLOCK ? count - at : BLOCK;
         for (int64_t i = 0; i < n; i++)
-            block[i] = mean + scale * assay_rng_normal(&rng);
+            block[i] = offset + factor * draw(&rng);
         store(&call->results[0], at, block, n);
     }
+}
+
+static enum assay_status run_normal(struct assay_op_call *call, struct assay_error *err)
+{
+    (void)err;
+    fill(call, assay_rng_normal, assay_node_float(call->node, "mean", 0), assay_node_float(call->node, "scale", 1));
     return ASSAY_OK;
 }
 
 static enum assay_status run_uniform(struct assay_op_call *call, struct assay_error *err)
 {
     (void)err;
-    double low = assay_node_float(call->node, "low", 0), high = assay_node_float(call->node, "high", 1), block[BLOCK];
-    struct assay_rng rng;
-    init_rng(&rng, call);
-    for (int64_t at = 0, count = assay_type_count(&call->outputs[0]); at < count; at += BLOCK) {
-        int64_t n = count - at < BLOCK ? count - at : BLOCK;
-        for (int64_t i = 0; i < n; i++)
-            block[i] = low + (high - low) * assay_rng_uniform(&rng);
-        store(&call->results[0], at, block, n);
-    }
+    double low = assay_node_float(call->node, "low", 0), high = assay_node_float(call->node, "high", 1);
+    fill(call, assay_rng_uniform, low, high - low);
     return ASSAY_OK;
 }
 

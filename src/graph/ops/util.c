@@ -31,6 +31,15 @@ enum assay_status assay_rule_dtype(const struct assay_op_call *call, int i, unsi
     return assay_error_set(err, ASSAY_UNSUPPORTED, "input %d of dtype %s is not supported", i, assay_dtype_word((int)dtype));
 }
 
+enum assay_status assay_rule_dtypes(const struct assay_op_call *call, size_t n, const int *inputs, unsigned set,
+                                    struct assay_error *err)
+{
+    enum assay_status st = ASSAY_OK;
+    for (size_t i = 0; i < n && !st; i++)
+        st = assay_rule_dtype(call, inputs[i], set, err);
+    return st;
+}
+
 enum assay_status assay_rule_same_dtype(const struct assay_op_call *call, int i, int j, struct assay_error *err)
 {
     if (i >= call->n_inputs || j >= call->n_inputs)

@@ -60,6 +60,9 @@ const struct assay_tensor *assay_rule_data(const struct assay_op_call *call, int
 
 /* ASSAY_UNSUPPORTED if input i has a dtype outside of `set` (enum assay_dtype_set); an unknown one passes. */
 enum assay_status assay_rule_dtype(const struct assay_op_call *call, int i, unsigned set, struct assay_error *err);
+/* The same of the n inputs that are listed. */
+enum assay_status assay_rule_dtypes(const struct assay_op_call *call, size_t n, const int *inputs, unsigned set,
+                                    struct assay_error *err);
 /* ASSAY_INVALID if inputs i and j have different known dtypes, or different ranks. */
 enum assay_status assay_rule_same_dtype(const struct assay_op_call *call, int i, int j, struct assay_error *err);
 /* ASSAY_INVALID if input i has a known rank outside of [low, high]. */
