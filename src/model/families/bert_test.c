@@ -187,9 +187,9 @@ ASSAY_TEST(positions_that_are_sinusoids_are_not_learned)
         CHECK_OK(assay_json_parse(texts[i], strlen(texts[i]), "config", &config, &err), err);
         CHECK_OK(assay_model_build(config, "config", &options, &graph, NULL, &err), err);
         CHECK_TEXT(assay_graph_metadata(graph, ASSAY_TRAINING_PARAMETER, "distilbert.embeddings.position_embeddings.weight"),
-                  wanted[i]);
+                   wanted[i]);
         CHECK_TEXT(assay_graph_metadata(graph, ASSAY_TRAINING_PARAMETER, "distilbert.embeddings.word_embeddings.weight"),
-                  "trained");
+                   "trained");
         assay_graph_close(graph);
         json_decref(config);
     }
