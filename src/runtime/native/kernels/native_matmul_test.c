@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Products, of constant weights (few rows and many) and of two variable sides, and rotary positions, against the reference
- * kernels. Sums of some hundred terms in f32 keep six digits; bf16 keeps 8 bits of the result. */
+/* Products, of constant weights (few rows and many) of two variable sides and of Einsum, and rotary positions, against the
+ * reference kernels. Sums of some hundred terms in f32 keep six digits; bf16 keeps 8 bits of the result. */
 #include "runtime/native/testing.h"
 
 #define F32_TOLERANCE 5e-6 /* of sums up to 30 that an activation brings below 2 */
@@ -73,6 +73,36 @@ ASSAY_TEST(batches_of_products_broadcast)
     }
 }
 
+static void check_einsum(const char *equation, int rank_a, const int64_t *a, int rank_b, const int64_t *b)
+{
+    struct assay_graph *graph = assay_graph_open("einsum");
+    int x = testing_input(graph, "a", ASSAY_F32, rank_a, a);
+    int w = testing_random_constant(graph, "b", ASSAY_F32, rank_b, b);
+    int y = testing_node(graph, "Einsum", NUMBERS(x, w), "y");
+    assay_node_set_string(graph, testing_last(graph), "equation", equation);
+    assay_graph_add_output(graph, y);
+    testing_equals_reference(graph, F32_TOLERANCE);
+}
+
+ASSAY_TEST(sums_over_labels_are_products_where_labels_merge_and_right_where_not)
+{
+    check_einsum("btc,chd->bthd", 3, (const int64_t[]){2, 9, 30}, 3, (const int64_t[]){30, 4, 8});
+    check_einsum("bqhd,bkhd->bhqk", 4, (const int64_t[]){2, 7, 3, 16}, 4, (const int64_t[]){2, 5, 3, 16});
+    check_einsum("bhqk,bkhd->bqhd", 4, (const int64_t[]){2, 3, 7, 5}, 4, (const int64_t[]){2, 5, 3, 16});
+    check_einsum("bqhd,hdc->bqc", 4, (const int64_t[]){2, 7, 3, 8}, 3, (const int64_t[]){3, 8, 20});
+    check_einsum("bchw,co->bohw", 4, (const int64_t[]){2, 6, 5, 4}, 2, (const int64_t[]){6, 9});
+    check_einsum("bij,bjk -> bki", 3, (const int64_t[]){3, 4, 50}, 3, (const int64_t[]){3, 50, 6});
+    check_einsum("...ij,...jk->...ik", 4, (const int64_t[]){2, 3, 4, 5}, 3, (const int64_t[]){1, 5, 6});
+    check_einsum("bhwc,hkc->bhwk", 4, (const int64_t[]){2, 3, 5, 8}, 3, (const int64_t[]){3, 4, 8});
+    check_einsum("i,j->ij", 1, (const int64_t[]){11}, 1, (const int64_t[]){7});
+    check_einsum("bi,bi->b", 2, (const int64_t[]){3, 11}, 2, (const int64_t[]){3, 11});
+    check_einsum("nc,nc->nc", 2, (const int64_t[]){3, 11}, 2, (const int64_t[]){3, 11});
+    check_einsum("ahb,bch->ac", 3, (const int64_t[]){3, 4, 5}, 3, (const int64_t[]){5, 6, 4});
+    check_einsum("ij,jk->k", 2, (const int64_t[]){3, 4}, 2, (const int64_t[]){4, 5});
+    check_einsum("ii,ij->ij", 2, (const int64_t[]){4, 4}, 2, (const int64_t[]){4, 5});
+    check_einsum("ij,jk", 2, (const int64_t[]){3, 4}, 2, (const int64_t[]){4, 5});
+}
+
 static void check_rotary(enum assay_dtype dtype, bool is_4d, int64_t turned, bool interleaved, int64_t table_batch)
 {
     enum { BATCH = 2, HEADS = 3, LENGTH = 50, DIM = 32 };
@@ -102,4 +132,5 @@ ASSAY_TEST(heads_are_turned_by_their_positions)
 
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(few_rows_and_many_meet_a_constant_weight),
                 ASSAY_TEST_ENTRY(activations_follow_bias_and_residual), ASSAY_TEST_ENTRY(batches_of_products_broadcast),
+                ASSAY_TEST_ENTRY(sums_over_labels_are_products_where_labels_merge_and_right_where_not),
                 ASSAY_TEST_ENTRY(heads_are_turned_by_their_positions))

@@ -36,17 +36,22 @@ static void run(const struct native_args *args, int part, unsigned char *scratch
     }
 }
 
+void native_product_make(struct native_build *b, struct native_product *p)
+{
+    native_product_divide(p, b->n_threads);
+    b->kernel.name = "oneDNN sgemm";
+    b->kernel.run = run;
+    b->kernel.n_parts = native_product_parts(p, b->n_threads);
+    b->kernel.data = p;
+}
+
 static enum assay_status make(struct native_build *b, struct assay_error *err)
 {
     struct native_product *p = assay_arena_alloc(b->arena, sizeof *p);
     if (b->inputs[0].dtype != ASSAY_F32 || b->inputs[1].dtype != ASSAY_F32 || b->outputs[0].dtype != ASSAY_F32 ||
         !native_product_find(b, p))
         return assay_error_set(err, ASSAY_UNSUPPORTED, "its types or forms are not taken");
-    native_product_divide(p, b->n_threads);
-    b->kernel.name = "oneDNN sgemm";
-    b->kernel.run = run;
-    b->kernel.n_parts = native_product_parts(p, b->n_threads);
-    b->kernel.data = p;
+    native_product_make(b, p);
     return ASSAY_OK;
 }
 

@@ -2,14 +2,6 @@
 /* See product.h. */
 #include "runtime/native/kernels/product.h"
 
-/* Dimensions of the product and, of its operands, strides in elements of each. */
-struct shape {
-    int rank;
-    int64_t dims[ASSAY_MAX_RANK + 1]; /* [batch …, m, n] */
-    int64_t k, a[ASSAY_MAX_RANK + 1], b[ASSAY_MAX_RANK + 1], y[ASSAY_MAX_RANK + 1];
-    int64_t a_k, b_k; /* along k; a and b are 0 where they have no such dimension */
-};
-
 static void find_strides(const struct assay_type *type, int64_t *strides)
 {
     int64_t step = 1;
@@ -43,7 +35,7 @@ static void swap_last(int64_t *numbers, int rank)
 }
 
 /* The result's strides in the order of the product: perm_y says which of its dimensions comes where. */
-static bool find_result(const struct native_build *b, int rank, struct shape *s)
+static bool find_result(const struct native_build *b, int rank, struct native_strides *s)
 {
     size_t n = 0;
     const struct assay_type *y = &b->outputs[0];
@@ -59,13 +51,13 @@ static bool find_result(const struct native_build *b, int rank, struct shape *s)
     return true;
 }
 
-static bool find_shape(const struct native_build *b, struct shape *s)
+static bool find_shape(const struct native_build *b, struct native_strides *s)
 {
     const struct assay_type *l = &b->inputs[0], *r = &b->inputs[1];
     int64_t a_dims[ASSAY_MAX_RANK], b_dims[ASSAY_MAX_RANK], a[ASSAY_MAX_RANK], w[ASSAY_MAX_RANK];
     if (l->rank < 2 || r->rank < 2 || l->rank > ASSAY_MAX_RANK || r->rank > ASSAY_MAX_RANK)
         return false;
-    *s = (struct shape){.rank = l->rank > r->rank ? l->rank : r->rank};
+    *s = (struct native_strides){.rank = l->rank > r->rank ? l->rank : r->rank};
     if (!permute(b, "perm_a", l, a_dims, a) || !permute(b, "perm_b", r, b_dims, w) || !find_result(b, s->rank, s))
         return false;
     if (assay_node_int(b->node, "transA", 0)) {
@@ -90,7 +82,7 @@ static bool find_shape(const struct native_build *b, struct shape *s)
 }
 
 /* Rows of several matrices that meet one right side are rows of one. */
-static void merge_rows(struct shape *s)
+static void merge_rows(struct native_strides *s)
 {
     while (s->rank > 2) {
         int last = s->rank - 3, m = s->rank - 2, n = s->rank - 1;
@@ -120,7 +112,7 @@ static bool find_form(int64_t rows, int64_t columns, int64_t row_stride, int64_t
     return true;
 }
 
-static int64_t *list_matrices(struct native_build *b, const struct shape *s, const int64_t *strides, int64_t n)
+static int64_t *list_matrices(struct native_build *b, const struct native_strides *s, const int64_t *strides, int64_t n)
 {
     int64_t *at = assay_arena_array(b->arena, (size_t)n, sizeof *at);
     for (int64_t i = 0; i < n; i++) {
@@ -134,7 +126,7 @@ static int64_t *list_matrices(struct native_build *b, const struct shape *s, con
 }
 
 /* The result may lie transposed: then it is the product of the transposed sides, changed about. */
-static bool find_forms(const struct shape *s, struct native_product *p, bool *is_swapped)
+static bool find_forms(const struct native_strides *s, struct native_product *p, bool *is_swapped)
 {
     struct native_form a, b, y;
     int m = s->rank - 2, n = s->rank - 1;
@@ -187,26 +179,31 @@ static bool takes_bias(const struct native_build *b, struct native_product *p)
            bias->dims[bias->rank - 1] == p->n && assay_node_float(b->node, "beta", 1) == 1;
 }
 
-bool native_product_find(struct native_build *b, struct native_product *p)
+bool native_product_of(struct native_build *b, struct native_strides *s, struct native_product *p)
 {
-    struct shape s;
     bool is_swapped;
-    if (assay_type_count(&b->outputs[0]) < 1 || !find_shape(b, &s) || s.k < 1)
+    if (assay_type_count(&b->outputs[0]) < 1 || s->k < 1)
         return false;
-    merge_rows(&s);
+    merge_rows(s);
     *p = (struct native_product){
-        .m = s.dims[s.rank - 2], .n = s.dims[s.rank - 1], .k = s.k, .alpha = assay_node_float(b->node, "alpha", 1)};
+        .m = s->dims[s->rank - 2], .n = s->dims[s->rank - 1], .k = s->k, .alpha = assay_node_float(b->node, "alpha", 1)};
     p->n_matrices = assay_type_count(&b->outputs[0]) / (p->m * p->n);
-    if (!takes_bias(b, p) || !find_forms(&s, p, &is_swapped) || (is_swapped && p->has_bias))
+    if (!takes_bias(b, p) || !find_forms(s, p, &is_swapped) || (is_swapped && p->has_bias))
         return false;
-    p->a_at = list_matrices(b, &s, is_swapped ? s.b : s.a, p->n_matrices);
-    p->b_at = list_matrices(b, &s, is_swapped ? s.a : s.b, p->n_matrices);
-    p->y_at = list_matrices(b, &s, s.y, p->n_matrices);
+    p->a_at = list_matrices(b, s, is_swapped ? s->b : s->a, p->n_matrices);
+    p->b_at = list_matrices(b, s, is_swapped ? s->a : s->b, p->n_matrices);
+    p->y_at = list_matrices(b, s, s->y, p->n_matrices);
     p->left = is_swapped;
     p->right = !is_swapped;
     for (int i = 0; i < b->n_inputs; i++)
         b->in_layouts[i] = NATIVE_PLAIN;
     return true;
+}
+
+bool native_product_find(struct native_build *b, struct native_product *p)
+{
+    struct native_strides s;
+    return assay_type_count(&b->outputs[0]) > 0 && find_shape(b, &s) && native_product_of(b, &s, p);
 }
 
 struct native_block native_product_block(const struct native_product *p, int64_t job)
