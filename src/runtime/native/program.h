@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A compiled graph and its specialisations: see native.h. specialize.c makes one, specials.c keeps and finds them,
- * runtime_native.c runs them.
+ * A compiled graph and its specialisations: see native.h. specialize.c makes one, with kernels that choose_kernel.c finds;
+ * specials.c keeps and finds them, runtime_native.c runs them.
  *
  * Segments (segments.c): where the shape of a value is known only once its node has run (NonZero, Range, a Reshape to computed
  * dimensions), a specialisation ends with such nodes. What lies behind them, its rest, is a program whose inputs are the values
@@ -138,6 +138,11 @@ void native_pack_forget(struct native_program *program, int n_packs);
 enum assay_status native_specialize(struct native_program *program, struct assay_error *err);
 /* The steps of a specialisation whose graph is bound. */
 enum assay_status native_make_steps(struct native_program *program, struct native_special *special, struct assay_error *err);
+/* The build of a node, with the kernel that takes it. */
+void native_choose_kernel(struct native_program *program, struct native_special *special, const struct assay_node *node,
+                          struct native_build *build);
+/* The state whose input and output are these of the node; -1: none is. */
+int native_state_of(const struct native_build *build, int input, int output);
 void native_special_close(struct native_special *special);
 
 /* [n_nodes of the specialisation]: the nodes that wait for shapes; in the arena. NULL: there are none, or dimensions are open
@@ -155,9 +160,8 @@ double native_rest_growth(const struct native_special *special);
 void native_find_work(struct native_special *special);
 /* One walk through the steps of the current specialisation. */
 enum assay_status native_run_steps(struct native_program *program, struct assay_error *err);
-/* The profile (profile.c), if the program keeps one. start: a run begins; walk: so does one through the
- * steps; step: one has run since start_ns; other: what is no op
- * has, in a program with states. They return the time at which what follows starts. */
+/* The profile (profile.c), if the program keeps one. start: a run begins; walk: so does one through the steps; step: one has run
+ * since start_ns; other: what is no op has, in a program with states. They return the time at which what follows starts. */
 int64_t native_profile_start(struct native_program *program);
 int64_t native_profile_now(void);
 int64_t native_profile_walk(struct native_program *program);
