@@ -34,13 +34,14 @@ static void on_pass(void *context, const struct assay_pass *pass, const struct a
 static enum assay_status print_table(struct assay_cli *cli, struct assay_graph *graph, struct assay_error *err)
 {
     struct watch watch = {.n_nodes = graph->n_nodes};
+    static const struct assay_table_heading headings[] = {{"pass", "pass", false},
+                                                          {"changes", "n_changes", true},
+                                                          {"nodes before", "n_before", true},
+                                                          {"after", "n_after", true},
+                                                          {"what becomes what", "about", false}};
     struct assay_table *table = &watch.table;
     assay_table_init(table);
-    assay_table_column(table, "pass", "pass", false);
-    assay_table_column(table, "changes", "n_changes", true);
-    assay_table_column(table, "nodes before", "n_before", true);
-    assay_table_column(table, "after", "n_after", true);
-    assay_table_column(table, "what becomes what", "about", false);
+    assay_table_columns(table, headings, ASSAY_COUNT(headings));
     struct assay_pass_options options = {.precision = assay_models_precision(cli), .on_pass = on_pass, .context = &watch};
     enum assay_status st = assay_graph_optimize(graph, &options, err);
     if (!st)

@@ -218,16 +218,13 @@ enum assay_status assay_models_print(const struct assay_models *models, struct a
 enum assay_status assay_models_print_ops(const struct assay_models_item *model, enum assay_format format, struct assay_error *err)
 {
     const struct assay_analysis *analysis = &model->analysis;
+    static const struct assay_table_heading headings[] = {{"op", "type", false},    {"domain", "domain", false},
+                                                          {"nodes", "n", true},     {"cost not known", "n_unknown", true},
+                                                          {"FLOPs", "flops", true}, {"of all", "flops_share", true},
+                                                          {"bytes", "bytes", true}, {"FLOP/byte", "intensity", true}};
     struct assay_table table;
     assay_table_init(&table);
-    assay_table_column(&table, "op", "type", false);
-    assay_table_column(&table, "domain", "domain", false);
-    assay_table_column(&table, "nodes", "n", true);
-    assay_table_column(&table, "cost not known", "n_unknown", true);
-    assay_table_column(&table, "FLOPs", "flops", true);
-    assay_table_column(&table, "of all", "flops_share", true);
-    assay_table_column(&table, "bytes", "bytes", true);
-    assay_table_column(&table, "FLOP/byte", "intensity", true);
+    assay_table_columns(&table, headings, ASSAY_COUNT(headings));
     for (int i = 0; i < analysis->n_ops; i++) {
         const struct assay_op_count *op = &analysis->ops[i];
         assay_table_row(&table);
@@ -291,15 +288,16 @@ enum assay_status assay_models_print_memory(const struct assay_models_item *item
 
 enum assay_status assay_models_print_known(enum assay_format format, struct assay_error *err)
 {
+    static const struct assay_table_heading headings[] = {{"name", "name", false},
+                                                          {"family", "family", false},
+                                                          {"architecture", "architecture", false},
+                                                          {"parameters", "parameters", true},
+                                                          {"weights in f32", "weight_bytes", true},
+                                                          {"published count", "published", true},
+                                                          {"published by", "source", false}};
     struct assay_table table;
     assay_table_init(&table);
-    assay_table_column(&table, "name", "name", false);
-    assay_table_column(&table, "family", "family", false);
-    assay_table_column(&table, "architecture", "architecture", false);
-    assay_table_column(&table, "parameters", "parameters", true);
-    assay_table_column(&table, "f32", "weight_bytes", true);
-    assay_table_column(&table, "published", "published", true);
-    assay_table_column(&table, "published by", "source", false);
+    assay_table_columns(&table, headings, ASSAY_COUNT(headings));
     for (int i = 0; assay_preset_at(i); i++) {
         const struct assay_preset *preset = assay_preset_at(i);
         const struct assay_architecture *found;
