@@ -7,7 +7,6 @@
 #include "runtime/native/program.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 enum { MAX_DEPTH = 32 /* bodies within bodies */, FOLD_BYTES = 1 << 24 };
 

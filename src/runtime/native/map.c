@@ -2,8 +2,6 @@
 /* Elementwise programs: how they are composed and laid out in blocks (map.h). What ONNX's nodes mean is in map_node.c. */
 #include "runtime/native/map_inside.h"
 
-#include <string.h>
-
 static const enum native_kind argument_kinds[] = {
 #define X(name, n_args, from, to) from,
     NATIVE_VECTOR_OPS(X)
@@ -116,7 +114,7 @@ static int add_operand(struct native_map *map, int input, const struct assay_typ
 int native_map_input(struct native_map *map, int input)
 {
     const struct native_build *b = map->build;
-    if (input >= b->n_inputs || b->node->inputs[input] < 0)
+    if (!native_is_given(b, input))
         return -1;
     for (int i = 0; i < map->n_values; i++)
         if (map->values[i].raw >= 0 && map->places[map->values[i].raw].what == NATIVE_OPERAND &&
@@ -128,12 +126,6 @@ int native_map_input(struct native_map *map, int input)
 int native_map_constant(struct native_map *map, const struct assay_type *type, const void *data)
 {
     return add_operand(map, -1, type, data);
-}
-
-int native_map_scalar(struct native_map *map, float value)
-{
-    struct assay_type type = {.dtype = ASSAY_F32};
-    return native_map_constant(map, &type, assay_arena_memdup(map->build->arena, &value, sizeof value));
 }
 
 enum assay_dtype native_map_dtype(const struct native_map *map, int value) { return map->values[value].dtype; }

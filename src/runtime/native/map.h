@@ -25,7 +25,6 @@ struct assay_arena *native_map_arena(struct native_map *map);
 int native_map_input(struct native_map *map, int input);
 /* Borrows contents of that type, which must live as long as the kernel. */
 int native_map_constant(struct native_map *map, const struct assay_type *type, const void *data);
-int native_map_scalar(struct native_map *map, float value);
 /* Arguments not used are -1. The result has the first argument's dtype, the second's for WHERE, or bool. */
 int native_map_apply(struct native_map *map, enum native_vector_op op, float a, float b, int x0, int x1, int x2);
 enum assay_dtype native_map_dtype(const struct native_map *map, int value);

@@ -12,7 +12,6 @@
 #include <oneapi/dnnl/dnnl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 struct assay_program {
     struct native_program native;

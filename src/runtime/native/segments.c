@@ -6,7 +6,6 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* Making a node's step takes about as long as that many FLOPs or bytes on reference kernels. */
 static const double work_of_making = 2e4;
