@@ -24,20 +24,27 @@ void SIMD(code_rows)(struct native_coded *to, const float *x, int64_t n_groups, 
             int32_t bits = (int32_t)(simd_to_bits(x[i]) & 0x7fffffffu);
             most = bits > most ? bits : most;
         }
+        if (most >= 0x7f800000) {
+            to[g] = (struct native_coded){.scale = NAN};
+            continue;
+        }
         float largest = simd_from_bits((uint32_t)most);
-        bool is_finite = most < 0x7f800000, is_zero = !(largest > 1e-30f);
+        bool is_zero = !(largest > 1e-30f);
         float inverse = is_zero ? 0 : LARGEST / largest;
-        int32_t sum = 0;
+        int32_t q[GROUP], sum = 0; /* in a loop of its own, since lanes narrow in the next */
         _Pragma("omp simd reduction(+ : sum)") for (int i = 0; i < GROUP; i++)
         {
-            float scaled = is_finite ? x[i] * inverse : 0;
-            int32_t q = (int32_t)simd_to_bits(scaled + SIMD_NEAREST) - 0x4b400000, high = (q + 128) >> 8;
-            to[g].whole[i] = (int16_t)q;
-            to[g].high[i] = (int8_t)high;
-            to[g].low[i] = (int8_t)(q - high * 256);
-            sum += q;
+            q[i] = (int32_t)simd_to_bits(x[i] * inverse + SIMD_NEAREST) - 0x4b400000;
+            sum += q[i];
         }
-        to[g].scale = !is_finite ? NAN : is_zero ? 0 : largest / LARGEST;
+        _Pragma("omp simd") for (int i = 0; i < GROUP; i++)
+        {
+            int32_t high = (q[i] + 128) >> 8;
+            to[g].whole[i] = (int16_t)q[i];
+            to[g].high[i] = (int8_t)high;
+            to[g].low[i] = (int8_t)(q[i] - high * 256);
+        }
+        to[g].scale = is_zero ? 0 : largest / LARGEST;
         to[g].offset = -zero * sum;
     }
 }
@@ -214,17 +221,20 @@ INLINE void group_of_8(float *y, const struct native_coded *x, const unsigned ch
     }
 }
 
-/* Bits and width of scales are constants where the group is made. */
+/* Bits and width of scales are constants where the group is made. The usual 4 bits have a loop of their own: beside the others
+ * the compiler loads for all of them ahead of the choice, and spills. */
 #define PANEL_OF(make_8, make_4)                                                                                                 \
     int64_t step = native_coded_group_bytes(bits, wide);                                                                         \
-    for (int64_t g = 0; g < n_groups; g++, panel += step) {                                                                      \
+    bool is_usual = bits == 4 && !wide;                                                                                          \
+    for (int64_t g = 0; is_usual && g < n_groups; g++, panel += step)                                                            \
+        for (int64_t i = 0; i < m; i++)                                                                                          \
+            make_4(y + i * PANEL, &x[i * n_groups + g], panel, false);                                                           \
+    for (int64_t g = 0; !is_usual && g < n_groups; g++, panel += step) {                                                         \
         for (int64_t i = 0; i < m; i++) {                                                                                        \
             if (bits == 8 && !wide)                                                                                              \
                 make_8(y + i * PANEL, &x[i * n_groups + g], panel, false);                                                       \
             else if (bits == 8)                                                                                                  \
                 make_8(y + i * PANEL, &x[i * n_groups + g], panel, true);                                                        \
-            else if (!wide)                                                                                                      \
-                make_4(y + i * PANEL, &x[i * n_groups + g], panel, false);                                                       \
             else                                                                                                                 \
                 make_4(y + i * PANEL, &x[i * n_groups + g], panel, true);                                                        \
         }                                                                                                                        \
