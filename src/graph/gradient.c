@@ -96,9 +96,22 @@ static bool carries(const struct assay_graph *graph, int value)
 
 static bool is_flat(const struct assay_node *node) { return node->op && (node->op->flags & ASSAY_OP_FLAT); }
 
-/* What depends on a wrt, what leads to the loss: gradients flow where both hold. */
 /* What no rule emits, as sums of what rules did. Names tell the backward pass from the forward one. */
 static const char between[] = "gradient";
+
+/* Whether what the node's bodies take from around them depends on a wrt. */
+static bool captures_what_depends(const struct walk *w, const struct assay_node *node)
+{
+    for (int a = 0; a < node->n_attrs; a++) {
+        const struct assay_graph *body = node->attrs[a].graph;
+        for (int v = 0; body && v < body->n_values; v++)
+            if (carries(w->e.graph, body->values[v].outer) && w->depends[body->values[v].outer])
+                return true;
+    }
+    return false;
+}
+
+/* What depends on a wrt, what leads to the loss: gradients flow where both hold. */
 
 static void find_path(struct walk *w, int loss, int n, const int *wrt)
 {
@@ -107,7 +120,7 @@ static void find_path(struct walk *w, int loss, int n, const int *wrt)
         w->depends[wrt[i]] = true;
     for (int k = 0; k < graph->n_nodes; k++) {
         const struct assay_node *node = graph->nodes[k];
-        bool any = false;
+        bool any = captures_what_depends(w, node);
         for (int i = 0; i < node->n_inputs && !is_flat(node); i++)
             any |= carries(graph, node->inputs[i]) && w->depends[node->inputs[i]];
         for (int i = 0; i < node->n_outputs; i++)
@@ -123,6 +136,10 @@ static void find_path(struct walk *w, int loss, int n, const int *wrt)
         for (int i = 0; i < node->n_inputs && any; i++)
             if (carries(graph, node->inputs[i]))
                 w->leads[node->inputs[i]] = true;
+        for (int a = 0; a < node->n_attrs && any; a++)
+            for (int v = 0; node->attrs[a].graph && v < node->attrs[a].graph->n_values; v++)
+                if (carries(graph, node->attrs[a].graph->values[v].outer))
+                    w->leads[node->attrs[a].graph->values[v].outer] = true;
     }
 }
 
@@ -173,7 +190,7 @@ static void go_back(struct walk *w, const struct assay_node *node)
     const struct assay_graph *graph = w->e.graph;
     size_t room = (size_t)(node->n_inputs + node->n_outputs) + 1;
     int *out = assay_arena_array(&w->arena, room, sizeof *out), *in = out + node->n_outputs;
-    bool *wanted = assay_arena_array(&w->arena, room, sizeof *wanted), any_out = false, any_in = false;
+    bool *wanted = assay_arena_array(&w->arena, room, sizeof *wanted), any_out = false, any_in = captures_what_depends(w, node);
     char scope[256];
     for (int i = 0; i < node->n_inputs; i++) {
         int value = node->inputs[i];

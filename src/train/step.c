@@ -161,6 +161,10 @@ static enum assay_status differentiate(struct assay_step_making *m, struct assay
     for (int i = 0; i < m->n; i++)
         assay_step_become_input(graph, m->values[i], &m->initials[i]);
     enum assay_status st = assay_graph_infer(graph, err);
+    if (!st && graph->first_body) /* an If whose condition is known by now gives way to its branch, which has gradients */
+        st = assay_graph_fold(graph, fold_limit_bytes, err);
+    if (!st && graph->first_body)
+        st = assay_graph_infer(graph, err);
     if (!st && m->options->precision != ASSAY_NO_DTYPE)
         st = assay_graph_set_precision(graph, m->options->precision, err);
     int n_forward = graph->n_nodes, seed = m->loss_scale;

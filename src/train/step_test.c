@@ -52,6 +52,54 @@ ASSAY_TEST(an_op_that_has_no_gradient_is_named)
     fails(unary_model("Det", 2, false), &options, ASSAY_UNSUPPORTED, "Det has no gradient");
 }
 
+/* loss = sum(c ? y² : y) with y = x · w. c: a constant, or an input. */
+static struct assay_graph *choosing_model(bool is_known)
+{
+    struct assay_error err = {0};
+    struct assay_graph *graph = assay_graph_open("choice");
+    struct assay_emit e = assay_emit_make(graph, "", &err);
+    int x = training_input(graph, "x", ASSAY_F32, E_INTS(1, 2));
+    int w = training_constant(graph, "w", training_numbers(E_INTS(2, 1), (const double[]){1, 2}));
+    int y = e_matmul(&e, x, w);
+    int c = is_known ? e_op(&e, "Greater", E_VALUES(e_number(&e, 2, x), e_number(&e, 1, x)))
+                     : training_input(graph, "c", ASSAY_BOOL, 0, NULL);
+    int chosen = e_unary(&e, "If", c);
+    struct assay_node *node = e.open;
+    for (int i = 0; i < 2; i++) {
+        const char *name = i == 0 ? "then_branch" : "else_branch";
+        struct assay_graph *body = assay_graph_open_body(graph, name);
+        struct assay_emit inside = assay_emit_make(body, "", &err);
+        int captured = assay_graph_capture(body, y);
+        int result = i == 0 ? e_op(&inside, "Mul", E_VALUES(captured, captured)) : e_unary(&inside, "Identity", captured);
+        CHECK_OK(assay_emit_finish(&inside), err);
+        assay_graph_add_output(body, result);
+        assay_node_set_graph(graph, node, name, body);
+    }
+    training_output(&e, e_op(&e, "ReduceSum", E_VALUES(chosen)), "loss");
+    training_settle(graph);
+    return graph;
+}
+
+ASSAY_TEST(a_choice_that_is_known_has_the_gradient_of_its_branch)
+{
+    struct assay_error err = {0};
+    struct assay_training_step *step;
+    struct assay_step_options options = training_options("sgd");
+    struct assay_graph *graph = choosing_model(true);
+    CHECK_OK(assay_training_step_make(graph, &options, &step, &err), err);
+    CHECK_INT(step->n_parameters, 1);
+    for (int i = 0; i < step->graph->n_nodes; i++)
+        CHECK(strcmp(step->graph->nodes[i]->type, "If") != 0);
+    assay_training_step_close(step);
+    assay_graph_close(graph);
+}
+
+ASSAY_TEST(a_choice_between_what_is_learned_is_refused)
+{
+    struct assay_step_options options = training_options("sgd");
+    fails(choosing_model(false), &options, ASSAY_UNSUPPORTED, "If has no gradient");
+}
+
 ASSAY_TEST(free_dimensions_are_refused_with_what_to_do)
 {
     struct assay_step_options options = training_options("sgd");
@@ -237,6 +285,8 @@ ASSAY_TEST(normalization_of_a_file_stays_in_inference_mode_unless_asked_for)
 
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(a_model_without_that_loss_or_without_parameters_is_refused),
                 ASSAY_TEST_ENTRY(a_loss_of_several_numbers_is_refused), ASSAY_TEST_ENTRY(an_op_that_has_no_gradient_is_named),
+                ASSAY_TEST_ENTRY(a_choice_that_is_known_has_the_gradient_of_its_branch),
+                ASSAY_TEST_ENTRY(a_choice_between_what_is_learned_is_refused),
                 ASSAY_TEST_ENTRY(free_dimensions_are_refused_with_what_to_do),
                 ASSAY_TEST_ENTRY(gradients_of_the_regression_are_those_of_its_formula),
                 ASSAY_TEST_ENTRY(frozen_parameters_stay_constants_and_patterns_name_them),
