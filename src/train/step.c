@@ -68,19 +68,52 @@ static void mark_statistics(const struct assay_graph *graph, bool *is_statistic)
     }
 }
 
+/* Where an op takes weights, biases and slopes, which are learned also where they are one number: the bias of a single score. Any
+ * other number stands for itself, as an epsilon does. */
+static void mark_single_parameters(const struct assay_graph *graph, bool *is_parameter)
+{
+    static const struct {
+        const char *type;
+        int from, to;
+    } places[] = {{"Conv", 1, 2},
+                  {"ConvTranspose", 1, 2},
+                  {"Gemm", 1, 2},
+                  {"MatMul", 1, 1},
+                  {"BatchNormalization", 1, 2},
+                  {"InstanceNormalization", 1, 2},
+                  {"GroupNormalization", 1, 2},
+                  {"LayerNormalization", 1, 2},
+                  {"PRelu", 1, 1}};
+    static const char *const shapers[] = {"Unsqueeze", "Squeeze", "Reshape", "Transpose", "Identity"};
+    for (int k = graph->n_nodes - 1; k >= 0; k--) {
+        const struct assay_node *node = graph->nodes[k];
+        for (size_t i = 0; i < ASSAY_COUNT(shapers); i++)
+            if (strcmp(node->type, shapers[i]) == 0 && node->outputs[0] >= 0 && node->inputs[0] >= 0 &&
+                is_parameter[node->outputs[0]])
+                is_parameter[node->inputs[0]] = true;
+        for (size_t p = 0; p < ASSAY_COUNT(places); p++)
+            for (int i = places[p].from; i <= places[p].to && i < node->n_inputs && !strcmp(node->type, places[p].type); i++)
+                if (node->inputs[i] >= 0)
+                    is_parameter[node->inputs[i]] = true;
+    }
+}
+
 static void find_candidates(struct assay_step_making *m)
 {
     struct assay_graph *graph = m->graph;
     bool says = says_what_it_learns(graph);
     bool *is_statistic = assay_arena_array(&graph->arena, (size_t)graph->n_values, sizeof *is_statistic);
+    bool *is_parameter = assay_arena_array(&graph->arena, (size_t)graph->n_values, sizeof *is_parameter);
     m->values = assay_arena_array(&graph->arena, (size_t)graph->n_values, sizeof *m->values);
     mark_statistics(graph, is_statistic);
+    mark_single_parameters(graph, is_parameter);
     for (int v = 0; v < graph->n_values; v++) {
         const struct assay_value *value = &graph->values[v];
         if (!value->constant.data || value->is_inferred || value->type.dtype != ASSAY_F32 || is_frozen(m->options, value->name))
             continue;
         const char *word = assay_graph_metadata(graph, ASSAY_TRAINING_PARAMETER, value->name);
-        if (says ? word && strcmp(word, "trained") == 0 : assay_type_count(&value->type) > 1 && !is_statistic[v])
+        bool is_usual = (assay_type_count(&value->type) > 1 || is_parameter[v]) && !is_statistic[v];
+        if (says ? word && strcmp(word, "trained") == 0 : is_usual)
             m->values[m->n++] = v;
     }
     m->gradients = assay_arena_array(&graph->arena, (size_t)m->n + 1, sizeof *m->gradients);

@@ -5,8 +5,8 @@
  * runtime keeps them from step to step, and any runtime that runs ONNX can train.
  *
  * What is learned: the model says it in its metadata (graph/gradient.h; families write it when asked for a model to train); a
- * graph that says nothing learns all float constants that the loss depends on, of more than one element, but for the running
- * statistics of BatchNormalization.
+ * graph that says nothing learns all float constants that the loss depends on, of more than one element or in the place of a
+ * weight, bias or slope, but for the running statistics of BatchNormalization.
  *
  * Ownership: a step owns its graph; tensors are shared. Threads: as a graph.
  */

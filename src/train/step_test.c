@@ -202,6 +202,31 @@ ASSAY_TEST(a_tied_weight_gets_the_sum_of_both_gradients)
     assay_graph_close(graph);
 }
 
+/* A single score's bias and a slope for all channels are parameters; a number that is added is not. */
+ASSAY_TEST(a_single_number_is_trained_where_ops_take_parameters)
+{
+    struct assay_error err = {0};
+    struct assay_training_step *step;
+    struct assay_step_options options = training_options("sgd");
+    struct assay_graph *graph = assay_graph_open("single");
+    struct assay_emit e = assay_emit_make(graph, "", &err);
+    int x = training_input(graph, "x", ASSAY_F32, E_INTS(3, 2));
+    int w = training_constant(graph, "w", training_numbers(E_INTS(2, 1), (const double[]){1, 2}));
+    int bias = training_constant(graph, "bias", training_numbers(E_INTS(1), (const double[]){0.5}));
+    int slope = training_constant(graph, "slope", training_numbers(E_INTS(1), (const double[]){0.25}));
+    int epsilon = training_constant(graph, "epsilon", training_numbers(E_INTS(1), (const double[]){0.001}));
+    int shaped = e_reshape(&e, slope, E_INTS(1, 1));
+    int y = e_op(&e, "PRelu", E_VALUES(e_op(&e, "Gemm", E_VALUES(x, w, bias)), shaped));
+    training_output(&e, e_op(&e, "ReduceSum", E_VALUES(e_op(&e, "Add", E_VALUES(y, epsilon)))), "loss");
+    training_settle(graph);
+    CHECK_OK(assay_training_step_make(graph, &options, &step, &err), err);
+    CHECK_INT(step->n_parameters, 3);
+    for (int i = 0; i < step->n_states; i++)
+        CHECK(strcmp(step->states[i].name, "epsilon") != 0);
+    assay_training_step_close(step);
+    assay_graph_close(graph);
+}
+
 ASSAY_TEST(what_the_loss_does_not_depend_on_is_not_trained)
 {
     struct assay_graph *graph = training_regression();
@@ -291,6 +316,7 @@ ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(a_model_without_that_loss_or_without_parameters
                 ASSAY_TEST_ENTRY(gradients_of_the_regression_are_those_of_its_formula),
                 ASSAY_TEST_ENTRY(frozen_parameters_stay_constants_and_patterns_name_them),
                 ASSAY_TEST_ENTRY(a_tied_weight_gets_the_sum_of_both_gradients),
+                ASSAY_TEST_ENTRY(a_single_number_is_trained_where_ops_take_parameters),
                 ASSAY_TEST_ENTRY(what_the_loss_does_not_depend_on_is_not_trained),
                 ASSAY_TEST_ENTRY(running_statistics_become_those_of_pytorch),
                 ASSAY_TEST_ENTRY(normalization_of_a_file_stays_in_inference_mode_unless_asked_for))
