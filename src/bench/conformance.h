@@ -19,8 +19,10 @@
  * (learning rate 0.01) "sgd1.PARAMETER" after it, "sgd_losses" of five steps and "sgd_final_loss" after them, "adamw_losses" and
  * "adamw_final_loss" of AdamW (1e-3), dropout being off. Models written by hand (bench/plain_data.h) have for each optimizer O of
  * config.json "O.losses" of ten steps on a batch each, "O.step1.PARAMETER", "O.step10.PARAMETER" and moments, "O.grad_norms".
- * Gradients and parameters are compared by the tensor's largest magnitude, losses each by its own; what misses the tolerance may be
- * off by PyTorch's own noise, which meta.json names, or by as much as it is undetermined (conformance_spread.h), and says so.
+ * With a model.onnx, whose output "loss" is what is minimised, labels are among its inputs, and its parameters are what
+ * train/step.h says; layout and names are those of Transformers' or, for data of ten batches, of models written by hand.
+ * Gradients and parameters are compared by the tensor's largest magnitude, losses each by its own; what misses the tolerance may
+ * be off by PyTorch's own noise, which meta.json names, or by as much as it is undetermined (conformance_spread.h), and says so.
  * Folders of preprocessing are a layout of their own (conformance_data.h), for which no runtime is needed.
  *
  * In the first two an element is right if |got - wanted| <= atol + rtol * |wanted|, as in ONNX's own backend test; what is no

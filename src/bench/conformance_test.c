@@ -392,7 +392,51 @@ ASSAY_TEST(a_stop_ends_the_list)
     leave(&p);
 }
 
-ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(right_close_and_wrong_outputs_are_told_apart),
+/* The loss is Σ(x·w)², x = 1: its gradient is 2w, and SGD of 0.01 leaves 0.98 of w at each step. */
+ASSAY_TEST(training_of_an_onnx_file_is_compared)
+{
+    static const float x[] = {1}, w[] = {1, 2}, gradient[] = {2, 4}, after[] = {0.98F, 1.96F};
+    float losses[5], loss = 5;
+    for (int i = 0; i < 5; i++, loss *= 0.98F * 0.98F)
+        losses[i] = loss;
+    for (int is_wrong = 0; is_wrong < 2; is_wrong++, losses[4] *= 1.001F) {
+        struct place p;
+        enter(&p);
+        p.options.training = true;
+        p.options.tolerance = 1e-5;
+        struct assay_graph *graph = assay_graph_open("test");
+        struct assay_tensor weights = tensor_of(w, 2);
+        struct assay_type one = assay_type_make(ASSAY_F32, 1, (const int64_t[]){1});
+        int data = assay_graph_add_value(graph, "x", &one), y = assay_graph_add_value(graph, "y", NULL);
+        int square = assay_graph_add_value(graph, "square", NULL), sum = assay_graph_add_value(graph, "loss", NULL);
+        assay_graph_add_input(graph, data);
+        int w_value = assay_graph_add_constant(graph, "w", &weights);
+        assay_graph_add_node(graph, "Mul", "", 2, (const int[]){data, w_value}, 1, &y);
+        assay_graph_add_node(graph, "Mul", "", 2, (const int[]){y, y}, 1, &square);
+        assay_graph_add_node(graph, "ReduceSum", "", 1, &square, 1, &sum);
+        assay_graph_add_output(graph, sum);
+        CHECK_OK(assay_graph_sort(graph, &err), err);
+        CHECK_OK(assay_onnx_save(graph, assay_path_join(&p.arena, p.folder, "model.onnx"), NULL, &err), err);
+        assay_graph_close(graph);
+        struct assay_safetensors_entry input = {.name = "x", .tensor = tensor_of(x, 1)};
+        const struct assay_safetensors_entry wanted[] = {{.name = "grad.w", .tensor = tensor_of(gradient, 2)},
+                                                         {.name = "loss", .tensor = tensor_of(losses, 1)},
+                                                         {.name = "sgd1.w", .tensor = tensor_of(after, 2)},
+                                                         {.name = "sgd_losses", .tensor = tensor_of(losses, 5)}};
+        CHECK_OK(assay_safetensors_write(assay_path_join(&p.arena, p.folder, "inputs.safetensors"), &input, 1, NULL, 0, &err),
+                 err);
+        CHECK_OK(assay_safetensors_write(assay_path_join(&p.arena, p.folder, "train.safetensors"), wanted, 4, NULL, 0, &err),
+                 err);
+        struct assay_conformance_result result;
+        assay_conformance_run(p.folder, &p.options, &p.arena, &result);
+        CHECK_INT(result.status, is_wrong ? ASSAY_MISMATCH : ASSAY_OK);
+        CHECK(result.n_outputs >= 4);
+        leave(&p);
+    }
+}
+
+ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(training_of_an_onnx_file_is_compared),
+                ASSAY_TEST_ENTRY(right_close_and_wrong_outputs_are_told_apart),
                 ASSAY_TEST_ENTRY(an_unknown_op_is_unsupported_and_a_missing_file_invalid),
                 ASSAY_TEST_ENTRY(a_tensor_that_the_model_does_not_have_is_invalid),
                 ASSAY_TEST_ENTRY(random_outputs_are_compared_in_type_alone),

@@ -31,7 +31,8 @@ struct training {
     struct assay_conformance_result *result;
     struct assay_safetensors in, wanted;
     json_t *meta;
-    bool is_plain; /* ten batches on a first axis */
+    bool is_plain;    /* ten batches on a first axis */
+    const char *file; /* the folder's model.onnx, which has the loss in it; NULL = a config.json */
     struct assay_model_options model_options;
     struct assay_compile_options compile;
     struct assay_graph *graph; /* bound */
@@ -257,7 +258,11 @@ static enum assay_status find_data(struct training *t, int n, int number, struct
 static enum assay_status open_session(struct training *t, const struct run *run, struct assay_training_step **step,
                                       struct assay_training_session **session, struct assay_error *err)
 {
-    struct assay_step_options options = {.update = true, .gradients = true, .gradient_norm = true, .clip_norm = run->clip_norm};
+    struct assay_step_options options = {.update = true,
+                                         .gradients = true,
+                                         .gradient_norm = true,
+                                         .train_normalization = t->file != NULL,
+                                         .clip_norm = run->clip_norm};
     enum assay_status st = assay_optimizer_parse(run->optimizer, &options.optimizer, err);
     if (!st)
         st = assay_training_step_make(t->graph, &options, step, err);
@@ -378,8 +383,8 @@ static enum assay_status open_model(struct training *t, struct assay_error *err)
     t->model_options = options;
     struct assay_hosted_source source = {t->path,     &t->model_options, &t->in, &t->wanted, t->options->runtime,
                                          &t->compile, t->arena};
-    enum assay_status st = assay_model_open(t->path, &options, &t->graph, NULL, err);
-    if (!st)
+    enum assay_status st = assay_model_open(t->file ? t->file : t->path, &options, &t->graph, NULL, err);
+    if (!st && !t->file)
         st = assay_hosted_open(&source, t->graph, &t->hosted, err);
     if (st)
         return st;
@@ -457,6 +462,8 @@ enum assay_status assay_conformance_run_training(const char *path, const struct 
         assay_safetensors_release(&t.in);
         return st;
     }
+    const char *file = assay_path_join(arena, path, "model.onnx");
+    t.file = assay_fs_exists(file) ? file : NULL;
     const char *meta = assay_path_join(arena, path, "meta.json");
     if (assay_fs_exists(meta))
         st = assay_json_read(meta, &t.meta, err);
