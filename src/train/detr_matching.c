@@ -3,7 +3,7 @@
 #include "train/detr_matching.h"
 
 #include "base/arena.h"
-#include "train/matching.h"
+#include "train/linear_assignment.h"
 
 #include <math.h>
 #include <stdlib.h>

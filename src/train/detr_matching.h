@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Targets of DETR's set loss (model/families/detr.c): each object of an image is given to one query, such that the sum of the
- * costs is the least (matching.h). As DetrHungarianMatcher of Transformers: the cost of a query and an object is
+ * costs is the least (linear_assignment.h). As DetrHungarianMatcher of Transformers: the cost of a query and an object is
  * -class_cost · probability of its class + bbox_cost · L1 distance of the boxes - giou_cost · generalized IoU.
  */
 #ifndef ASSAY_TRAIN_DETR_MATCHING_H

@@ -13,7 +13,7 @@
 
 #include "graph/op.h"
 #include "runtime/native/isa.h"
-#include "runtime/native/pool.h"
+#include "runtime/native/thread_pool.h"
 #include "runtime/runtime.h"
 
 /* How a value lies in memory. Its type always says ONNX's dimensions. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A compiled graph and its specialisations: see native.h. specialize.c makes one, with kernels that choose_kernel.c finds;
- * specials.c keeps and finds them, runtime_native.c runs them.
+ * specializations.c keeps and finds them, runtime_native.c runs them.
  *
  * Segments (segments.c): where the shape of a value is known only once its node has run (NonZero, Range, a Reshape to computed
  * dimensions), a specialisation ends with such nodes. What lies behind them, its rest, is a program whose inputs are the values

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Elementwise ops of ONNX, each a program of one or a few vector operations (runtime/native/map.h); Expand, which copies what
- * broadcasts; and BatchNormalization of inference. */
-#include "runtime/native/map.h"
+/* Elementwise ops of ONNX, each a program of one or a few vector operations (runtime/native/elementwise.h); Expand, which copies
+ * what broadcasts; and BatchNormalization of inference. */
+#include "runtime/native/elementwise.h"
 
 #include <math.h>
 

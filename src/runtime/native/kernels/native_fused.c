@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* assay.Fused: a node whose body is a graph of elementwise ops, as one program in one walk over memory. */
-#include "runtime/native/map.h"
+#include "runtime/native/elementwise.h"
 
 static int value_of(struct native_map *map, const struct assay_graph *body, int number, int *values)
 {

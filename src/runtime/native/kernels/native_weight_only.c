@@ -108,7 +108,8 @@ static void run(const struct native_args *args, int part, unsigned char *scratch
     int64_t row, row_end, begin, end;
     native_share(c->g.m, 1, part / c->n_column_parts, c->n_row_parts, &row, &row_end);
     native_share(c->g.n, PANEL, part % c->n_column_parts, c->n_column_parts, &begin, &end);
-    /* A thread begins with the part of its number (pool.h): in later ones what it coded of the same rows is still there. */
+    /* A thread begins with the part of its number (thread_pool.h): in later ones what it coded of the same rows is still there.
+     */
     bool is_coded = part >= c->n_threads && c->n_row_parts == 1 && c->g.m <= ROWS;
     for (; row < row_end; row += ROWS)
         run_rows(c, args, row, row_end - row < ROWS ? row_end - row : ROWS, begin, end, is_coded, scratch);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Vector operations: what an elementwise program (runtime/native/map.h) is made of. Each works on one block of elements that lies
- * in the first cache; an argument is a block, or one element that stands for all.
+ * Vector operations: what an elementwise program (runtime/native/elementwise.h) is made of. Each works on one block of elements
+ * that lies in the first cache; an argument is a block, or one element that stands for all.
  *
  * Between operations a value is one of three kinds: f32, i64, or bool (a byte of 0 or 1). Loads bring other element types to
  * them, stores bring them back. To add an operation: its line here, its text in simd_vector.c.

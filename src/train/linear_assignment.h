@@ -8,8 +8,8 @@
  * algorithms" (2016): O(k² n) for k = min(rows, columns) and n the larger. Of several best assignments the same one is found on
  * every machine.
  */
-#ifndef ASSAY_TRAIN_MATCHING_H
-#define ASSAY_TRAIN_MATCHING_H
+#ifndef ASSAY_TRAIN_LINEAR_ASSIGNMENT_H
+#define ASSAY_TRAIN_LINEAR_ASSIGNMENT_H
 
 #include "base/status.h"
 

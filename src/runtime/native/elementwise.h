@@ -10,8 +10,8 @@
  *
  * A value is a number ≥ 0; -1, which every function also takes and hands on, says that there is no such operation.
  */
-#ifndef ASSAY_RUNTIME_NATIVE_MAP_H
-#define ASSAY_RUNTIME_NATIVE_MAP_H
+#ifndef ASSAY_RUNTIME_NATIVE_ELEMENTWISE_H
+#define ASSAY_RUNTIME_NATIVE_ELEMENTWISE_H
 
 #include "runtime/native/native.h"
 #include "runtime/native/simd/vector.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "runtime/native/pool.h"
+#include "runtime/native/thread_pool.h"
 
 #include "base/test.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See matching.h. Below, "line" and "place" are rows and columns, turned where there are more rows than columns, so that each
- * line gets a place. */
-#include "train/matching.h"
+/* See linear_assignment.h. Below, "line" and "place" are rows and columns, turned where there are more rows than columns, so that
+ * each line gets a place. */
+#include "train/linear_assignment.h"
 
 #include <float.h>
 #include <math.h>

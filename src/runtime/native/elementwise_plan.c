@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The last step of composing an elementwise program: layout, blocks, which arguments are one element, registers. */
-#include "runtime/native/map_inside.h"
+#include "runtime/native/elementwise_inside.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What ONNX's elementwise ops are as vector operations, by the kind of their first argument. */
-#include "runtime/native/map.h"
+#include "runtime/native/elementwise.h"
 
 #include <math.h>
 #include <string.h>

@@ -3,7 +3,7 @@
  * Small problems against every permutation; large ones against Klein's criterion (1967): an assignment is best exactly if no
  * cycle of exchanges, nor a chain to a free column, costs less than nothing (looked for with Bellman and Ford's algorithm).
  */
-#include "train/matching.h"
+#include "train/linear_assignment.h"
 
 #include "base/arena.h"
 #include "base/rng.h"

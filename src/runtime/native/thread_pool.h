@@ -4,8 +4,8 @@
  * short while, then asleep. oneDNN's own OpenMP threads are switched off in all of them: work is cut into parts here, and each
  * part calls the library on one thread, so that there is one pool, which ThreadSanitizer can follow.
  */
-#ifndef ASSAY_RUNTIME_NATIVE_POOL_H
-#define ASSAY_RUNTIME_NATIVE_POOL_H
+#ifndef ASSAY_RUNTIME_NATIVE_THREAD_POOL_H
+#define ASSAY_RUNTIME_NATIVE_THREAD_POOL_H
 
 #include "base/status.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Elementwise programs: how they are composed and laid out in blocks (map.h). What ONNX's nodes mean is in map_node.c. */
-#include "runtime/native/map_inside.h"
+/* Elementwise programs: how they are composed and laid out in blocks (elementwise.h). What ONNX's nodes mean is in
+ * elementwise_node.c. */
+#include "runtime/native/elementwise_inside.h"
 
 static const enum native_kind argument_kinds[] = {
 #define X(name, n_args, from, to) from,

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The inside of elementwise programs, shared by map.c (composing), map_plan.c (blocks, places) and map_run.c. */
-#ifndef ASSAY_RUNTIME_NATIVE_MAP_INSIDE_H
-#define ASSAY_RUNTIME_NATIVE_MAP_INSIDE_H
+/* The inside of elementwise programs, shared by elementwise.c (composing), elementwise_plan.c (blocks, places) and
+ * elementwise_run.c. */
+#ifndef ASSAY_RUNTIME_NATIVE_ELEMENTWISE_INSIDE_H
+#define ASSAY_RUNTIME_NATIVE_ELEMENTWISE_INSIDE_H
 
-#include "runtime/native/map.h"
+#include "runtime/native/elementwise.h"
 #include "runtime/native/simd/simd.h"
 
 enum { NATIVE_MAP_OPERANDS = 24, NATIVE_MAP_OUTPUTS = 8 };

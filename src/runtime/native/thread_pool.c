@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See pool.h. Workers wait for the number of the job to change: first by looking at it, then in a futex. */
-#include "runtime/native/pool.h"
+/* See thread_pool.h. Workers wait for the number of the job to change: first by looking at it, then in a futex. */
+#include "runtime/native/thread_pool.h"
 
 #include "base/arena.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Elementwise programs, running: from block to block. */
-#include "runtime/native/map_inside.h"
+#include "runtime/native/elementwise_inside.h"
 
 #include <string.h>
 
