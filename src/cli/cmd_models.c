@@ -2,6 +2,8 @@
 /* assay models: what models are and cost. The figures come from model/; models_read.c gathers them, models_print.c and
  * models_roofline.c show them; here is the verb, and writing ONNX files. */
 #include "cli/models.h"
+
+#include "base/range.h"
 #include "graph/onnx.h"
 
 #include <string.h>
@@ -110,14 +112,14 @@ static int check_options(const struct assay_cli *cli)
     static const char *const ones[] = {"ops", "memory", "roofline", "passes", "pass"};
     int64_t batch = assay_cli_int(cli, "batch", 1), context = assay_cli_int(cli, "context", 1024);
     const char *svg = assay_cli_text(cli, "roofline", NULL), *first = NULL;
+    struct assay_error err;
     if (assay_cli_flag(cli, "known") ? cli->n_arguments > 0 : cli->n_arguments == 0)
         return assay_cli_usage(cli, "name a file, a folder or a known model; or --known, alone, to list those");
     if (assay_cli_flag(cli, "known") && assay_cli_given(cli, "export"))
         return assay_cli_usage(cli, "--export writes one model, --known lists them: give one of the two");
-    if (batch < 1 || batch > ASSAY_MODELS_MAX_DIM)
-        return assay_cli_usage(cli, "--batch must be between 1 and %d", ASSAY_MODELS_MAX_DIM);
-    if (context < 0 || context > ASSAY_MODELS_MAX_DIM)
-        return assay_cli_usage(cli, "--context must be between 0 and %d", ASSAY_MODELS_MAX_DIM);
+    if (assay_range_check_int("batch", batch, 1, ASSAY_MODELS_MAX_DIM, &err) ||
+        assay_range_check_int("context", context, 0, ASSAY_MODELS_MAX_DIM, &err))
+        return assay_cli_usage(cli, "%s", err.message);
     if (svg && !ends_in(svg, ".svg"))
         return assay_cli_usage(cli, "--roofline %s: the file's name must end in .svg", svg);
     for (size_t i = 0; i < ASSAY_COUNT(ones); i++) {

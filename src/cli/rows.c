@@ -2,6 +2,8 @@
 /* See rows.h. */
 #include "cli/rows.h"
 
+#include "base/range.h"
+
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -40,8 +42,10 @@ static const struct {
 /* Numbers count from 1; a limit of 0 is none. */
 static enum assay_status set_int(struct assay_filter *filter, size_t i, int64_t value, struct assay_error *err)
 {
-    if (value < 0 || (value == 0 && members[i].offset != offsetof(struct assay_filter, limit)))
-        return assay_error_set(err, ASSAY_INVALID, "%s is at least 1, not %lld", members[i].name, (long long)value);
+    int64_t least = members[i].offset == offsetof(struct assay_filter, limit) ? 0 : 1;
+    enum assay_status st = assay_range_check_int(members[i].name, value, least, INT64_MAX, err);
+    if (st)
+        return st;
     memcpy((char *)filter + members[i].offset, &value, sizeof value);
     return ASSAY_OK;
 }
