@@ -145,7 +145,9 @@ enum assay_status assay_fs_make_folder(const char *path, struct assay_error *err
         if (mkdir(part, 0777) != 0 && !(errno == EEXIST && assay_fs_is_folder(part))) {
             int number = errno;
             /* A read-only or foreign parent answers with its own errno even for a folder that is there. */
-            if (!assay_fs_is_folder(part))
+            if (assay_fs_exists(part) && !assay_fs_is_folder(part))
+                st = assay_error_set(err, ASSAY_IO, "cannot make the folder %s: %s is no folder", path, part);
+            else if (!assay_fs_is_folder(part))
                 st = assay_fs_error(err, number, "cannot make the folder %s", part);
         }
         part[i] = kept;

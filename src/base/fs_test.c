@@ -337,6 +337,7 @@ ASSAY_TEST(a_folder_cannot_be_made_where_a_file_is)
     CHECK(assay_fs_make_folder(in(&p, "a"), &err) != ASSAY_OK);
     CHECK(assay_fs_make_folder(in(&p, "a/b"), &err) != ASSAY_OK);
     CHECK_CONTAINS(err.message, "cannot make the folder");
+    CHECK_CONTAINS(err.message, "/a is no folder");
     CHECK_OK(assay_fs_make_folder("/", &err), err);
     leave(&p);
 }
