@@ -16,7 +16,7 @@ static const int64_t REDRAW_NS = 100000000;
 static const struct {
     const char *prefix, *colour;
 } levels[] = {
-    [ASSAY_LOG_ERROR] = {"error: ", "\033[31m"},
+    [ASSAY_LOG_ERROR] = {"assay: ", "\033[31m"},
     [ASSAY_LOG_WARNING] = {"warning: ", "\033[33m"},
     [ASSAY_LOG_INFO] = {"", ""},
     [ASSAY_LOG_DEBUG] = {"debug: ", "\033[2m"},

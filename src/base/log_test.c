@@ -44,7 +44,7 @@ ASSAY_TEST(away_from_a_terminal_lines_are_plain)
     assay_progress_stop(&m.log);
     assay_log_line(&m.log, ASSAY_LOG_ERROR, "end");
     fflush(m.file);
-    CHECK_TEXT(m.text, "warning: busy: 7 %\nhello\n[1/2] a: 1.2 ms\n[2/2] case b\n[2/2] one more than announced\nerror: end\n");
+    CHECK_TEXT(m.text, "warning: busy: 7 %\nhello\n[1/2] a: 1.2 ms\n[2/2] case b\n[2/2] one more than announced\nassay: end\n");
     close_memory(&m);
 }
 
@@ -63,7 +63,7 @@ ASSAY_TEST(on_a_terminal_lines_go_above_the_bar)
         "[........................] 0/4  "
         "\r\033[Kfirst\n[######..................] 1/4  0:00 left  drawn less than 100 ms after the bar"
         "\r\033[K[######..................] 1/4  0:00 left  drawn less than 100 ms after the bar"
-        "\r\033[K\033[31merror: \033[0mbad\n[######..................] 1/4  0:00 left  drawn less than 100 ms after the bar"
+        "\r\033[K\033[31massay: \033[0mbad\n[######..................] 1/4  0:00 left  drawn less than 100 ms after the bar"
         "\r\033[K");
     close_memory(&m);
 }
