@@ -3,6 +3,7 @@
 #include "cli/cli.h"
 
 #include "base/version.h"
+#include "device/device.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -81,6 +82,14 @@ int assay_cli_usage(const struct assay_cli *cli, const char *format, ...)
     va_end(args);
     fprintf(stderr, "; see `assay %s%s--help`\n", cli->verb ? cli->verb->name : "", cli->verb ? " " : "");
     return ASSAY_EXIT_USAGE;
+}
+
+void assay_cli_warn_threads(struct assay_cli *cli, int64_t n_threads)
+{
+    int n_cpus;
+    if (assay_threads_share(n_threads, &n_cpus))
+        assay_log_line(&cli->log, ASSAY_LOG_WARNING, "%lld threads take turns on the %d CPU%s that are here",
+                       (long long)n_threads, n_cpus, n_cpus == 1 ? "" : "s");
 }
 
 /* ---- nearest name, for typing errors */

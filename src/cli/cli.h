@@ -83,6 +83,8 @@ enum assay_format assay_cli_format(const struct assay_cli *cli);
 int assay_cli_fail(const struct assay_cli *cli, const struct assay_error *err);
 /* "assay: …" and `assay VERB --help` as a hint; exit code 2. */
 int assay_cli_usage(const struct assay_cli *cli, const char *format, ...) ASSAY_PRINTF(2, 3);
+/* Says so if threads have to take turns on the CPUs: what is then measured is what was asked for, but seldom what was meant. */
+void assay_cli_warn_threads(struct assay_cli *cli, int64_t n_threads);
 /* Set by SIGINT and SIGTERM once assay_cli_catch_signals was called; a second signal ends the program. */
 extern volatile sig_atomic_t assay_cli_stop;
 void assay_cli_catch_signals(void);

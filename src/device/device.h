@@ -65,6 +65,12 @@ bool assay_machine_has_isa(const struct assay_machine *machine, const char *feat
 /* "sse4.1 avx2 fma …", borrowed. */
 const char *assay_machine_isa_text(struct assay_machine *machine);
 
+/* Threads that a person asks for: 1 to 4 for each CPU that this process may use. Some more than CPUs show where a curve ends; far
+ * more measure the scheduler and stop a machine that others use. ASSAY_INVALID names the range. */
+enum assay_status assay_threads_check(int64_t n_threads, struct assay_error *err);
+/* Whether threads share CPUs, and how many CPUs there are. */
+bool assay_threads_share(int64_t n_threads, int *n_cpus);
+
 /* Measured ceilings of the CPU: FLOP/s (or integer op/s) per precision and bytes/s, at 1..n threads. Precisions that the CPU has
  * no instructions for are absent. */
 struct assay_ceiling {
