@@ -76,6 +76,9 @@ struct assay_runtime {
                               and what has been packed is freed then */
     /* Required. Adds the platforms that this runtime could run on, those absent too, with the reason. Never fails. */
     void (*list)(struct assay_platform_list *list);
+    /* Optional: what is wrong with isa and options whatever the graph, as compile says it too: ASSAY_INVALID, a name that there
+     * is not; ASSAY_UNSUPPORTED, one that cannot be had here. NULL = compile tells. */
+    enum assay_status (*check_options)(const struct assay_compile_options *options, struct assay_error *err);
     /* Optional: whether a node can run, with the reason in *err if not (ASSAY_UNSUPPORTED). NULL = compile tells. */
     enum assay_status (*supports)(const struct assay_graph *graph, const struct assay_node *node, struct assay_error *err);
     /* Optional: makes of an f32 graph one in f16 or bf16, for its own compile. NULL = assay_graph_set_precision serves. */

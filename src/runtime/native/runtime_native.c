@@ -88,13 +88,24 @@ static bool has_one_shape(const struct assay_graph *graph)
     return known;
 }
 
+static enum assay_status read_options(const struct assay_compile_options *options, enum native_isa *isa, struct assay_error *err)
+{
+    if (options->n_options)
+        return assay_error_set(err, ASSAY_INVALID, "the native runtime has no option '%s'", options->options[0].name);
+    return native_isa_find(options->isa ? options->isa : "", isa, err);
+}
+
+static enum assay_status check_options(const struct assay_compile_options *options, struct assay_error *err)
+{
+    enum native_isa isa;
+    return read_options(options, &isa, err);
+}
+
 static enum assay_status compile(const struct assay_graph *graph, const struct assay_compile_options *options,
                                  struct assay_program **program, struct assay_error *err)
 {
     enum native_isa isa;
-    if (options->n_options)
-        return assay_error_set(err, ASSAY_INVALID, "the native runtime has no option '%s'", options->options[0].name);
-    enum assay_status st = native_isa_find(options->isa ? options->isa : "", &isa, err);
+    enum assay_status st = read_options(options, &isa, err);
     if (!st)
         st = native_isa_limit(isa, err);
     if (!st)
@@ -367,6 +378,7 @@ const struct assay_runtime assay_runtime_native = {
     .list = list,
     .supports = assay_kernels_support,
     .set_precision = set_precision,
+    .check_options = check_options,
     .compile = compile,
     .bind = bind,
     .run = run,

@@ -153,6 +153,20 @@ static void list(struct assay_platform_list *platforms)
 
 /* ---- compile */
 
+static enum assay_status check_options(const struct assay_compile_options *options, struct assay_error *err)
+{
+    for (size_t i = 0; i < options->n_options; i++) {
+        const char *name = options->options[i].name;
+        if (strncmp(name, "session.", 8) != 0 && strncmp(name, "ep.", 3) != 0 && strcmp(name, "cpu-fallback") != 0)
+            return assay_error_set(err, ASSAY_INVALID,
+                                   "onnxruntime has no option '%s'; there are session.KEY, ep.KEY and cpu-fallback", name);
+    }
+    if (options->isa && *options->isa)
+        return assay_error_set(err, ASSAY_UNSUPPORTED, "ONNX Runtime chooses the instruction set itself ('%s' was asked for)",
+                               options->isa);
+    return ASSAY_OK;
+}
+
 static enum assay_status set_options(struct assay_program *p, OrtSessionOptions *session,
                                      const struct assay_compile_options *options, const struct assay_ort_provider *provider,
                                      struct assay_error *err)
@@ -164,9 +178,6 @@ static enum assay_status set_options(struct assay_program *p, OrtSessionOptions 
     const char **keys = assay_arena_array(&p->arena, options->n_options, sizeof *keys);
     const char **values = assay_arena_array(&p->arena, options->n_options, sizeof *values);
     size_t n_provider = 0;
-    if (options->isa && *options->isa)
-        return assay_error_set(err, ASSAY_UNSUPPORTED, "ONNX Runtime chooses the instruction set itself ('%s' was asked for)",
-                               options->isa);
     OrtStatus *status = api->SetIntraOpNumThreads(session, options->n_threads);
     if (!status)
         status = api->SetInterOpNumThreads(session, 1);
@@ -183,11 +194,8 @@ static enum assay_status set_options(struct assay_program *p, OrtSessionOptions 
         } else if (strncmp(o->name, "ep.", 3) == 0) {
             keys[n_provider] = o->name + 3;
             values[n_provider++] = o->value;
-        } else if (strcmp(o->name, "cpu-fallback") == 0) {
-            fallback = strcmp(o->value, "0") != 0;
         } else {
-            return assay_error_set(err, ASSAY_INVALID,
-                                   "onnxruntime has no option '%s'; there are session.KEY, ep.KEY and cpu-fallback", o->name);
+            fallback = strcmp(o->value, "0") != 0;
         }
     }
     if (!status && !fallback)
@@ -364,7 +372,9 @@ static enum assay_status compile(const struct assay_graph *graph, const struct a
     struct assay_ort_library library;
     struct assay_ort_provider provider;
     OrtSessionOptions *session_options = NULL;
-    enum assay_status st = assay_ort_open(&library, err);
+    enum assay_status st = check_options(options, err);
+    if (!st)
+        st = assay_ort_open(&library, err);
     if (st)
         return st;
     struct assay_program *p = assay_alloc(sizeof *p);
@@ -519,6 +529,7 @@ static enum assay_status profile(struct assay_program *p, const struct assay_op_
 const struct assay_runtime assay_runtime_onnxruntime = {
     .name = "onnxruntime",
     .list = list,
+    .check_options = check_options,
     .compile = compile,
     .bind = bind,
     .run = run,

@@ -338,22 +338,30 @@ static void release(struct assay_program *program)
     free(program);
 }
 
+static enum assay_status check_options(const struct assay_compile_options *options, struct assay_error *err)
+{
+    if (options->n_options)
+        return assay_error_set(err, ASSAY_INVALID, "the reference runtime has no option '%s'", options->options[0].name);
+    if (options->isa && *options->isa)
+        return assay_error_set(err, ASSAY_UNSUPPORTED, "the reference runtime has no instruction set tiers ('%s')", options->isa);
+    return ASSAY_OK;
+}
+
 static enum assay_status compile(const struct assay_graph *graph, const struct assay_compile_options *options,
                                  struct assay_program **program, struct assay_error *err)
 {
     if (options->n_threads != 1)
         return assay_error_set(err, ASSAY_UNSUPPORTED, "the reference runtime has one thread, not %d", options->n_threads);
-    if (options->isa && *options->isa)
-        return assay_error_set(err, ASSAY_UNSUPPORTED, "the reference runtime has no instruction set tiers ('%s')", options->isa);
-    if (options->n_options)
-        return assay_error_set(err, ASSAY_INVALID, "the reference runtime has no option '%s'", options->options[0].name);
+    enum assay_status st = check_options(options, err);
+    if (st)
+        return st;
     struct assay_program *p = assay_alloc(sizeof *p);
     assay_arena_init(&p->arena);
     p->profile = options->profile;
     p->graph = assay_graph_clone(graph);
     p->inputs = assay_arena_array(&p->arena, (size_t)graph->n_inputs, sizeof *p->inputs);
     p->outputs = assay_arena_array(&p->arena, (size_t)graph->n_outputs, sizeof *p->outputs);
-    enum assay_status st = assay_kernels_support_all(p->graph, err);
+    st = assay_kernels_support_all(p->graph, err);
     if (!st)
         st = assay_graph_sort(p->graph, err);
     if (!st)
@@ -446,6 +454,7 @@ const struct assay_runtime assay_runtime_reference = {
     .is_reference = true,
     .list = list,
     .supports = assay_kernels_support,
+    .check_options = check_options,
     .compile = compile,
     .bind = bind,
     .run = run,
