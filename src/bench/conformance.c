@@ -556,7 +556,7 @@ enum assay_status assay_conformance_find(const char *root, bool training, struct
     if (st)
         return st;
     if (found.n == 0)
-        return assay_error_set(err, ASSAY_INVALID, "there is no test in %s or below", root);
+        return assay_error_set(err, ASSAY_ABSENT, "there is no test in %s or below", root);
     qsort(found.folders, found.n, sizeof *found.folders, by_text);
     *folders = found.folders;
     *n = found.n;

@@ -143,8 +143,8 @@ static double or_default(double value, double otherwise) { return isnan(value) ?
 
 static void set_measuring(struct assay_case *c, const struct assay_spec *spec)
 {
-    c->seed = spec->seed >= 0 ? spec->seed : 1;
-    c->optimization = spec->optimization >= 0 ? spec->optimization : 3;
+    c->seed = spec->seed != ASSAY_SPEC_UNSET ? spec->seed : 1;
+    c->optimization = spec->optimization != ASSAY_SPEC_UNSET ? spec->optimization : 3;
     c->min_time = or_default(spec->min_time, 0.5);
     c->max_time = or_default(spec->max_time, 10);
     c->warmup_time = or_default(spec->warmup_time, fmax(0.5, 0.25 * c->max_time));
@@ -198,7 +198,7 @@ static void add_case(struct assay_plan *plan, const struct assay_case *c)
 }
 
 static const char *one_text[] = {""};
-static const char *default_platforms[] = {"cpu/reference", "cpu/onnxruntime"};
+static const char *default_platforms[] = {"cpu/native", "cpu/onnxruntime"};
 static const char *default_scenarios[] = {"single-stream"};
 static const char *default_modes[] = {"inference"};
 static int64_t one[] = {1}, none[] = {0};
@@ -276,6 +276,20 @@ static void add_platform_cases(struct assay_plan *plan, const struct assay_spec 
             }
 }
 
+/* A tier or an option that there is not is a slip of the pen; one that cannot be had here is a row that says so. */
+static enum assay_status check_options(const struct assay_spec *spec, const struct assay_case *base,
+                                       const struct assay_plan_platform *found, struct assay_error *err)
+{
+    struct assay_text_list isas = texts_or(&spec->isas, one_text, 1);
+    for (size_t i = 0; i < isas.n && found->runtime->check_options; i++) {
+        struct assay_compile_options options = {
+            .platform = &found->platform, .isa = isas.items[i], .options = base->options, .n_options = base->n_options};
+        if (found->runtime->check_options(&options, err) == ASSAY_INVALID)
+            return assay_error_prefix(err, ASSAY_INVALID, "%s", found->platform.name);
+    }
+    return ASSAY_OK;
+}
+
 static enum assay_status add_platforms(struct assay_plan *plan, const struct assay_spec *spec, struct assay_case *base,
                                        struct assay_error *err)
 {
@@ -289,6 +303,9 @@ static enum assay_status add_platforms(struct assay_plan *plan, const struct ass
             leave_out(plan, found->absent);
             continue;
         }
+        st = check_options(spec, base, found, err);
+        if (st)
+            return st;
         base->platform = platforms.items[p];
         base->found = &found->platform;
         add_platform_cases(plan, spec, base, found->runtime);

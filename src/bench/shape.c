@@ -179,7 +179,13 @@ enum assay_status assay_shape_bind(const struct assay_shape_request *request, co
     enum assay_status st = shape ? apply_shape(input->name, shape, request->batch, type, follows_batch, err) : ASSAY_OK;
     if (!st && says_batch(request, input, type))
         *follows_batch = true;
-    return st ? st : bind_open(request, input, type, follows_batch, err);
+    if (!st)
+        st = bind_open(request, input, type, follows_batch, err);
+    for (int d = 0; !st && d < input->type.rank; d++)
+        if (input->type.dims[d] < 0 && type->dims[d] == 0 && is_of_batch(input, d))
+            st =
+                assay_error_set(err, ASSAY_INVALID, "the batch of input '%s' is 0: a run needs at least one sample", input->name);
+    return st;
 }
 
 /* What another input says of the dimension `name`; -1 if none does. */

@@ -2,6 +2,8 @@
 /* See spec.h. */
 #include "bench/spec.h"
 
+#include "base/range.h"
+#include "device/device.h"
 #include "graph/weight_only.h"
 
 #include <math.h>
@@ -12,8 +14,8 @@ static const char *const scenarios[] = {"single-stream", "multi-stream", "offlin
 
 void assay_spec_init(struct assay_spec *spec)
 {
-    *spec = (struct assay_spec){.seed = -1,
-                                .optimization = -1,
+    *spec = (struct assay_spec){.seed = ASSAY_SPEC_UNSET,
+                                .optimization = ASSAY_SPEC_UNSET,
                                 .min_time = NAN,
                                 .max_time = NAN,
                                 .warmup_time = NAN,
@@ -63,9 +65,9 @@ void assay_spec_override(struct assay_spec *spec, const struct assay_spec *over)
         spec->suite = over->suite;
     if (over->trace_path)
         spec->trace_path = over->trace_path;
-    if (over->seed >= 0)
+    if (over->seed != ASSAY_SPEC_UNSET)
         spec->seed = over->seed;
-    if (over->optimization >= 0)
+    if (over->optimization != ASSAY_SPEC_UNSET)
         spec->optimization = over->optimization;
     if (over->memory_limit)
         spec->memory_limit = over->memory_limit;
@@ -95,14 +97,27 @@ static enum assay_status check_measuring(const struct assay_spec *spec, struct a
                    {"time-limit", spec->time_limit, 1e-3, day}, {"latency-bound", spec->latency_bound, 0, day},
                    {"tolerance", spec->tolerance, 0, 1e6}};
     for (size_t i = 0; i < ASSAY_COUNT(numbers); i++)
-        if (numbers[i].value < numbers[i].least || numbers[i].value > numbers[i].most)
-            return assay_error_set(err, ASSAY_INVALID, "--%s %g is not from %g to %g", numbers[i].option, numbers[i].value,
-                                   numbers[i].least, numbers[i].most);
+        if (!isnan(numbers[i].value) &&
+            assay_range_check_real(numbers[i].option, numbers[i].value, numbers[i].least, numbers[i].most, err))
+            return ASSAY_INVALID;
     if (spec->memory_limit < 0)
         return assay_error_set(err, ASSAY_INVALID, "--memory-limit must be above 0");
-    if (spec->optimization > 3)
-        return assay_error_set(err, ASSAY_INVALID, "--optimization %lld is not from 0 to 3", (long long)spec->optimization);
-    return ASSAY_OK;
+    if (spec->seed != ASSAY_SPEC_UNSET && assay_range_check_int("seed", spec->seed, 0, INT64_MAX, err))
+        return ASSAY_INVALID;
+    return spec->optimization == ASSAY_SPEC_UNSET ? ASSAY_OK
+                                                  : assay_range_check_int("optimization", spec->optimization, 0, 3, err);
+}
+
+static enum assay_status check_counts(const struct assay_spec *spec, struct assay_error *err)
+{
+    enum assay_status st = ASSAY_OK;
+    for (size_t i = 0; !st && i < spec->batches.n; i++)
+        st = assay_range_check_int("batch", spec->batches.items[i], 1, ASSAY_MAX_DIM, err);
+    for (size_t i = 0; !st && i < spec->threads.n; i++)
+        st = assay_threads_check(spec->threads.items[i], err);
+    for (size_t i = 0; !st && i < spec->new_tokens.n; i++)
+        st = assay_range_check_int("new-tokens", spec->new_tokens.items[i], 0, ASSAY_MAX_NEW_TOKENS, err);
+    return st;
 }
 
 enum assay_status assay_spec_check(const struct assay_spec *spec, struct assay_error *err)
@@ -131,23 +146,12 @@ enum assay_status assay_spec_check(const struct assay_spec *spec, struct assay_e
                                    "there is no scenario '%s'; there are: single-stream, multi-stream, offline, server",
                                    spec->scenarios.items[i]);
     }
-    for (size_t i = 0; i < spec->batches.n; i++)
-        if (spec->batches.items[i] < 1 || spec->batches.items[i] > ASSAY_MAX_DIM)
-            return assay_error_set(err, ASSAY_INVALID, "batch %lld is not from 1 to %d", (long long)spec->batches.items[i],
-                                   ASSAY_MAX_DIM);
-    for (size_t i = 0; i < spec->threads.n; i++)
-        if (spec->threads.items[i] < 1 || spec->threads.items[i] > 4096)
-            return assay_error_set(err, ASSAY_INVALID, "%lld is no number of threads from 1 to 4096",
-                                   (long long)spec->threads.items[i]);
-    for (size_t i = 0; i < spec->new_tokens.n; i++)
-        if (spec->new_tokens.items[i] < 0 || spec->new_tokens.items[i] > ASSAY_MAX_NEW_TOKENS)
-            return assay_error_set(err, ASSAY_INVALID, "--new-tokens %lld is not from 0 to %d",
-                                   (long long)spec->new_tokens.items[i], ASSAY_MAX_NEW_TOKENS);
     for (size_t i = 0; i < spec->precisions.n; i++)
         if (assay_dtype_from_word(spec->precisions.items[i]) == ASSAY_NO_DTYPE &&
             strcmp(spec->precisions.items[i], "int8") != 0 && !assay_weight_only_dtype(spec->precisions.items[i]))
             return assay_error_set(err, ASSAY_INVALID,
                                    "there is no precision '%s'; there are: f32, f16, bf16, f64, int8, w8a32, w4a32",
                                    spec->precisions.items[i]);
-    return check_measuring(spec, err);
+    enum assay_status st = check_counts(spec, err);
+    return st ? st : check_measuring(spec, err);
 }

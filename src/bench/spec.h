@@ -13,8 +13,9 @@ struct assay_int_list {
 };
 
 enum { ASSAY_MAX_NEW_TOKENS = 1 << 20 };
+#define ASSAY_SPEC_UNSET INT64_MIN
 
-/* What to run. Empty lists, NULL, -1 and NaN stand for the default, which docs/cli.md names. */
+/* What to run. Empty lists, NULL, ASSAY_SPEC_UNSET and NaN stand for the default, which docs/cli.md names. */
 struct assay_spec {
     const char *name;              /* of the model in rows; NULL = from its file */
     struct assay_text_list models; /* files, folders, names of presets */
@@ -29,7 +30,7 @@ struct assay_spec {
     const char *optimizer, *loss;     /* of mode training; NULL = adamw, and the model's own */
     const char *ep_library;
     const char *suite;
-    int64_t seed, optimization; /* -1 = default */
+    int64_t seed, optimization; /* ASSAY_SPEC_UNSET = default */
     int64_t memory_limit;       /* bytes; 0 = default: 90 % of the machine's */
     double min_time, max_time, warmup_time, interval, latency_bound, time_limit, tolerance; /* NaN = default */
     bool no_check, profile;

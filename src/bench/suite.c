@@ -85,7 +85,7 @@ static const cyaml_schema_field_t suite_fields[] = {
     TEXT("name", struct raw_suite, name),
     TEXT("about", struct raw_suite, about),
     CYAML_FIELD_MAPPING_PTR("defaults", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw_suite, defaults, spec_fields),
-    CYAML_FIELD_SEQUENCE_COUNT("cases", CYAML_FLAG_POINTER, struct raw_suite, cases, n_cases, &spec_value, 1, CYAML_UNLIMITED),
+    CYAML_FIELD_SEQUENCE_COUNT("cases", CYAML_FLAG_POINTER, struct raw_suite, cases, n_cases, &spec_value, 0, CYAML_UNLIMITED),
     CYAML_FIELD_END,
 };
 
@@ -153,8 +153,8 @@ static void copy_spec(struct assay_arena *arena, const struct raw_spec *raw, con
     spec->batches = copy_ints(arena, raw->batch, raw->n_batch);
     spec->threads = copy_ints(arena, raw->threads, raw->n_threads);
     spec->new_tokens = copy_ints(arena, raw->new_tokens, raw->n_new_tokens);
-    spec->seed = raw->seed ? *raw->seed : -1;
-    spec->optimization = raw->optimization ? *raw->optimization : -1;
+    spec->seed = raw->seed ? *raw->seed : ASSAY_SPEC_UNSET;
+    spec->optimization = raw->optimization ? *raw->optimization : ASSAY_SPEC_UNSET;
     spec->memory_limit = raw->memory_limit ? *raw->memory_limit : 0;
     spec->min_time = raw->min_time ? *raw->min_time : NAN;
     spec->max_time = raw->max_time ? *raw->max_time : NAN;
@@ -222,7 +222,12 @@ enum assay_status assay_suite_parse(struct assay_suite *suite, const char *text,
     if (second)
         return assay_error_set(err, ASSAY_INVALID, "%s: a second YAML document begins at line %d; a suite is one", where, second);
     cyaml_err_t failed = cyaml_load_data((const uint8_t *)text, size_bytes, &config, &suite_value, (cyaml_data_t **)&raw, NULL);
-    if (failed != CYAML_OK || !raw)
+    if (failed == CYAML_OK && (!raw || raw->n_cases == 0)) {
+        cyaml_free(&config, &suite_value, raw, 0);
+        return assay_error_set(err, ASSAY_INVALID, "%s: it holds no case: a suite needs a list `cases`, each with a `model`",
+                               where);
+    }
+    if (failed != CYAML_OK)
         return assay_error_set(err, ASSAY_INVALID, "%s: %s", where, *complaint.text ? complaint.text : cyaml_strerror(failed));
     copy_suite(suite, raw, folder, where);
     cyaml_free(&config, &suite_value, raw, 0);

@@ -5,7 +5,7 @@
  *
  *     name: first
  *     about: real models on two runtimes
- *     defaults: {platform: [cpu/reference, cpu/onnxruntime], threads: [1, 2], max-time: 3}
+ *     defaults: {platform: [cpu/native, cpu/onnxruntime], threads: [1, 2], max-time: 3}
  *     cases:
  *       - model: [../models/detect.onnx]     # relative to the suite's folder
  *         name: detect

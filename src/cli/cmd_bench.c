@@ -2,6 +2,7 @@
 /* assay bench: from a command line or a suite to rows in the lake and a table. The work is in bench/; here it is wired to the
  * lake and to a person. */
 #include "base/fs.h"
+#include "base/range.h"
 #include "bench/run.h"
 #include "bench/suite.h"
 #include "cli/batch_sweep.h"
@@ -13,11 +14,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MOST_ROUNDS = 1 << 20 };
+
 static const char *const scenario_words[] = {"single-stream", "multi-stream", "offline", "server", NULL};
 
 static const struct assay_cli_option options[] = {
     {"suite", ASSAY_OPTION_TEXT, "FILE", "Run the cases of a suite (YAML); options given here replace the suite's.", NULL},
-    {"platform", ASSAY_OPTION_TEXTS, "LIST", "Where to run: names as `assay devices` lists them [cpu/reference,cpu/onnxruntime].",
+    {"platform", ASSAY_OPTION_TEXTS, "LIST", "Where to run: names as `assay devices` lists them [cpu/native,cpu/onnxruntime].",
      NULL},
     {"mode", ASSAY_OPTION_TEXTS, "LIST",
      "inference, training: a run is one training step then, forward, backward and update [inference].", NULL},
@@ -36,7 +39,8 @@ static const struct assay_cli_option options[] = {
      "only models that are so [the file's own].",
      NULL},
     {"batch", ASSAY_OPTION_INTS, "LIST", "Samples in one run [1].", NULL},
-    {"threads", ASSAY_OPTION_INTS, "LIST", "Threads of the runtime, pinned to as many CPUs [1].", NULL},
+    {"threads", ASSAY_OPTION_INTS, "LIST",
+     "Threads of the runtime, pinned to as many CPUs; at most 4 for each CPU that is here: more of them take turns [1].", NULL},
     {"new-tokens", ASSAY_OPTION_INTS, "LIST",
      "Let the model generate so many tokens for each sample, greedily and past its end token: a run is one whole request then; 0 "
      "= "
@@ -113,8 +117,8 @@ static void read_spec(const struct assay_cli *cli, struct assay_spec *spec)
     spec->batches = ints(cli, "batch");
     spec->threads = ints(cli, "threads");
     spec->new_tokens = ints(cli, "new-tokens");
-    spec->seed = assay_cli_int(cli, "seed", -1);
-    spec->optimization = assay_cli_int(cli, "optimization", -1);
+    spec->seed = assay_cli_int(cli, "seed", ASSAY_SPEC_UNSET);
+    spec->optimization = assay_cli_int(cli, "optimization", ASSAY_SPEC_UNSET);
     spec->memory_limit = assay_cli_int(cli, "memory-limit", 0);
     spec->min_time = assay_cli_real(cli, "min-time", NAN);
     spec->max_time = assay_cli_real(cli, "max-time", NAN);
@@ -147,6 +151,14 @@ static enum assay_status make_plan(const struct assay_cli *cli, struct assay_pla
             assay_error_prefix(err, st, "%s", file);
     }
     return st;
+}
+
+static int64_t most_threads(const struct assay_plan *plan)
+{
+    int64_t most = 1;
+    for (size_t i = 0; i < plan->n_cases; i++)
+        most = plan->cases[i].threads > most ? plan->cases[i].threads : most;
+    return most;
 }
 
 /* ---- a run */
@@ -442,8 +454,8 @@ static int run(struct assay_cli *cli)
     int code = ASSAY_EXIT_OK;
     if (cli->n_arguments == 0 && !assay_cli_given(cli, "suite"))
         return assay_cli_usage(cli, "bench needs a model file or --suite");
-    if (assay_cli_int(cli, "rounds", 1) < 1)
-        return assay_cli_usage(cli, "--rounds is at least 1");
+    if (assay_range_check_int("rounds", assay_cli_int(cli, "rounds", 1), 1, MOST_ROUNDS, &err))
+        return assay_cli_usage(cli, "%s", err.message);
     assay_plan_init(&plan);
     assay_arena_init(&b.arena);
     b.sweep.arena = &b.arena;
@@ -465,6 +477,7 @@ static int run(struct assay_cli *cli)
         code = assay_cli_fail(cli, &err);
         goto done;
     }
+    assay_cli_warn_threads(cli, most_threads(&plan));
     assay_bench_table_columns(&b.table, assay_cli_format(cli), &plan);
     st = assay_cli_flag(cli, "plan") ? print_plan(&plan, &b.arena, assay_cli_format(cli), &err) : run_plan(&b, &plan, &err);
     if (st) {

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* assay check: conformance tests on one or more platforms. The running is in bench/conformance.h; here it becomes tables and an
  * exit code. */
+#include "base/fs.h"
+#include "base/range.h"
 #include "bench/conformance.h"
 #include "cli/cli.h"
+#include "device/device.h"
 #include "runtime/registry.h"
 
 #include <math.h>
@@ -13,7 +16,8 @@ enum { EXIT_UNSUPPORTED = 3 };
 static const double ROUNDING = 1e-4; /* what bench/ allows outputs in f32 */
 
 static const struct assay_cli_option options[] = {
-    {"platform", ASSAY_OPTION_TEXTS, "LIST", "Where to run: names as `assay devices` lists them [cpu/reference].", NULL},
+    {"platform", ASSAY_OPTION_TEXTS, "LIST", "Where to run: names as `assay devices` lists them [cpu/reference,cpu/native].",
+     NULL},
     {"mode", ASSAY_OPTION_TEXT, "MODE",
      "inference, or training: losses, gradients and updates against the folder's train.safetensors [inference].", NULL},
     {"all", ASSAY_OPTION_FLAG, NULL, "Run every test below DIR, and print a table for each op and what did not pass.", NULL},
@@ -22,7 +26,8 @@ static const struct assay_cli_option options[] = {
     {"atol", ASSAY_OPTION_REAL, "ERROR", "Allowed error of an element beside rtol [1e-7, as ONNX's own tests].", NULL},
     {"tolerance", ASSAY_OPTION_REAL, "SHARE",
      "Of a model with a config.json: allowed error as a share of the tensor's largest magnitude [2e-5, of training 1e-5].", NULL},
-    {"threads", ASSAY_OPTION_INT, "N", "Threads of the runtime, or as many as it can use if those are fewer [1].", NULL},
+    {"threads", ASSAY_OPTION_INT, "N",
+     "Threads of the runtime, or as many as it can use if those are fewer; at most 4 for each CPU that is here [1].", NULL},
     {"isa", ASSAY_OPTION_TEXT, "TIER", "Instruction set tier, for runtimes that have them [the best].", NULL},
     {"min-pass", ASSAY_OPTION_REAL, "SHARE", "With --all: fail also if fewer than this share of the tests pass [0].", NULL},
     {"time-limit", ASSAY_OPTION_REAL, "SECONDS", "End a test after this long, as `timeout` [60].", NULL},
@@ -170,7 +175,7 @@ static enum assay_status print_outputs(const struct check *check, enum assay_for
                 continue;
             }
             const struct assay_conformance_output *output = &result->outputs[k];
-            assay_table_text(&table, column++, output->set);
+            assay_table_text(&table, column++, *output->set || !is_training(check->cli) ? output->set : "steps");
             assay_table_text(&table, column++, output->name);
             assay_table_int(&table, column++, output->n_elements);
             if (output->n_wrong && !(output->max_abs > 0))
@@ -408,26 +413,58 @@ static int exit_code(const struct check *check)
     return ASSAY_EXIT_FAILED;
 }
 
+static enum assay_status check_numbers(const struct assay_cli *cli, struct assay_error *err)
+{
+    static const struct {
+        const char *name;
+        double most;
+    } limits[] = {{"rtol", INFINITY}, {"atol", INFINITY}, {"tolerance", INFINITY}, {"time-limit", 1e9}, {"min-pass", 1}};
+    enum assay_status st = assay_threads_check(assay_cli_int(cli, "threads", 1), err);
+    for (size_t i = 0; !st && i < ASSAY_COUNT(limits); i++)
+        st = assay_range_check_real(limits[i].name, assay_cli_real(cli, limits[i].name, 0), 0, limits[i].most, err);
+    return st;
+}
+
+/* A tier that no runtime has is a slip of the pen. */
+static enum assay_status check_tier(const struct check *check, struct assay_error *err)
+{
+    enum assay_status st = ASSAY_OK;
+    for (size_t i = 0; i < check->n_platforms && !st; i++) {
+        struct assay_platform platform;
+        const struct assay_runtime *runtime;
+        struct assay_compile_options asked = {.platform = &platform, .isa = assay_cli_text(check->cli, "isa", "")};
+        if (!assay_platform_find(&check->cli->arena, check->platforms[i], &platform, &runtime, err) && runtime->check_options &&
+            runtime->check_options(&asked, err) == ASSAY_INVALID)
+            st = ASSAY_INVALID;
+    }
+    return st;
+}
+
 static int run(struct assay_cli *cli)
 {
-    static const char *default_platforms[] = {"cpu/reference"};
+    static const char *default_platforms[] = {"cpu/reference", "cpu/native"};
     struct assay_error err;
     struct check check = {.cli = cli, .root = cli->arguments[0]};
-    if (assay_cli_int(cli, "threads", 1) < 1 || assay_cli_int(cli, "threads", 1) > 4096)
-        return assay_cli_usage(cli, "--threads must be between 1 and 4096");
-    if (!(assay_cli_real(cli, "rtol", 0) >= 0) || !(assay_cli_real(cli, "atol", 0) >= 0) ||
-        !(assay_cli_real(cli, "tolerance", 0) >= 0))
-        return assay_cli_usage(cli, "--rtol, --atol and --tolerance must not be negative");
-    if (!(assay_cli_real(cli, "time-limit", 60) >= 0) || assay_cli_real(cli, "time-limit", 60) > 1e9)
-        return assay_cli_usage(cli, "--time-limit must be between 0 (none) and 1e9");
+    if (check_numbers(cli, &err))
+        return assay_cli_usage(cli, "%s", err.message);
     if (!is_training(cli) && strcmp(assay_cli_text(cli, "mode", "inference"), "inference") != 0)
         return assay_cli_usage(cli, "--mode is inference or training");
     check.platforms = assay_cli_texts(cli, "platform", &check.n_platforms);
     if (check.n_platforms == 0) {
         check.platforms = default_platforms;
-        check.n_platforms = 1;
+        check.n_platforms = ASSAY_COUNT(default_platforms);
     }
     enum assay_status st = ASSAY_OK;
+    if (!assay_fs_exists(check.root))
+        st = assay_error_set(&err, ASSAY_ABSENT, "there is no folder %s", check.root);
+    else if (!assay_fs_is_folder(check.root))
+        st = assay_error_set(
+            &err, ASSAY_INVALID,
+            "%s is no folder: check takes one that holds a model with its inputs and the outputs that it must give", check.root);
+    else if (assay_cli_given(cli, "isa"))
+        st = check_tier(&check, &err);
+    if (st)
+        return assay_cli_fail(cli, &err);
     if (assay_cli_flag(cli, "all")) {
         st = assay_conformance_find(check.root, is_training(cli), &cli->arena, &check.tests, &check.n_tests, &err);
     } else {

@@ -52,7 +52,7 @@ enum assay_status assay_models_find(struct assay_models *models, struct assay_er
         if (st)
             return st;
         if (models->n == before)
-            return assay_error_set(err, ASSAY_INVALID, "there is no .onnx file in %s or below", cli->arguments[i]);
+            return assay_error_set(err, ASSAY_ABSENT, "there is no .onnx file in %s or below", cli->arguments[i]);
     }
     return ASSAY_OK;
 }
