@@ -3,6 +3,7 @@
 #include "cli/rows.h"
 
 #include "base/clock.h"
+#include "base/fs.h"
 
 #include <string.h>
 
@@ -63,6 +64,17 @@ static int print_path(struct assay_cli *cli, const char *path)
     return ASSAY_EXIT_OK;
 }
 
+/* Naught is counted where nothing is: a mistyped folder would pass for an empty lake. */
+static bool is_here(const struct assay_cli *cli, const char *path)
+{
+    struct assay_error err;
+    if (assay_fs_exists(path))
+        return true;
+    assay_error_set(&err, ASSAY_ABSENT, "there is no lake at %s: `assay bench` and `assay import` make one", path);
+    assay_cli_fail(cli, &err);
+    return false;
+}
+
 static int show_stat(struct assay_cli *cli, const char *path)
 {
     struct assay_lake_stat stat;
@@ -111,7 +123,8 @@ static int run(struct assay_cli *cli)
     static const struct {
         const char *word;
         int (*act)(struct assay_cli *, const char *path);
-    } actions[] = {{"path", print_path}, {"stat", show_stat}, {"verify", verify}, {"compact", compact}};
+        bool needs_lake;
+    } actions[] = {{"path", print_path, false}, {"stat", show_stat, true}, {"verify", verify, true}, {"compact", compact, true}};
     struct assay_error err;
     char *path = NULL;
     const char *word = cli->arguments[0], *folder = cli->arguments[1];
@@ -126,7 +139,9 @@ static int run(struct assay_cli *cli)
         return copy(cli, folder, path);
     for (size_t i = 0; i < ASSAY_COUNT(actions); i++)
         if (strcmp(actions[i].word, word) == 0)
-            return folder ? assay_cli_usage(cli, "lake %s does not take '%s'", word, folder) : actions[i].act(cli, path);
+            return folder ? assay_cli_usage(cli, "lake %s does not take '%s'", word, folder)
+                   : actions[i].needs_lake && !is_here(cli, path) ? ASSAY_EXIT_FAILED
+                                                                  : actions[i].act(cli, path);
     return assay_cli_usage(cli, "lake does path, stat, verify, compact, backup and restore, not '%s'", word);
 }
 
