@@ -23,7 +23,8 @@ static void help_all(void)
         if (!assay_verbs[i]->hidden)
             printf("  %-12s %s\n", assay_verbs[i]->name, assay_verbs[i]->summary);
     printf("\n`assay VERB --help` tells more, with examples. `assay --version` prints the version.\n"
-           "Results go to stdout, all else to stderr. Exit codes: 0 fine, 1 ran and failed, 2 usage.\n");
+           "Results go to stdout, all else to stderr. Exit codes: 0 fine, 1 ran and failed, or a file is missing\n"
+           "or damaged, 2 usage.\n");
 }
 
 /* Prints `text` in lines of at most `width` columns, all but the first indented. A line break counts as a space, two begin a
@@ -112,7 +113,9 @@ void assay_cli_manual(void)
     assay_arena_init(&arena);
     printf(
         "# Command line\n\nMade from the program's own tables by `assay help --markdown`; `tools/docs.sh` writes it anew.\n\n%s\n"
-        "Results go to stdout, all else to stderr. Exit codes: 0 fine, 1 ran and failed (or regressed), 2 usage.\n\n"
+        "Results go to stdout, all else to stderr. Exit codes: 0 fine, 1 ran and failed (or regressed), or a file is missing or "
+        "damaged, 2 usage: "
+        "the command line, a suite or a statement is wrong.\n\n"
         "Every verb has these options too:\n\n",
         about);
     print_option_rows(&arena, assay_common_options);
