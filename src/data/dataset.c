@@ -73,13 +73,9 @@ static enum assay_status open_kind(struct assay_dataset *dataset, const struct a
         return assay_error_set(err, ASSAY_INVALID, "there is no dataset %s; these can be trained on: %s", name,
                                kind_names(&dataset->arena));
     st = dataset->kind->open(dataset, &options, progress ? progress : &silent, err);
-    if (st)
-        return assay_error_prefix(err, st, "dataset %s", name);
-    for (int i = 0; i < options.n; i++)
-        if (!options.list[i].is_used)
-            return assay_error_set(err, ASSAY_INVALID, "dataset %s has no option %s; it has %s", name, options.list[i].name,
-                                   dataset->kind->options);
-    return ASSAY_OK;
+    if (!st)
+        st = assay_dataset_options_end(dataset, &options, err);
+    return st ? assay_error_prefix(err, st, "dataset %s", name) : ASSAY_OK;
 }
 
 enum assay_status assay_dataset_open(const char *spec, const struct assay_dataset_progress *progress,
@@ -155,6 +151,16 @@ const char *assay_dataset_option_text(struct assay_dataset_options *options, con
 bool assay_dataset_option_word(struct assay_dataset_options *options, const char *name)
 {
     return find_option(options, name, true) != NULL;
+}
+
+enum assay_status assay_dataset_options_end(const struct assay_dataset *dataset, const struct assay_dataset_options *options,
+                                            struct assay_error *err)
+{
+    for (int i = 0; i < options->n; i++)
+        if (!options->list[i].is_used)
+            return assay_error_set(err, ASSAY_INVALID, "it has no option %s; it has %s", options->list[i].name,
+                                   dataset->kind->options);
+    return ASSAY_OK;
 }
 
 enum assay_status assay_dataset_cache(struct assay_arena *arena, const char *name, char **path, struct assay_error *err)

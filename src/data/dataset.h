@@ -104,6 +104,10 @@ enum assay_status assay_dataset_option_int(struct assay_dataset_options *options
 const char *assay_dataset_option_text(struct assay_dataset_options *options, const char *name, const char *otherwise);
 /* A bare word; true if it was given. */
 bool assay_dataset_option_word(struct assay_dataset_options *options, const char *name);
+/* ASSAY_INVALID where an option was given that nobody asked for. Every open is followed by it; a kind that takes long to make
+ * asks before it begins. */
+enum assay_status assay_dataset_options_end(const struct assay_dataset *dataset, const struct assay_dataset_options *options,
+                                            struct assay_error *err);
 /* A file of the cache folder, datasets/NAME. */
 enum assay_status assay_dataset_cache(struct assay_arena *arena, const char *name, char **path, struct assay_error *err);
 void assay_dataset_add_tensor(struct assay_dataset *dataset, const char *name, struct assay_type type, bool is_label,

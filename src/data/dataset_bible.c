@@ -169,8 +169,11 @@ static enum assay_status open_bible(struct assay_dataset *dataset, struct assay_
     if (!st && assay_dataset_option_word(options, "bytes") && n_pairs)
         st =
             assay_error_set(err, ASSAY_INVALID, "tokens are either bytes or byte pairs (bpe=%lld), not both", (long long)n_pairs);
+    const char *path = assay_dataset_option_text(options, "file", default_path);
     if (!st)
-        st = read_parts(dataset, bible, assay_dataset_option_text(options, "file", default_path), err);
+        st = assay_dataset_options_end(dataset, options, err);
+    if (!st)
+        st = read_parts(dataset, bible, path, err);
     if (!st && n_pairs)
         st = find_pairs(dataset, bible, (int)n_pairs, err);
     struct assay_hash hash;

@@ -63,6 +63,9 @@ static enum assay_status read_idx(const char *folder, const char *name, int rank
     char path[4096], after;
     if (snprintf(path, sizeof path, "%s/%s", folder, name) >= (int)sizeof path)
         return assay_error_set(err, ASSAY_INVALID, "the name of the folder is too long");
+    if (!assay_fs_exists(path) && strcmp(folder, default_folder) != 0)
+        return assay_error_set(err, ASSAY_ABSENT,
+                               "%s does not hold the four files of Fashion-MNIST or MNIST: there is no %s in it", folder, name);
     if (!assay_fs_exists(path))
         return assay_error_set(err, ASSAY_ABSENT, "%s is not here; install Debian's package dataset-fashion-mnist", path);
     gzFile file = gzopen(path, "rb");

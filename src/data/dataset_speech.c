@@ -176,6 +176,8 @@ static enum assay_status open_speech(struct assay_dataset *dataset, struct assay
     char *path;
     enum assay_status st = read_options(speech, options, err);
     if (!st)
+        st = assay_dataset_options_end(dataset, options, err);
+    if (!st)
         st = speech_plan_fill(plan, &dataset->arena, err);
     if (!st)
         st = file_name(plan, &dataset->arena, &path, err);

@@ -74,11 +74,30 @@ ASSAY_TEST(texts_that_name_no_dataset_are_refused)
     expect_refused("synthetic:=f32[]", ASSAY_INVALID, "describes no tensor");
     expect_refused("synthetic:a=f32[2]:train=-1", ASSAY_INVALID, "whole number");
     expect_refused("synthetic:a=f32[2]:train=9999999999999999999999", ASSAY_INVALID, "whole number");
-    expect_refused("fashion-mnist:folder=/nowhere", ASSAY_ABSENT, "dataset-fashion-mnist");
+    expect_refused(
+        "fashion-mnist:folder=/nowhere", ASSAY_ABSENT,
+        "/nowhere does not hold the four files of Fashion-MNIST or MNIST: there is no train-images-idx3-ubyte.gz in it");
     expect_refused("bible:file=/nowhere", ASSAY_ABSENT, "bible-kjv-text");
     expect_refused("bible:sequence=0", ASSAY_INVALID, "sequence=0");
     expect_refused("bible:bytes:bpe=300", ASSAY_INVALID, "not both");
     expect_refused("spoken-commands:words=7", ASSAY_INVALID, "words=7");
+}
+
+static void never_told(void *context, const char *what, int64_t n_done, int64_t n_all)
+{
+    (void)what, (void)n_done, (void)n_all;
+    *(bool *)context = true;
+}
+
+ASSAY_TEST(an_option_that_no_dataset_has_is_refused_before_anything_is_made)
+{
+    struct assay_dataset *dataset;
+    bool was_told = false;
+    struct assay_dataset_progress progress = {never_told, &was_told, NULL};
+    CHECK_INT(assay_dataset_open("spoken-commands:foo=1:seed=123454321", &progress, &dataset, &err), ASSAY_INVALID);
+    CHECK_CONTAINS(err.message, "dataset spoken-commands: it has no option foo; it has words=");
+    CHECK(!was_told);
+    expect_refused("bible:bpe=1024:foo", ASSAY_INVALID, "it has no option foo");
 }
 
 ASSAY_TEST(synthetic_samples_have_the_asked_moments_and_range)
@@ -267,6 +286,7 @@ ASSAY_TEST(damaged_idx_files_are_refused)
 
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(an_order_is_a_permutation), ASSAY_TEST_ENTRY(orders_of_many_epochs_are_uniform),
                 ASSAY_TEST_ENTRY(texts_that_name_no_dataset_are_refused),
+                ASSAY_TEST_ENTRY(an_option_that_no_dataset_has_is_refused_before_anything_is_made),
                 ASSAY_TEST_ENTRY(synthetic_samples_have_the_asked_moments_and_range),
                 ASSAY_TEST_ENTRY(fashion_mnist_has_its_pictures_and_classes),
                 ASSAY_TEST_ENTRY(fashion_mnist_has_its_known_pictures), ASSAY_TEST_ENTRY(validation_pictures_are_not_in_training),
