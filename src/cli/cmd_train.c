@@ -3,8 +3,10 @@
  * options, and results tables. */
 #include "base/clock.h"
 #include "base/fs.h"
+#include "base/range.h"
 #include "cli/cli.h"
 #include "cli/train_report.h"
+#include "device/device.h"
 #include "graph/recompute.h"
 #include "runtime/registry.h"
 #include "train/run.h"
@@ -45,6 +47,7 @@ static const struct assay_cli_option options[] = {
     {"no-dropout", ASSAY_OPTION_FLAG, NULL, "Train without dropout.", NULL},
     {"seed", ASSAY_OPTION_INT, "N", "Of weights, order of the data, augmentation and dropout [1].", NULL},
     {"validate-every", ASSAY_OPTION_INT, "N", "Steps from validation to validation [an epoch].", NULL},
+    {"no-test", ASSAY_OPTION_FLAG, NULL, "Leave out the test split, which is measured at the end.", NULL},
     {"target", ASSAY_OPTION_TEXT, "METRIC=VALUE",
      "End when validation reaches it: accuracy=0.9, bits-per-byte=2.4, loss=1; exit code 1 if it does not.", NULL},
     {"output", ASSAY_OPTION_TEXT, "DIR", "Where checkpoints, the model, curves and TensorBoard's events go [nothing is kept].",
@@ -60,7 +63,8 @@ static const struct assay_cli_option options[] = {
     {"reproduce", ASSAY_OPTION_FLAG, NULL, "Run twice, and compare every parameter bit by bit.", NULL},
     {"seeds", ASSAY_OPTION_INT, "N", "Run with N seeds from --seed on, and print the spread of what they reach.", NULL},
     {"platform", ASSAY_OPTION_TEXT, "NAME", "Where to train [cpu/native].", NULL},
-    {"threads", ASSAY_OPTION_INT, "N", "Threads of the runtime, or as many as it can use if those are fewer [1].", NULL},
+    {"threads", ASSAY_OPTION_INT, "N",
+     "Threads of the runtime, or as many as it can use if those are fewer; at most 4 for each CPU that is here [1].", NULL},
     ASSAY_OPTION_FORMAT,
     ASSAY_OPTION_END,
 };
@@ -92,11 +96,23 @@ static bool is_time_to_tell(struct train *t)
     return true;
 }
 
+/* A line that the next one is written over, on a terminal. */
+static void tell_passing(struct train *t, const char *line)
+{
+    struct assay_log *log = &t->cli->log;
+    if (!is_time_to_tell(t))
+        return;
+    if (log->terminal && log->level >= ASSAY_LOG_INFO)
+        fprintf(log->out, "\r\033[K%s\r", line);
+    else
+        assay_log_line(log, ASSAY_LOG_INFO, "%s", line);
+}
+
 static void on_progress(void *context, const struct assay_run_progress *p)
 {
     struct train *t = context;
     struct assay_log *log = &t->cli->log;
-    char left[32] = "", rate[48] = "";
+    char left[32] = "", rate[48] = "", line[200];
     if (p->left_ns > 0)
         assay_clock_duration_text(p->left_ns, left, sizeof left);
     if (p->samples_per_s > 0)
@@ -106,26 +122,26 @@ static void on_progress(void *context, const struct assay_run_progress *p)
     if (p->stage == ASSAY_RUN_VALIDATED)
         assay_log_line(log, ASSAY_LOG_INFO, "step %lld: validation %s %.4g, loss %.4g", (long long)p->step, p->metric_name,
                        p->metric, p->metric_loss);
-    if (p->stage != ASSAY_RUN_STEPPED || !is_time_to_tell(t))
+    if (p->stage != ASSAY_RUN_STEPPED && p->stage != ASSAY_RUN_MEASURING)
         return;
-    if (log->terminal && log->level >= ASSAY_LOG_INFO)
-        fprintf(log->out, "\r\033[Kstep %lld of %lld: loss %.4f%s%s%s\r", (long long)p->step, (long long)p->n_steps, p->loss,
-                rate, *left ? ", left " : "", left);
+    if (p->stage == ASSAY_RUN_STEPPED)
+        snprintf(line, sizeof line, "step %lld of %lld: loss %.4f%s%s%s", (long long)p->step, (long long)p->n_steps, p->loss,
+                 rate, *left ? ", left " : "", left);
     else
-        assay_log_line(log, ASSAY_LOG_INFO, "step %lld of %lld: loss %.4f%s%s%s", (long long)p->step, (long long)p->n_steps,
-                       p->loss, rate, *left ? ", left " : "", left);
+        snprintf(line, sizeof line, "step %lld of %lld: %s, %lld of %lld samples", (long long)p->step, (long long)p->n_steps,
+                 assay_split_word(p->split), (long long)p->n_measured, (long long)p->n_to_measure);
+    tell_passing(t, line);
 }
 
 static void on_dataset(void *context, const char *what, int64_t n_done, int64_t n_all)
 {
     struct train *t = context;
-    struct assay_log *log = &t->cli->log;
-    if (n_done < n_all && !is_time_to_tell(t))
-        return;
-    if (log->terminal && log->level >= ASSAY_LOG_INFO && n_done < n_all)
-        fprintf(log->out, "\r\033[K%s: %lld of %lld\r", what, (long long)n_done, (long long)n_all);
+    char line[200];
+    snprintf(line, sizeof line, "%s: %lld of %lld", what, (long long)n_done, (long long)n_all);
+    if (n_done < n_all)
+        tell_passing(t, line);
     else
-        assay_log_line(log, ASSAY_LOG_INFO, "%s: %lld of %lld", what, (long long)n_done, (long long)n_all);
+        assay_log_line(&t->cli->log, ASSAY_LOG_INFO, "%s", line);
 }
 
 /* ---- options */
@@ -223,7 +239,7 @@ static enum assay_status read_options(struct train *t, struct assay_error *err)
         .epochs = assay_cli_real(cli, "epochs", 1),
         .n_steps = assay_cli_int(cli, "steps", 0),
         .validate_every = assay_cli_int(cli, "validate-every", 0),
-        .test = true,
+        .test = !assay_cli_flag(cli, "no-test"),
         .folder = assay_cli_text(cli, "output", NULL),
         .histograms = assay_cli_flag(cli, "histograms"),
         .save_every = assay_cli_int(cli, "checkpoint-every", 0),
@@ -239,11 +255,14 @@ static enum assay_status read_options(struct train *t, struct assay_error *err)
     enum assay_status st = read_texts(t, err);
     if (!st)
         st = assay_platform_find(&cli->arena, assay_cli_text(cli, "platform", "cpu/native"), &t->platform, &o->runtime, err);
+    if (!st && o->runtime->computes_nothing)
+        st = assay_error_set(err, ASSAY_INVALID, "%s computes nothing, so nothing can be learned there", t->platform.name);
     if (st)
         return st;
     int threads = (int)assay_cli_int(cli, "threads", 1);
     if (o->runtime->max_threads && threads > o->runtime->max_threads)
         threads = o->runtime->max_threads;
+    assay_cli_warn_threads(cli, threads);
     o->compile = (struct assay_compile_options){.platform = &t->platform, .n_threads = threads, .isa = "", .optimization = 3};
     return ASSAY_OK;
 }
@@ -265,11 +284,16 @@ static enum assay_status run_one(struct train *t, bool keep, struct assay_run_re
     return st;
 }
 
-/* What a person does next. */
-static void tell_resume(struct train *t, const char *folder)
+/* What a person does next: where things are, and how to go on. */
+static void tell_resume(struct train *t, const char *folder, int64_t n_steps)
 {
-    assay_log_line(&t->cli->log, ASSAY_LOG_INFO, "%s",
-                   folder ? "the same command with --resume goes on" : "nothing was kept: there was no --output");
+    struct assay_log *log = &t->cli->log;
+    if (folder && n_steps > 0)
+        assay_log_line(log, ASSAY_LOG_INFO,
+                       "checkpoints are in %s: the same command with --resume goes on, and ends with a model in that folder",
+                       folder);
+    else
+        assay_log_line(log, ASSAY_LOG_INFO, "nothing was kept: %s", folder ? "no step was done" : "there was no --output");
 }
 
 static void tell_kept(struct train *t)
@@ -306,8 +330,6 @@ static int train_once(struct train *t)
     enum assay_status st = run_one(t, false, &result, &err);
     int code = st ? assay_cli_fail(t->cli, &err) : ASSAY_EXIT_OK;
     if (!st || st == ASSAY_INTERRUPTED || (st == ASSAY_IO && result.n_steps > 0)) {
-        if (st == ASSAY_INTERRUPTED)
-            tell_resume(t, t->options.folder);
         if (!st && assay_train_report_curves(t->cli, &result, &t->options, t->dataset->spec, true, &err))
             code = assay_cli_fail(t->cli, &err);
         if (!st && !code)
@@ -316,6 +338,8 @@ static int train_once(struct train *t)
             code = judge_target(t, &result);
         assay_train_report_run(&report, &result, t->options.task.seed, t->options.folder);
         code = assay_train_report_print(&report, code);
+        if (st == ASSAY_INTERRUPTED)
+            tell_resume(t, t->options.folder, result.n_steps);
     }
     assay_run_result_release(&result);
     assay_train_report_release(&report);
@@ -451,11 +475,11 @@ static int train_seeds(struct train *t, int64_t n_seeds)
         int of_run = train_seed(t, &report, &e, &goes_on);
         code = of_run ? of_run : code;
     }
-    if (assay_cli_stop && !goes_on)
-        tell_resume(t, folder);
     report_envelope(t, &report, &e);
     if (goes_on || e.n_runs)
         code = assay_train_report_print(&report, code);
+    if (assay_cli_stop && !goes_on)
+        tell_resume(t, folder, 1);
     assay_train_report_release(&report);
     return code;
 }
@@ -482,31 +506,31 @@ static int list_datasets(struct assay_cli *cli)
     return code;
 }
 
-/* NULL, or what is wrong with the numbers of the command line. */
-static const char *wrong_number(const struct assay_cli *cli)
+static enum assay_status check_numbers(const struct assay_cli *cli, struct assay_error *err)
 {
     static const struct {
         const char *name;
         int64_t least, most;
-    } limits[] = {{"batch", 1, 1 << 20},
+    } counts[] = {{"batch", 1, 1 << 20},
                   {"steps", 1, INT64_C(1) << 40},
                   {"validate-every", 1, INT64_C(1) << 40},
                   {"keep", 1, 1 << 20},
-                  {"threads", 1, 4096},
                   {"checkpoint-every", 1, INT64_C(1) << 40},
                   {"seeds", 1, MOST_SEEDS},
                   {"seed", 0, INT64_MAX - MOST_SEEDS},
                   {"accumulate", 1, MOST_PARTS}};
-    for (size_t i = 0; i < ASSAY_COUNT(limits); i++) {
-        int64_t value = assay_cli_int(cli, limits[i].name, limits[i].least);
-        if (value < limits[i].least || value > limits[i].most)
-            return limits[i].name;
-    }
-    double epochs = assay_cli_real(cli, "epochs", 1), rate = assay_cli_real(cli, "learning-rate", 1);
-    return !(epochs > 0 && epochs <= 1e6)                ? "epochs"
-           : !(rate >= 0 && isfinite(rate))              ? "learning-rate"
-           : !(assay_cli_real(cli, "clip-norm", 0) >= 0) ? "clip-norm"
-                                                         : NULL;
+    static const struct {
+        const char *name;
+        double least, most;
+    } rates[] = {{"epochs", 1e-6, 1e6}, {"learning-rate", 0, INFINITY}, {"clip-norm", 0, INFINITY}};
+    enum assay_status st = assay_threads_check(assay_cli_int(cli, "threads", 1), err);
+    for (size_t i = 0; !st && i < ASSAY_COUNT(counts); i++)
+        st = assay_range_check_int(counts[i].name, assay_cli_int(cli, counts[i].name, counts[i].least), counts[i].least,
+                                   counts[i].most, err);
+    for (size_t i = 0; !st && i < ASSAY_COUNT(rates); i++)
+        st = assay_range_check_real(rates[i].name, assay_cli_real(cli, rates[i].name, rates[i].least), rates[i].least,
+                                    rates[i].most, err);
+    return st;
 }
 
 static int run(struct assay_cli *cli)
@@ -519,8 +543,8 @@ static int run(struct assay_cli *cli)
         return assay_cli_usage(cli, "say what to train: a model folder, an ONNX file, a preset or an architecture");
     if (!assay_cli_given(cli, "data"))
         return assay_cli_usage(cli, "say what to train on: --data DATASET (--list-datasets lists them)");
-    if (wrong_number(cli))
-        return assay_cli_usage(cli, "--%s is out of range", wrong_number(cli));
+    if (check_numbers(cli, &err))
+        return assay_cli_usage(cli, "%s", err.message);
     if (assay_cli_flag(cli, "resume") && !assay_cli_given(cli, "output"))
         return assay_cli_usage(cli, "--resume needs --output DIR, where the checkpoints are");
     if (assay_cli_flag(cli, "histograms") && !assay_cli_given(cli, "output"))

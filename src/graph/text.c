@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { SHOWN = 8 /* elements of a list or tensor */ };
 
@@ -94,6 +95,23 @@ static void write_node(FILE *out, const struct assay_graph *graph, const struct 
         }
 }
 
+/* Weights that were only declared are zeros, which nobody would run: a bench draws them. Of a large one its beginning is looked
+ * at. */
+static bool is_to_be_drawn(const struct assay_graph *graph, const struct assay_tensor *tensor)
+{
+    enum { LOOKED_AT = 1 << 20 };
+    const char *weights = assay_graph_metadata(graph, "", "weights");
+    int64_t n = assay_tensor_bytes(tensor);
+    n = n < LOOKED_AT ? n : LOOKED_AT;
+    if (!weights || strcmp(weights, "declared") != 0 || !assay_dtype_is_float(tensor->type.dtype) ||
+        assay_tensor_count(tensor) < 2)
+        return false;
+    for (int64_t i = 0; i < n; i++)
+        if (((const char *)tensor->data)[i])
+            return false;
+    return true;
+}
+
 static void write_graph(FILE *out, const struct assay_graph *graph, int indent)
 {
     for (int i = 0; i < graph->n_inputs; i++) {
@@ -108,7 +126,10 @@ static void write_graph(FILE *out, const struct assay_graph *graph, int indent)
         fprintf(out, "%*sconstant ", indent, "");
         write_value(out, graph, i);
         fputs(" = ", out);
-        write_elements(out, &value->constant);
+        if (is_to_be_drawn(graph, &value->constant))
+            fputs("random", out);
+        else
+            write_elements(out, &value->constant);
         fputs("\n", out);
     }
     for (int i = 0; i < graph->n_nodes; i++)

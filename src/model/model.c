@@ -208,6 +208,22 @@ bool assay_model_is_folder(const char *path)
     return found;
 }
 
+/* A folder without config.json is no model; one of a training run is none yet. */
+static enum assay_status no_config(const char *path, struct assay_arena *arena, struct assay_error *err)
+{
+    char **names;
+    size_t n = 0;
+    bool is_run = false;
+    if (!assay_fs_list(path, arena, &names, &n, NULL))
+        for (size_t i = 0; i < n && !is_run; i++)
+            is_run = strncmp(names[i], "step-", 5) == 0;
+    return assay_error_set(err, ASSAY_INVALID,
+                           is_run ? "%s holds checkpoints of a training run that has not ended, and no model yet: the `assay "
+                                    "train` that made it goes on with --resume"
+                                  : "%s has no config.json, so it is no model",
+                           path);
+}
+
 static enum assay_status open_folder(const char *path, const struct assay_model_options *options, struct assay_graph **graph,
                                      struct assay_model_info *info, struct assay_error *err)
 {
@@ -217,9 +233,7 @@ static enum assay_status open_folder(const char *path, const struct assay_model_
     json_t *config = NULL;
     assay_arena_init(&arena);
     const char *where = assay_path_join(&arena, path, "config.json");
-    enum assay_status st = assay_fs_exists(where)
-                               ? assay_json_read(where, &config, err)
-                               : assay_error_set(err, ASSAY_INVALID, "%s has no config.json, so it is no model", path);
+    enum assay_status st = assay_fs_exists(where) ? assay_json_read(where, &config, err) : no_config(path, &arena, err);
     if (!st && (options->weights == ASSAY_WEIGHTS_AUTO || options->weights == ASSAY_WEIGHTS_FILE_OR_DECLARED)) {
         st = assay_checkpoint_open(&checkpoint, path, err);
         has_weights = !st;

@@ -99,6 +99,7 @@ ASSAY_TEST(figure_and_text_say_the_last_the_best_and_the_target)
     CHECK_CONTAINS(svg, "0.9 reached at step 599");
     CHECK_CONTAINS(text, "validation 0.93, best 0.95 at step 799");
     CHECK_CONTAINS(text, "target 0.9 reached at step 599");
+    CHECK_CONTAINS(text, "╌ ╌ ╌ ╌ ╌ ╌ ╌ ╌"); /* its line */
     CHECK_CONTAINS(text, "(mean of 21)");
     free(svg);
     free(text);

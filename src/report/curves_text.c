@@ -21,6 +21,7 @@ struct cell {
     unsigned char mark;    /* 0, or the number of the curve + 1 whose mark stands here */
     unsigned char colour;  /* index of the curve drawn last */
     unsigned char is_line; /* some curve runs here */
+    unsigned char is_target;
 };
 
 struct drawing {
@@ -74,6 +75,10 @@ static const char *mark_of(const struct drawing *d, const struct assay_curve *cu
     return text;
 }
 
+static const char *target_mark(const struct drawing *d) { return d->t->is_utf8 ? "╌" : "'"; }
+
+static bool is_empty(const struct cell *cell) { return !cell->mark && !cell->is_line && !cell->is_target; }
+
 /* ---- drawing into cells */
 
 static void set_dot(struct drawing *d, int x, int y, size_t index)
@@ -91,6 +96,14 @@ static int dot_of(double place, int n)
 {
     double at = floor(place * n);
     return at < 0 ? 0 : at >= n ? n - 1 : (int)at;
+}
+
+/* The target, dashed, below all else. */
+static void draw_target(struct drawing *d, const struct assay_curves_panel *panel, const struct assay_curves_scale *scale)
+{
+    int y = d->height - 1 - dot_of(assay_curves_place(scale, panel->target), d->height);
+    for (int x = 0; x < d->width; x += 2)
+        d->cells[y * d->width + x].is_target = 1;
 }
 
 /* From one point to the next, a dot for each column and all between in it. */
@@ -147,7 +160,9 @@ static void print_cell(const struct drawing *d, const struct assay_curves_panel 
     const char *shown = text;
     bool is_drawn = cell->mark || cell->is_line;
     const struct assay_curve *curve = is_drawn ? &panel->curves[cell->mark ? cell->mark - 1 : cell->colour] : NULL;
-    if (cell->mark || (cell->is_line && !d->t->is_utf8)) {
+    if (!is_drawn && cell->is_target) {
+        shown = target_mark(d);
+    } else if (cell->mark || (cell->is_line && !d->t->is_utf8)) {
         shown = mark_of(d, curve, cell->mark ? cell->mark - 1u : cell->colour, text);
     } else if (cell->is_line) {
         text[0] = (char)0xe2;
@@ -174,7 +189,7 @@ static void print_rows(const struct drawing *d, const struct assay_curves_panel 
                 label = ticks[i].text;
         fprintf(d->out, "%*s %s", LABEL, label, d->t->is_utf8 ? (*label ? "┤" : "│") : (*label ? "+" : "|"));
         int end = d->width;
-        while (end > 0 && !d->cells[row * d->width + end - 1].mark && !d->cells[row * d->width + end - 1].is_line)
+        while (end > 0 && is_empty(&d->cells[row * d->width + end - 1]))
             end--;
         for (int i = 0; i < end; i++)
             print_cell(d, panel, &d->cells[row * d->width + i]);
@@ -253,7 +268,7 @@ static void print_legend(struct drawing *d, const struct assay_curves_panel *pan
                                                  assay_curves_number(curve->steps[broken], step)));
     }
     if (panel->has_target)
-        print_legend_line(d, "", 0,
+        print_legend_line(d, target_mark(d), 0,
                           assay_arena_printf(&d->arena, "target %s", assay_curves_target_text(panel, step_label, &d->arena)));
 }
 
@@ -273,6 +288,8 @@ static void draw_panel(struct drawing *d, const struct assay_curves_panel *panel
     for (size_t i = 0; i < panel->n_curves; i++)
         if (panel->curves[i].kind == ASSAY_CURVE_SPARSE)
             draw_points(d, &panel->curves[i], &scale, i);
+    if (panel->has_target)
+        draw_target(d, panel, &scale);
     put_text(d, panel->label, d->width);
     fputc('\n', d->out);
     print_rows(d, panel, &scale);

@@ -150,6 +150,8 @@ static void close_run(struct run *run)
 
 /* ---- validation */
 
+static bool is_stopped(const struct run *run) { return run->o->stop && *run->o->stop; }
+
 struct sums {
     double loss;
     int64_t n_labels, n_right, n_bytes;
@@ -185,6 +187,7 @@ static enum assay_status measure(struct run *run, enum assay_split split, double
 {
     struct assay_loader *loader = NULL;
     struct sums sums = {0};
+    int64_t n_done = 0;
     struct assay_loader_options options = {.split = split, .batch = run->eval_batch, .n_threads = 1};
     enum assay_status st = assay_loader_open(run->dataset, &options, NULL, &loader, err);
     while (!st) {
@@ -192,7 +195,14 @@ static enum assay_status measure(struct run *run, enum assay_split split, double
         st = assay_loader_next(loader, &batch, err);
         if (st || batch.n == 0)
             break;
+        if (is_stopped(run)) {
+            st = assay_error_set(err, ASSAY_INTERRUPTED, "stopped while the %s split was measured, after step %lld of %lld",
+                                 assay_split_word(split), (long long)run->n_done, (long long)run->n_steps);
+            break;
+        }
         st = add_batch(run, &batch, &sums, err);
+        n_done += batch.n;
+        assay_run_tell_measuring(run, split, n_done, run->dataset->n[split]);
     }
     assay_loader_close(loader);
     if (st)
@@ -306,8 +316,6 @@ static enum assay_status one_step(struct run *run, struct assay_error *err)
     return st;
 }
 
-static bool is_stopped(const struct run *run) { return run->o->stop && *run->o->stop; }
-
 /* What cannot be written now is not lost while the run goes on: the next one is tried. */
 static enum assay_status save(struct run *run, bool is_last, struct assay_error *err)
 {
@@ -323,25 +331,48 @@ static enum assay_status save(struct run *run, bool is_last, struct assay_error 
     return st ? assay_error_set(err, st, "%s", why.message) : ASSAY_OK;
 }
 
+static bool is_validated(const struct run *run)
+{
+    const struct assay_run_result *r = run->result;
+    return r->n_validations && r->validations[r->n_validations - 1].step == (double)run->n_done;
+}
+
+/* What is due after a step: validation, checkpoint. */
+static enum assay_status end_step(struct run *run, struct assay_error *err)
+{
+    bool is_last = run->n_done == run->n_steps, validates = is_last || run->n_done % run->validate_every == 0;
+    enum assay_status st = validates ? validate(run, err) : ASSAY_OK;
+    is_last = is_last || run->result->reached;
+    if (!st && run->o->folder && (is_last || run->n_done % run->save_every == 0))
+        st = save(run, is_last, err);
+    return st;
+}
+
+/* A checkpoint of a run that was stopped in a validation lacks that; one of a dataset without validation lacks nothing. */
+static bool lacks_validation(const struct run *run)
+{
+    bool is_due = run->n_done == run->n_steps || (run->n_done < run->n_steps && run->n_done % run->validate_every == 0);
+    return run->n_done > 0 && is_due && !is_validated(run) && run->dataset->n[ASSAY_SPLIT_VALIDATION] > 0;
+}
+
 static enum assay_status loop(struct run *run, struct assay_error *err)
 {
-    enum assay_status st = ASSAY_OK;
+    struct assay_error lost;
+    enum assay_status st = lacks_validation(run) ? end_step(run, err) : ASSAY_OK;
     while (!st && run->n_done < run->n_steps && !run->result->reached && !is_stopped(run)) {
         st = one_step(run, err);
-        bool is_last = run->n_done == run->n_steps;
-        if (!st && (is_last || run->n_done % run->validate_every == 0))
-            st = validate(run, err);
-        is_last = is_last || run->result->reached;
-        if (!st && run->o->folder && (is_last || run->n_done % run->save_every == 0))
-            st = save(run, is_last, err);
+        if (!st)
+            st = end_step(run, err);
     }
-    if (st || run->n_done >= run->n_steps || run->result->reached)
+    if ((st && st != ASSAY_INTERRUPTED) || (!st && (run->n_done >= run->n_steps || run->result->reached)))
         return st;
-    if (run->o->folder && run->n_done > 0 && run->n_saved != run->n_done)
-        st = save(run, true, err);
-    return st ? st
-              : assay_error_set(err, ASSAY_INTERRUPTED, "stopped after step %lld of %lld", (long long)run->n_done,
-                                (long long)run->n_steps);
+    if (!st)
+        st = assay_error_set(err, ASSAY_INTERRUPTED, "stopped after step %lld of %lld", (long long)run->n_done,
+                             (long long)run->n_steps);
+    if (!run->o->folder || run->n_done == 0 || run->n_saved == run->n_done)
+        return st;
+    enum assay_status saved = save(run, true, &lost);
+    return saved ? assay_error_set(err, saved, "%s", lost.message) : st;
 }
 
 static enum assay_status copy_states(struct run *run, struct assay_error *err)
@@ -390,10 +421,10 @@ enum assay_status assay_run(const struct assay_run_options *options, const struc
         st = loop(&run, err);
         sum_up(&run);
     }
-    if (!st && options->test && dataset->n[ASSAY_SPLIT_TEST] > 0)
-        st = measure(&run, ASSAY_SPLIT_TEST, &result->test, &result->test_loss, err);
     if (!st && options->folder)
         st = assay_run_write_model(&run, err);
+    if (!st && options->test && dataset->n[ASSAY_SPLIT_TEST] > 0)
+        st = measure(&run, ASSAY_SPLIT_TEST, &result->test, &result->test_loss, err);
     if (!st && keep_states)
         st = copy_states(&run, err);
     close_run(&run);

@@ -18,7 +18,7 @@
 #include "train/step.h"
 #include "train/task.h"
 
-enum assay_run_stage { ASSAY_RUN_STARTS, ASSAY_RUN_STEPPED, ASSAY_RUN_VALIDATED, ASSAY_RUN_SAVED };
+enum assay_run_stage { ASSAY_RUN_STARTS, ASSAY_RUN_STEPPED, ASSAY_RUN_MEASURING, ASSAY_RUN_VALIDATED, ASSAY_RUN_SAVED };
 
 struct assay_run_progress {
     enum assay_run_stage stage;
@@ -26,8 +26,10 @@ struct assay_run_progress {
     double loss, learning_rate;
     double samples_per_s, left_ns; /* 0 = not known yet */
     const char *metric_name;
-    double metric, metric_loss; /* VALIDATED */
-    const char *path;           /* SAVED: the checkpoint's name */
+    double metric, metric_loss;       /* VALIDATED */
+    const char *path;                 /* SAVED: the checkpoint's name */
+    enum assay_split split;           /* MEASURING: validation or test */
+    int64_t n_measured, n_to_measure; /* MEASURING: samples */
 };
 
 struct assay_run_options {
@@ -88,10 +90,11 @@ struct assay_run_result {
     int n_states;
 };
 
-/* ASSAY_INTERRUPTED after a stop; a checkpoint was written where there is a folder, and *result is valid. ASSAY_INVALID: the
- * folder has checkpoints and resume was not asked for; they are of another run or other settings; the loss is no longer a number,
- * and then no checkpoint was made of that. A checkpoint that could not be written (a full disk) is told to `warn` and tried again
- * with the next; ASSAY_IO where the last one or the model could not, and *result is valid. */
+/* ASSAY_INTERRUPTED after a stop, in a validation or the test too; a checkpoint was written where there is a folder, and *result
+ * is valid. ASSAY_INVALID: the folder has checkpoints and resume was not asked for; they are of another run or other settings.
+ * ASSAY_MISMATCH: the loss is no longer a number, and no checkpoint was made of that. A checkpoint that could not be written (a
+ * full disk) is told to `warn` and tried again with the next; ASSAY_IO where the last one or the model could not, and *result is
+ * valid. */
 enum assay_status assay_run(const struct assay_run_options *options, const struct assay_dataset *dataset, bool keep_states,
                             struct assay_run_result *result, struct assay_error *err);
 void assay_run_result_release(struct assay_run_result *result);

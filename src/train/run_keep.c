@@ -32,6 +32,22 @@ void assay_run_tell(const struct run *run, enum assay_run_stage stage, double lo
     run->o->progress(run->o->context, &progress);
 }
 
+void assay_run_tell_measuring(const struct run *run, enum assay_split split, int64_t n_done, int64_t n_all)
+{
+    struct assay_run_progress progress = {.stage = ASSAY_RUN_MEASURING,
+                                          .step = run->n_done,
+                                          .n_steps = run->n_steps,
+                                          .epoch = run->epoch,
+                                          .loss = run->last_loss,
+                                          .learning_rate = run->last_rate,
+                                          .metric_name = run->task.metric,
+                                          .split = split,
+                                          .n_measured = n_done,
+                                          .n_to_measure = n_all};
+    if (run->o->progress)
+        run->o->progress(run->o->context, &progress);
+}
+
 /* Grown by doubling: a list that is a power of two long is full. */
 static bool is_full(int64_t n) { return (n & (n - 1)) == 0; }
 
@@ -136,7 +152,7 @@ enum assay_status assay_run_diverged(const struct run *run, const char *what, st
                  "; --resume goes on from the checkpoint of step %lld with what you change, or, if you remove that, from the one "
                  "before it",
                  (long long)run->n_saved);
-    return assay_error_set(err, ASSAY_INVALID,
+    return assay_error_set(err, ASSAY_MISMATCH,
                            "%s of step %lld is no longer a number: try a smaller --learning-rate, --clip-norm, or a schedule "
                            "with a warm-up%s",
                            what, (long long)run->n_done, kept);

@@ -46,9 +46,9 @@ enum assay_status assay_run_settle(struct run *run, struct assay_error *err);
 json_t *assay_run_settings(const struct run *run);
 json_t *assay_run_curves(const struct run *run);
 
-/* ASSAY_INVALID, with what to try and where to go on. `what`: "the loss". */
+/* ASSAY_MISMATCH, with what to try and where to go on. `what`: "the loss". */
 enum assay_status assay_run_diverged(const struct run *run, const char *what, struct assay_error *err);
-/* ASSAY_INVALID: parameters are not finite, and nothing was written. */
+/* ASSAY_MISMATCH: parameters are not finite, and nothing was written. */
 enum assay_status assay_run_save(struct run *run, struct assay_error *err);
 /* config.json and model.safetensors: a model folder as any other. Of an ONNX file: model.onnx. */
 enum assay_status assay_run_write_model(struct run *run, struct assay_error *err);
@@ -62,6 +62,8 @@ bool assay_run_is_better(const struct run *run, double a, double b);
 void assay_run_judge(struct run *run, const struct assay_run_validation *validation);
 
 void assay_run_tell(const struct run *run, enum assay_run_stage stage, double loss, const char *path);
+/* How far a validation or the test is. */
+void assay_run_tell_measuring(const struct run *run, enum assay_split split, int64_t n_done, int64_t n_all);
 void assay_run_add_point(struct assay_run_result *result, struct assay_run_point point);
 void assay_run_add_validation(struct assay_run_result *result, struct assay_run_validation validation);
 

@@ -163,7 +163,7 @@ ASSAY_TEST(a_loss_that_is_no_number_ends_the_run_and_leaves_the_last_good_checkp
     o.folder = folder;
     o.save_every = 1;
     o.keep = 100;
-    CHECK(run_on(&o, "cpu/reference", data, true, &result, &err) == ASSAY_INVALID);
+    CHECK(run_on(&o, "cpu/reference", data, true, &result, &err) == ASSAY_MISMATCH);
     CHECK_CONTAINS(err.message, "no longer");
     CHECK_CONTAINS(err.message, "--learning-rate");
     assay_run_result_release(&result);

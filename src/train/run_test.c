@@ -283,6 +283,63 @@ ASSAY_TEST(a_stopped_run_leaves_a_checkpoint_of_its_last_step_and_a_fresh_one_is
     assay_arena_release(&arena);
 }
 
+static void stop_in_validation_at_four(void *context, const struct assay_run_progress *progress)
+{
+    (void)context;
+    stop |= progress->stage == ASSAY_RUN_MEASURING && progress->split == ASSAY_SPLIT_VALIDATION && progress->step == 4;
+}
+
+static void stop_in_test(void *context, const struct assay_run_progress *progress)
+{
+    (void)context;
+    stop |= progress->stage == ASSAY_RUN_MEASURING && progress->split == ASSAY_SPLIT_TEST;
+}
+
+/* The oracle: a run that nobody stopped. */
+ASSAY_TEST(a_run_stopped_in_a_validation_or_in_the_test_goes_on_to_the_same_figures)
+{
+    struct assay_arena arena;
+    struct assay_error err;
+    struct assay_run_result whole, stopped;
+    char *folder;
+    assay_arena_init(&arena);
+    CHECK_OK(assay_fs_temporary_folder(&arena, &folder, &err), err);
+    struct assay_run_options o = usual(NULL);
+    o.n_steps = 6;
+    o.validate_every = 4;
+    o.test = true;
+    o.task.eval_batch = 4; /* several batches of each split, between which it can be stopped */
+    CHECK_OK(run_on(&o, "cpu/reference", data, false, &whole, &err), err);
+    CHECK_INT(whole.n_validations, 2);
+    o.folder = folder;
+    o.stop = &stop;
+    stop = 0;
+    o.progress = stop_in_validation_at_four;
+    CHECK(run_on(&o, "cpu/reference", data, false, &stopped, &err) == ASSAY_INTERRUPTED);
+    CHECK_CONTAINS(err.message, "while the validation split was measured, after step 4 of 6");
+    CHECK_INT(stopped.n_validations, 0);
+    assay_run_result_release(&stopped);
+    stop = 0;
+    o.progress = stop_in_test;
+    CHECK(run_on(&o, "cpu/reference", data, false, &stopped, &err) == ASSAY_INTERRUPTED);
+    CHECK_INT(stopped.first_step, 4);
+    CHECK_INT(stopped.n_validations, 2);
+    for (int i = 0; i < 2; i++)
+        CHECK(stopped.validations[i].loss == whole.validations[i].loss &&
+              stopped.validations[i].step == whole.validations[i].step);
+    CHECK(isnan(stopped.test));
+    CHECK(assay_fs_exists(assay_path_join(&arena, folder, "model.safetensors")));
+    assay_run_result_release(&stopped);
+    stop = 0;
+    o.progress = NULL;
+    CHECK_OK(run_on(&o, "cpu/reference", data, false, &stopped, &err), err);
+    CHECK(stopped.test_loss == whole.test_loss && stopped.loss == whole.loss && stopped.final == whole.final);
+    assay_run_result_release(&stopped);
+    assay_run_result_release(&whole);
+    CHECK_OK(assay_fs_remove(folder, &err), err);
+    assay_arena_release(&arena);
+}
+
 /* The state that the newest checkpoint of a folder has, as text. */
 static char *read_state(struct assay_arena *arena, const char *folder, int step)
 {
@@ -394,7 +451,7 @@ ASSAY_TEST(a_run_whose_loss_was_no_number_goes_on_with_a_smaller_learning_rate)
     assay_run_result_release(&result);
     o.n_steps = 12;
     o.learning_rate = 1e30;
-    CHECK(run_on(&o, "cpu/reference", data, false, &result, &err) == ASSAY_INVALID);
+    CHECK(run_on(&o, "cpu/reference", data, false, &result, &err) == ASSAY_MISMATCH);
     CHECK_CONTAINS(err.message, "--resume goes on from the checkpoint of step 5 with what you change");
     assay_run_result_release(&result);
     /* The first such step left numbers, but no model. */
@@ -415,6 +472,7 @@ ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(a_run_killed_twenty_times_ends_with_the_same_bi
                 ASSAY_TEST_ENTRY(a_run_killed_twenty_times_ends_with_the_same_bits_on_onnxruntime),
                 ASSAY_TEST_ENTRY(a_damaged_checkpoint_is_named_and_the_one_before_it_used),
                 ASSAY_TEST_ENTRY(a_stopped_run_leaves_a_checkpoint_of_its_last_step_and_a_fresh_one_is_refused),
+                ASSAY_TEST_ENTRY(a_run_stopped_in_a_validation_or_in_the_test_goes_on_to_the_same_figures),
                 ASSAY_TEST_ENTRY(a_resume_may_change_learning_rate_schedule_clip_and_length_and_says_so),
                 ASSAY_TEST_ENTRY(a_resume_that_changes_nothing_more_or_something_else_is_refused_with_what_to_do),
                 ASSAY_TEST_ENTRY(a_run_whose_loss_was_no_number_goes_on_with_a_smaller_learning_rate))

@@ -17,18 +17,31 @@ static const char loss_name[] = "assay.loss";
 
 /* ---- the model */
 
+/* A file that is there and no model is none of the command line's faults. */
+static enum assay_status as_unreadable(enum assay_status st, struct assay_error *err)
+{
+    if (st == ASSAY_INVALID && err)
+        err->status = ASSAY_IO;
+    return st == ASSAY_INVALID ? ASSAY_IO : st;
+}
+
 static enum assay_status find_config(struct assay_task *task, const struct assay_task_options *o, struct assay_error *err)
 {
     const struct assay_preset *preset = assay_preset_find(o->model);
     const struct assay_architecture *architecture;
     if (assay_model_is_folder(o->model))
-        return assay_json_read(assay_path_join(&task->arena, o->model, "config.json"), &task->config, err);
+        return as_unreadable(assay_json_read(assay_path_join(&task->arena, o->model, "config.json"), &task->config, err), err);
     if (assay_fs_exists(o->model))
         return ASSAY_OK;
     if (preset)
         task->config = assay_preset_config(preset);
     else if (assay_family_find(o->model, &architecture))
         task->config = json_pack("{ss s[s]}", "model_type", architecture->model_type, "architectures", architecture->name);
+    else
+        return assay_error_set(err, ASSAY_ABSENT,
+                               "there is no file '%s', and no known model or architecture of that name; `assay models --known` "
+                               "lists those that there are",
+                               o->model);
     return ASSAY_OK;
 }
 
@@ -66,7 +79,7 @@ static enum assay_status open_model(struct assay_task *task, const struct assay_
     bool is_folder = assay_model_is_folder(o->model);
     bool from_config = task->config && (o->n_fields || o->random || !is_folder);
     enum assay_status st = from_config ? assay_model_build(task->config, o->model, &options, graph, &task->info, err)
-                                       : assay_model_open(o->model, &options, graph, &task->info, err);
+                                       : as_unreadable(assay_model_open(o->model, &options, graph, &task->info, err), err);
     if (!st && strcmp(task->info.weights, "random") == 0)
         task->is_random = true;
     return st;

@@ -54,7 +54,8 @@ struct assay_task {
     struct assay_model_info info;
 };
 
-/* ASSAY_INVALID says which input has no data, or which shapes do not fit. After a failure there is nothing to release. */
+/* ASSAY_INVALID says which input has no data, or which shapes do not fit; ASSAY_IO, that the model's files cannot be read or are
+ * no model. After a failure there is nothing to release. */
 enum assay_status assay_task_open(struct assay_task *task, const struct assay_task_options *options,
                                   const struct assay_dataset *dataset, struct assay_error *err);
 void assay_task_release(struct assay_task *task);

@@ -10,3 +10,5 @@ assay models tiny --passes --format csv | grep -E '^(pass|activation|attention|l
 assay models tiny --pass attention | grep -c ' = Softmax('
 assay models tiny --pass attention | sed -n '/^# after/,$p' | grep -o 'Attention(.*' | sed 's/([^)]*)//'
 assay models tiny --pass all | sed -n '/^# after/,$p' | sed -n 's/.* = \([A-Za-z.]*\)(.*/\1/p' | sort | uniq -c | sed 's/^ *//'
+# Weights that nobody has drawn are not shown as zeros.
+assay models ds-cnn-s --pass all | grep -m 2 '^constant stem'

@@ -22,3 +22,12 @@ run onnx model.onnx --config num_labels=9
 run assay train kept --data 'synthetic:x=f32[3,8,8]:label=i64[]<9:train=16:validation=8' --platform cpu/reference --batch 8
 small --steps 40 --optimizer sgd --learning-rate 1e30 --output lost --checkpoint-every 1 2>told || echo "exit $?"
 sed 's/[0-9][0-9]*/N/' told
+# What is no model, no dataset's option, no place to learn; and without a test.
+mkdir -p stopped/step-00000001 empty
+echo junk >junk.onnx
+for model in stopped empty junk.onnx; do run onnx $model; done
+run assay train FooModel --config a=1 --data "$data"
+run assay train ds-cnn-s --data spoken-commands:foo=1
+run assay train ds-cnn-s --data fashion-mnist:folder=/nowhere
+run small --platform cpu/null
+small --steps 2 --no-test --format csv | cut -d, -f1,2,8
