@@ -463,6 +463,8 @@ static int run(struct assay_cli *cli)
     enum assay_status st = make_plan(cli, &plan, &suite, &err);
     if (!st)
         st = assay_lake_path(assay_cli_text(cli, "lake", NULL), &b.arena, &lake, &err);
+    if (!st && assay_fs_exists(lake) && !assay_fs_is_folder(lake)) /* told before hours of measuring, not after */
+        st = assay_error_set(&err, ASSAY_IO, "the lake %s is no folder", lake);
     if (st) {
         code = assay_cli_fail(cli, &err);
         goto done;
