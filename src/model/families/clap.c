@@ -315,15 +315,57 @@ static int fold(struct assay_builder *b, const struct audio *a, int features, in
     return b_reshape(b, b_transpose(b, x, B_LIST(0, 1, 3, 2)), B_LIST(0, channels, a->image, a->image));
 }
 
-static int fusion_half(struct assay_builder *b, const struct audio *a, int x, bool is_global)
+/* What fusion normalises over: in PyTorch shorter sounds never come there, so that in training statistics, the running ones too,
+ * are of the longer sounds alone. (Of a single one it refuses the average over all places, which has no variance: here 0.) */
+struct longer {
+    int share, count; /* f64: 1 or 0 for each sound, [batch, 1, 1, 1]; their sum, a scalar */
+};
+
+/* x: [batch, channels, height, width] of so many places. What comes out for shorter sounds is the bias. In f64: of two sounds'
+ * averages over all places the gradient is a ten thousandth of what it is the difference of. */
+static int longer_batch_norm(struct assay_builder *b, const struct longer *longer, int x, const char *name, int64_t channels,
+                             int64_t places)
 {
+    const double momentum = 0.1;
+    if (!b_training(b))
+        return b_batch_norm(b, x, name, channels, default_eps);
+    b_enter(b, "%s", name);
+    int weight = b_param(b, "weight", B_LIST(channels)), bias = b_param(b, "bias", B_LIST(channels));
+    int old_mean = b_buffer(b, "running_mean", B_LIST(channels)), old_variance = b_buffer(b, "running_var", B_LIST(channels));
+    /* Divisors are at least 1: where no sound is longer, all sums are 0, and the running statistics stay. */
+    int one = b_cast(b, b_scalar(b, 1), ASSAY_F64),
+        n = b_mul(b, longer->count, b_cast(b, b_scalar(b, (double)places), ASSAY_F64));
+    int divisor = b_op(b, "Max", B_VALUES(n, one)), population = b_op(b, "Max", B_VALUES(b_sub(b, n, one), one));
+    x = b_cast(b, x, ASSAY_F64);
+    int mean = b_div(b, b_reduce(b, "ReduceSum", b_mul(b, x, longer->share), true, B_LIST(0, 2, 3)), divisor);
+    int centred = b_mul(b, b_sub(b, x, mean), longer->share);
+    int squares = b_reduce(b, "ReduceSum", b_mul(b, centred, centred), true, B_LIST(0, 2, 3));
+    int eps = b_cast(b, b_scalar(b, default_eps), ASSAY_F64);
+    int deviation = b_unary(b, "Sqrt", b_add(b, b_div(b, squares, divisor), eps));
+    int y = b_cast(b, b_div(b, centred, deviation), ASSAY_F32);
+    y = b_mul(b, y, b_reshape(b, weight, B_LIST(1, channels, 1, 1)));
+    y = b_add(b, y, b_reshape(b, bias, B_LIST(1, channels, 1, 1)));
+    int rate = b_scale(b, b_cast(b, b_op(b, "Min", B_VALUES(longer->count, one)), ASSAY_F32), momentum);
+    int change = b_sub(b, b_reshape(b, b_cast(b, mean, ASSAY_F32), B_LIST(channels)), old_mean);
+    b_update(b, old_mean, b_add(b, old_mean, b_mul(b, change, rate)));
+    int variance = b_cast(b, b_div(b, squares, population), ASSAY_F32);
+    change = b_sub(b, b_reshape(b, variance, B_LIST(channels)), old_variance);
+    b_update(b, old_variance, b_add(b, old_variance, b_mul(b, change, rate)));
+    b_leave(b);
+    return y;
+}
+
+static int fusion_half(struct assay_builder *b, const struct audio *a, const struct longer *longer, int x, bool is_global)
+{
+    int64_t inner = a->fusion_inner, places = is_global ? 1 : a->grid[0] * a->grid[1];
     b_enter(b, is_global ? "global_att" : "local_att");
     const char *const names[2][4] = {{"0", "1", "3", "4"}, {"1", "2", "4", "5"}}, *const *name = names[is_global];
     if (is_global)
         x = b_unary(b, "GlobalAveragePool", x);
-    x = b_batch_norm(b, b_conv2d(b, x, name[0], a->first, a->fusion_inner, 1, 1, 0, true), name[1], a->fusion_inner, default_eps);
-    x = b_unary(b, "Relu", x);
-    x = b_batch_norm(b, b_conv2d(b, x, name[2], a->fusion_inner, a->first, 1, 1, 0, true), name[3], a->first, default_eps);
+    x = b_conv2d(b, x, name[0], a->first, inner, 1, 1, 0, true);
+    x = b_unary(b, "Relu", longer_batch_norm(b, longer, x, name[1], inner, places));
+    x = b_conv2d(b, x, name[2], inner, a->first, 1, 1, 0, true);
+    x = longer_batch_norm(b, longer, x, name[3], a->first, places);
     b_leave(b);
     return x;
 }
@@ -348,14 +390,20 @@ static int fuse(struct assay_builder *b, const struct audio *a, int whole, int c
         local = b_slice(b, local, 3, 0, a->grid[1]);
     else if (3 * width < a->grid[1])
         local = b_op(b, "Pad", B_VALUES(local, b_ints(b, B_LIST(0, 0, 0, 0, 0, 0, 0, a->grid[1] - 3 * width))));
+    is_longer = b_reshape(b, is_longer, B_LIST(-1, 1, 1, 1));
+    struct longer longer = {-1, -1};
+    if (b_training(b)) {
+        longer.share = b_cast(b, is_longer, ASSAY_F64);
+        longer.count = b_reduce(b, "ReduceSum", longer.share, false, B_LIST(0, 1, 2, 3));
+    }
     b_enter(b, "fusion_model");
     int both = b_add(b, whole, local);
-    int of_places = fusion_half(b, a, both, false), of_all = fusion_half(b, a, both, true);
+    int of_places = fusion_half(b, a, &longer, both, false), of_all = fusion_half(b, a, &longer, both, true);
     int share = b_unary(b, "Sigmoid", b_add(b, of_places, of_all));
     int rest = b_mul(b, b_scale(b, local, 2), b_sub(b, b_scalar(b, 1), share));
     int fused = b_add(b, b_mul(b, b_scale(b, whole, 2), share), rest);
     b_leave(b);
-    return b_where(b, b_reshape(b, is_longer, B_LIST(-1, 1, 1, 1)), fused, whole);
+    return b_where(b, is_longer, fused, whole);
 }
 
 /* [batch, patches, first] */
