@@ -87,6 +87,8 @@ static void mark_single_parameters(const struct assay_graph *graph, bool *is_par
     static const char *const shapers[] = {"Unsqueeze", "Squeeze", "Reshape", "Transpose", "Identity"};
     for (int k = graph->n_nodes - 1; k >= 0; k--) {
         const struct assay_node *node = graph->nodes[k];
+        if (*node->domain || node->n_inputs < 1 || node->n_outputs < 1) /* nothing is known of other domains' ops */
+            continue;
         for (size_t i = 0; i < ASSAY_COUNT(shapers); i++)
             if (strcmp(node->type, shapers[i]) == 0 && node->outputs[0] >= 0 && node->inputs[0] >= 0 &&
                 is_parameter[node->outputs[0]])

@@ -227,6 +227,22 @@ ASSAY_TEST(a_single_number_is_trained_where_ops_take_parameters)
     assay_graph_close(graph);
 }
 
+ASSAY_TEST(an_op_of_another_domain_may_have_no_inputs_and_no_outputs)
+{
+    struct assay_error err = {0};
+    struct assay_training_step *step;
+    struct assay_step_options options = training_options("sgd");
+    struct assay_graph *graph = training_regression();
+    struct assay_node *nodes[] = {assay_graph_add_node(graph, "Reshape", "other", 1, graph->inputs, 0, NULL),
+                                  assay_graph_add_node(graph, "Reshape", "other", 0, NULL, 0, NULL)};
+    for (size_t i = 0; i < ASSAY_COUNT(nodes); i++)
+        nodes[i]->name = "a name that lies where a number would, if there were one";
+    CHECK_OK(assay_training_step_make(graph, &options, &step, &err), err);
+    CHECK_INT(step->n_parameters, 1);
+    assay_training_step_close(step);
+    assay_graph_close(graph);
+}
+
 ASSAY_TEST(what_the_loss_does_not_depend_on_is_not_trained)
 {
     struct assay_graph *graph = training_regression();
@@ -317,6 +333,7 @@ ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(a_model_without_that_loss_or_without_parameters
                 ASSAY_TEST_ENTRY(frozen_parameters_stay_constants_and_patterns_name_them),
                 ASSAY_TEST_ENTRY(a_tied_weight_gets_the_sum_of_both_gradients),
                 ASSAY_TEST_ENTRY(a_single_number_is_trained_where_ops_take_parameters),
+                ASSAY_TEST_ENTRY(an_op_of_another_domain_may_have_no_inputs_and_no_outputs),
                 ASSAY_TEST_ENTRY(what_the_loss_does_not_depend_on_is_not_trained),
                 ASSAY_TEST_ENTRY(running_statistics_become_those_of_pytorch),
                 ASSAY_TEST_ENTRY(normalization_of_a_file_stays_in_inference_mode_unless_asked_for))
