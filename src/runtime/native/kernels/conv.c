@@ -2,6 +2,7 @@
 /* See conv.h. */
 #include "runtime/native/kernels/conv.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -29,6 +30,21 @@ bool native_activation_find(const struct assay_node *node, struct native_activat
             return true;
         }
     return false;
+}
+
+dnnl_alg_kind_t native_activation_bounds(const struct native_activation *a, float *low, float *high)
+{
+    *low = -INFINITY;
+    *high = INFINITY;
+    if (a->kind == dnnl_eltwise_clip) {
+        *low = a->alpha;
+        *high = a->beta;
+    } else if (a->kind == dnnl_eltwise_relu && a->alpha == 0) {
+        *low = 0;
+    } else {
+        return a->kind;
+    }
+    return dnnl_alg_kind_undef;
 }
 
 void native_conv_points(dnnl_memory_desc_t *desc, int64_t n, int64_t channels, int n_spatial, const int64_t *spatial,

@@ -28,8 +28,16 @@ bool native_conv_rows_suits(const struct native_build *build, const struct nativ
 enum assay_status native_conv_rows_make(struct native_build *build, const struct native_conv *conv, const float *bias,
                                         struct assay_error *err);
 
+/* Of f32, where each channel is made of one of its own. transposed: ConvTranspose's window. */
+bool native_conv_depthwise_suits(const struct native_conv *conv);
+enum assay_status native_conv_depthwise_make(struct native_build *build, const struct native_conv *conv, const float *bias,
+                                             bool transposed, struct assay_error *err);
+
 /* Reads a node's attributes; false if oneDNN has no such activation. */
 bool native_activation_find(const struct assay_node *node, struct native_activation *activation);
+
+/* What of an activation is bounds, so that it is done before sums leave registers, infinite if nothing; returns what is left. */
+dnnl_alg_kind_t native_activation_bounds(const struct native_activation *activation, float *low, float *high);
 
 /* [n, spatial…, channels] without gaps. */
 void native_conv_points(dnnl_memory_desc_t *desc, int64_t n, int64_t channels, int n_spatial, const int64_t *spatial,

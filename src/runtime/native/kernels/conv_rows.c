@@ -7,8 +7,6 @@
 #include "runtime/native/kernels/conv.h"
 #include "runtime/native/kernels/gemv.h"
 
-#include <math.h>
-
 enum {
     DIMS = ASSAY_WINDOW_DIMS,
     FEW_POINTS = 64,         /* below, the weights are what is shared best */
@@ -117,23 +115,6 @@ static const float *pad_bias(struct native_build *b, const struct native_conv *c
     return padded;
 }
 
-/* What of an activation is bounds, so that it is done before sums leave registers. */
-static void set_bounds(struct rows *r)
-{
-    const struct native_activation *a = &r->c.activation;
-    r->filter.low = -INFINITY;
-    r->filter.high = INFINITY;
-    r->after = dnnl_alg_kind_undef;
-    if (a->kind == dnnl_eltwise_clip) {
-        r->filter.low = a->alpha;
-        r->filter.high = a->beta;
-    } else if (a->kind == dnnl_eltwise_relu && a->alpha == 0) {
-        r->filter.low = 0;
-    } else {
-        r->after = a->kind;
-    }
-}
-
 static bool is_pointwise(const struct assay_window *w)
 {
     for (int d = DIMS - w->n_dims; d < DIMS; d++)
@@ -181,7 +162,7 @@ enum assay_status native_conv_rows_make(struct native_build *b, const struct nat
     r->filter.n = c->n_out;
     r->filter.k = r->filter.depth = r->taps * c->n_in;
     r->filter.lda = r->stride * c->n_in;
-    set_bounds(r);
+    r->after = native_activation_bounds(&c->activation, &r->filter.low, &r->filter.high);
     int64_t numbers = r->filter.lda + c->n_out, near = r->filter.k * c->n_out * 4 <= NEAR_BYTES;
     r->block = (near ? NEAR_NUMBERS : FAR_NUMBERS) / numbers / GRAIN * GRAIN;
     r->block = r->block < GRAIN ? GRAIN : r->block;

@@ -213,6 +213,8 @@ ASSAY_TEST(residuals_and_activations_follow_a_convolution)
          {{"pads", "1,1"}, {"activation", ":Clip"}, {"alpha", "~-0.5"}, {"beta", "~0.5"}},
          "2,40,70"},
         {"Conv", "assay", "2,32,20,20", {"32,1,3,3", "32"}, {{"group", "=32"}, {"activation", ":HardSwish"}}, NULL},
+        {"Conv", "assay", "2,39,50", {"39,1,5", "39"}, {{"group", "=39"}, {"pads", "2,2"}, {"activation", ":Relu"}}, "2,39,50"},
+        {"Conv", "assay", "1,7,50", {"7,1,5", ""}, {{"group", "=7"}, {"pads", "0,4"}, {"activation", ":Gelu"}}, "1,7,50"},
         {"Conv", "assay", "1,3,32,32", {"16,3,3,3", "16"}, {{"activation", ":Clip"}, {"alpha", "~0"}, {"beta", "~0.5"}}, NULL},
     };
     check_all(forms, ASSAY_COUNT(forms), true);
@@ -229,6 +231,61 @@ ASSAY_TEST(transposed_convolutions_are_the_reference_s)
         {"ConvTranspose", "", "1,16,9,9", {"16,16,3,3", ""}, {{"strides", "2,2"}, {"output_padding", "1,1"}}, NULL},
     };
     check_all(forms, ASSAY_COUNT(forms), true);
+}
+
+ASSAY_TEST(depthwise_convolutions_are_the_reference_s)
+{
+    static const struct form forms[] = {
+        {"Conv", "", "2,37,11", {"37,1,31", "37"}, {{"group", "=37"}, {"pads", "15,15"}}, NULL},
+        {"Conv", "", "1,130,53", {"130,1,5", ""}, {{"group", "=130"}, {"pads", "7,3"}, {"dilations", "2"}}, NULL},
+        {"Conv", "", "1,3,29,31", {"3,1,5,5", "3"}, {{"group", "=3"}, {"pads", "2,2,2,2"}}, NULL},
+        {"Conv", "", "2,20,9,40", {"20,1,3,7", "20"}, {{"group", "=20"}, {"pads", "1,2,1,3"}, {"dilations", "1,3"}}, NULL},
+        {"Conv", "", "1,20,13,13", {"20,1,3,3", "20"}, {{"group", "=20"}, {"pads", "1,1,1,1"}, {"strides", "2,3"}}, NULL},
+        {"Conv", "", "1,65,16,17", {"65,1,3,3", ""}, {{"group", "=65"}, {"pads", "8,8,8,8"}, {"dilations", "8,8"}}, NULL},
+        {"Conv", "", "1,33,5,6,7", {"33,1,3,3,3", "33"}, {{"group", "=33"}, {"pads", "1,1,1,1,1,1"}}, NULL},
+        {"Conv", "", "1,6,4,5,9", {"6,1,1,2,5", "6"}, {{"group", "=6"}, {"pads", "0,1,2,0,0,3"}, {"strides", "2,1,1"}}, NULL},
+        {"Conv", "", "3,48,7,7", {"48,1,7,7", "48"}, {{"group", "=48"}, {"pads", "3,3,3,3"}}, NULL},
+        {"ConvTranspose", "", "2,19,7,9", {"19,1,4,4", "19"}, {{"group", "=19"}, {"strides", "2,2"}, {"pads", "1,1,1,1"}}, NULL},
+        {"ConvTranspose", "", "1,32,10", {"32,1,3", ""}, {{"group", "=32"}, {"strides", "5"}, {"output_padding", "2"}}, NULL},
+        {"ConvTranspose", "", "1,5,8,6", {"5,1,3,5", "5"}, {{"group", "=5"}, {"strides", "4,6"}, {"dilations", "2,9"}}, NULL},
+        {"ConvTranspose", "", "1,70,4,5,6", {"70,1,2,3,3", "70"}, {{"group", "=70"}, {"strides", "1,2,3"}}, NULL},
+    };
+    for (size_t i = 0; i < ASSAY_COUNT(forms); i++)
+        check(&forms[i], ASSAY_F32, true, 1e-5);
+}
+
+/* Whatever the window; of those that ONNX allows, some of whose outputs see nothing but padding are not taken. */
+ASSAY_TEST(depthwise_convolutions_of_random_windows_are_the_reference_s)
+{
+    struct assay_rng rng;
+    assay_rng_init(&rng, 11, 0);
+    for (int i = 0; i < 60; i++) {
+        char x[64], w[64], bias[16], group[16], pads[32], strides[32], dilations[32];
+        int channels = 2 + (int)assay_rng_below(&rng, 50), k[2], d[2], s[2], n[2], p[4];
+        for (int j = 0; j < 2; j++) {
+            k[j] = 1 + (int)assay_rng_below(&rng, 6);
+            d[j] = 1 + (int)assay_rng_below(&rng, 3);
+            s[j] = 1 + (int)assay_rng_below(&rng, 3);
+            int reach = (k[j] - 1) * d[j];
+            n[j] = reach + 1 + (int)assay_rng_below(&rng, 24);
+            p[j] = (int)assay_rng_below(&rng, (uint64_t)reach / 2 + 1);
+            p[2 + j] = (int)assay_rng_below(&rng, (uint64_t)reach / 2 + 1);
+        }
+        snprintf(x, sizeof x, "%d,%d,%d,%d", 1 + i % 2, channels, n[0], n[1]);
+        snprintf(w, sizeof w, "%d,1,%d,%d", channels, k[0], k[1]);
+        snprintf(bias, sizeof bias, "%d", channels);
+        snprintf(group, sizeof group, "=%d", channels);
+        snprintf(pads, sizeof pads, "%d,%d,%d,%d", p[0], p[1], p[2], p[3]);
+        snprintf(strides, sizeof strides, "%d,%d", s[0], s[1]);
+        snprintf(dilations, sizeof dilations, "%d,%d", d[0], d[1]);
+        struct form form = {i % 3 ? "Conv" : "ConvTranspose",
+                            "",
+                            x,
+                            {w, bias},
+                            {{"group", group}, {"pads", pads}, {"strides", strides}, {"dilations", dilations}},
+                            NULL};
+        check(&form, ASSAY_F32, true, 1e-5);
+    }
 }
 
 ASSAY_TEST(pools_are_the_reference_s)
@@ -280,6 +337,8 @@ ASSAY_TEST(what_a_kernel_does_not_take_runs_on_the_reference)
 
 ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(convolutions_are_the_reference_s),
                 ASSAY_TEST_ENTRY(residuals_and_activations_follow_a_convolution),
-                ASSAY_TEST_ENTRY(transposed_convolutions_are_the_reference_s), ASSAY_TEST_ENTRY(pools_are_the_reference_s),
-                ASSAY_TEST_ENTRY(images_are_resized_as_the_reference_does),
+                ASSAY_TEST_ENTRY(transposed_convolutions_are_the_reference_s),
+                ASSAY_TEST_ENTRY(depthwise_convolutions_are_the_reference_s),
+                ASSAY_TEST_ENTRY(depthwise_convolutions_of_random_windows_are_the_reference_s),
+                ASSAY_TEST_ENTRY(pools_are_the_reference_s), ASSAY_TEST_ENTRY(images_are_resized_as_the_reference_does),
                 ASSAY_TEST_ENTRY(what_a_kernel_does_not_take_runs_on_the_reference))

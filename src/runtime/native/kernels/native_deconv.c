@@ -333,6 +333,18 @@ static enum assay_status make(struct native_build *b, struct assay_error *err)
     enum assay_status st = read_op(b, d, err);
     if (st)
         return st;
+    struct native_conv depthwise = {.window = d->window,
+                                    .batch = d->batch,
+                                    .n_in = d->n_in,
+                                    .n_out = d->n_out,
+                                    .groups = d->groups,
+                                    .x = 0,
+                                    .weight = 1,
+                                    .bias = d->biased ? 2 : -1,
+                                    .residual = -1,
+                                    .dtype = d->dtype};
+    if (native_conv_depthwise_suits(&depthwise))
+        return native_conv_depthwise_make(b, &depthwise, d->biased ? d->bias : NULL, true, err);
     bool apart = stand_apart(d);
     d->n_parts = native_parts(assay_type_bytes(&b->outputs[0]), b->n_threads);
     if (!apart && d->n_parts > d->batch)

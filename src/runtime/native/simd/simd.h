@@ -57,6 +57,17 @@ struct native_filter {
     float low, high;
 };
 
+/* Points whose channels are each a weighted sum of their own, n numbers each: y[p] = the sum over rows r and taps t of
+ * x[r][position pitch] w[r][w_at + t w_tap], where position = at + p x_step + t x_tap is in [0, length), + bias (+ residual),
+ * held within bounds. Weights and bias may be read up to 15 numbers beyond n; bias and residual NULL = none, y_step is the
+ * residual's too. */
+struct native_depthwise {
+    const float *const *x, *const *w; /* [n_rows] */
+    const float *bias;
+    int64_t at, x_step, x_tap, length, pitch, w_at, w_tap, y_step, n_rows, n_taps, n;
+    float low, high;
+};
+
 /* A matrix b [k, n] of 16 bits in panels of columns [ceil(n / PANEL)] [k / 2, width, 2], rows two and two: where (row, column)
  * is. The last panel is as wide as a multiple of 16 columns needs. */
 enum { NATIVE_PAIRS_PANEL = 64, NATIVE_PAIRS_ALIGN = 16, NATIVE_WEIGHED_TAPS = 256 /* at most, of weigh_points */ };
@@ -120,6 +131,7 @@ static inline int64_t native_pairs_place(int64_t row, int64_t column, int64_t k,
        bool add))                                                                                                                \
     /* rows of a and y one after another, lda and n apart; residual (may be NULL) as y */                                        \
     X(void, filter, (const struct native_filter *filter, float *y, const float *a, const float *residual, int64_t m))            \
+    X(void, depthwise, (const struct native_depthwise *what, float *y, const float *residual, int64_t n_points))                 \
     /* c [m, n] = a [m, k] · b: of b's rows two and two lie in turn, [k / 2, ldb, 2]; k is even, n a multiple of 64 */          \
     X(void, gemm_pairs,                                                                                                          \
       (float *c, int64_t ldc, const float *a, int64_t lda, const uint16_t *b, int64_t ldb, int64_t m, int64_t n, int64_t k))     \
