@@ -43,14 +43,19 @@ static const struct setting *find_setting(const char *name)
 
 static const char *value_text(struct assay_arena *arena, const json_t *value)
 {
-    return json_is_string(value) ? json_string_value(value) : assay_arena_printf(arena, "%.6g", json_number_value(value));
+    if (!json_is_string(value))
+        return assay_arena_printf(arena, "%.6g", json_number_value(value));
+    return assay_arena_printf(arena, "%.*s", ASSAY_SCHEDULE_TEXT_SIZE, json_string_value(value));
 }
 
-/* "--learning-rate 0.01 instead of 0.1 after step 6, …" of the changes from `first` on; NULL where there are none. */
+/* "--learning-rate 0.01 instead of 0.1 after step 6, …" of the changes from `first` on; NULL where there are none. A file may
+ * list any number of them. */
 static const char *changes_text(struct assay_arena *arena, const json_t *changes, size_t first)
 {
+    enum { MOST_TOLD = 100 };
     const char *text = NULL;
-    for (size_t i = first; i < json_array_size(changes); i++) {
+    size_t n = json_array_size(changes), end = n > first + MOST_TOLD ? first + MOST_TOLD : n;
+    for (size_t i = first; i < end; i++) {
         const json_t *change = json_array_get(changes, i);
         const struct setting *setting = find_setting(json_string_value(json_object_get(change, "name")));
         if (setting)
@@ -59,7 +64,7 @@ static const char *changes_text(struct assay_arena *arena, const json_t *changes
                                       value_text(arena, json_object_get(change, "from")),
                                       (long long)json_integer_value(json_object_get(change, "step")));
     }
-    return text;
+    return text && end < n ? assay_arena_printf(arena, "%s, and %zu more", text, n - end) : text;
 }
 
 /* Earlier checkpoints have fewer settings than there are now: of what they do not tell nothing is known to have changed. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Runs that are killed and resumed end with the bits of one that was not: each run is a process of its own, as a person's is. */
+#include "train/run_keep.h"
 #include "train/run_testing.h"
 
 #include "base/clock.h"
@@ -467,7 +468,32 @@ ASSAY_TEST(a_run_whose_loss_was_no_number_goes_on_with_a_smaller_learning_rate)
     assay_arena_release(&arena);
 }
 
-ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(a_run_killed_twenty_times_ends_with_the_same_bits_on_reference),
+ASSAY_TEST(of_a_checkpoint_with_very_many_changes_the_first_are_told)
+{
+    enum { N_CHANGES = 20000 };
+    struct assay_run_options o = usual(NULL);
+    struct assay_run_result result = {0};
+    struct assay_error err = {0};
+    assay_arena_init(&result.arena);
+    struct run run = {.o = &o, .result = &result, .has_checkpoint = true, .n_steps = N_STEPS};
+    json_t *before = assay_run_settings(&run), *changes = json_array();
+    for (int i = 0; i < N_CHANGES; i++)
+        json_array_append_new(changes,
+                              json_pack("{sI ss sf sf}", "step", (json_int_t)i, "name", "learning_rate", "from", 0.1, "to", 0.2));
+    json_object_set_new(before, "changes", changes);
+    run.checkpoint.path = run.checkpoint.name = "step-00000001";
+    run.checkpoint.state.schedule = before;
+    CHECK_OK(assay_run_settle(&run, &err), err);
+    CHECK_INT(json_array_size(run.changes), N_CHANGES);
+    CHECK(strlen(result.changes) < 10000);
+    CHECK_CONTAINS(result.changes, "--learning-rate 0.2 instead of 0.1 after step 99, and 19900 more");
+    json_decref(before);
+    json_decref(run.changes);
+    assay_arena_release(&result.arena);
+}
+
+ASSAY_TEST_MAIN(ASSAY_TEST_ENTRY(of_a_checkpoint_with_very_many_changes_the_first_are_told),
+                ASSAY_TEST_ENTRY(a_run_killed_twenty_times_ends_with_the_same_bits_on_reference),
                 ASSAY_TEST_ENTRY(a_run_killed_twenty_times_ends_with_the_same_bits_on_native),
                 ASSAY_TEST_ENTRY(a_run_killed_twenty_times_ends_with_the_same_bits_on_onnxruntime),
                 ASSAY_TEST_ENTRY(a_damaged_checkpoint_is_named_and_the_one_before_it_used),
