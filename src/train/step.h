@@ -6,7 +6,8 @@
  *
  * What is learned: the model says it in its metadata (graph/gradient.h; families write it when asked for a model to train); a
  * graph that says nothing learns all float constants that the loss depends on, of more than one element or in the place of a
- * weight, bias or slope, but for the running statistics of BatchNormalization.
+ * weight, bias or slope, but for the running statistics of BatchNormalization and for constants of the bodies of If, Loop and
+ * Scan, which stay as they are also where a known If gives way to its branch.
  *
  * Ownership: a step owns its graph; tensors are shared. Threads: as a graph.
  */
