@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { DIMS = ASSAY_WINDOW_DIMS };
+enum { DIMS = ASSAY_WINDOW_DIMS, MANY_TAPS = 5 /* of a row, from which on our depthwise loop is the faster */ };
 
 /* What one primitive makes: of images [image, image + images) the outputs [row, row + rows), channels [filter, filter + filters).
  */
@@ -361,13 +361,15 @@ static enum assay_status add_pieces(struct maker *m, struct split split, struct 
     return st;
 }
 
-/* Whether oneDNN has a kernel for this depthwise window, and not one for convolutions of any groups: before AVX-512 it is better
- * than ours by a fifth or more. */
-static bool has_depthwise(const struct native_conv *c)
+/* Whether oneDNN has a kernel for this depthwise window, and not one for convolutions of any groups, and is not slower than ours:
+ * in two dimensions, with AVX-512 only where few taps lie in a row. */
+static bool has_depthwise(const struct native_build *b, const struct native_conv *c)
 {
     struct region all = {.images = c->batch, .rows = c->window.output[c->along], .filters = c->n_out};
     dnnl_primitive_desc_t desc;
     const char *info;
+    if (c->window.n_dims != 2 || (b->isa >= NATIVE_ISA_AVX512 && c->window.kernel[DIMS - 1] >= MANY_TAPS))
+        return false;
     if (choose(c, &all, &c->window, NULL, NULL, &desc, &info))
         return false;
     bool has = strstr(info, "dw") != NULL;
@@ -381,7 +383,7 @@ static enum assay_status make(struct native_build *b, const struct native_conv *
     *s = (struct state){.c = *c};
     struct maker m = {.b = b, .s = s};
     enum assay_status st = c->bias >= 0 ? read_bias(b, c, &m.bias, err) : ASSAY_OK;
-    if (!st && native_conv_depthwise_suits(c) && (b->isa >= NATIVE_ISA_AVX512 || !has_depthwise(c)))
+    if (!st && native_conv_depthwise_suits(c) && !has_depthwise(b, c))
         return native_conv_depthwise_make(b, c, m.bias, false, err);
     if (!st && native_conv_rows_suits(b, c))
         return native_conv_rows_make(b, c, m.bias, err);
