@@ -54,12 +54,13 @@ enum assay_status assay_training_checkpoint_prune(const char *folder, int64_t st
                                                   struct assay_error *err);
 
 /* Opens the newest that is whole. Those that are not, newer than it, are each told to `refused` (may be NULL) in one sentence.
- * ASSAY_ABSENT: there is none in the folder. ASSAY_INVALID: there are, and none is whole; the sentence says what is wrong with
- * the newest. model_hash NULL: any model's. After a failure there is nothing to release. */
+ * ASSAY_ABSENT: there is none in the folder. ASSAY_IO: there are, and none is whole; ASSAY_INVALID: one is whole, but of another
+ * model. The sentence says what is wrong with the newest. model_hash NULL: any model's. After a failure there is nothing to
+ * release. */
 enum assay_status assay_training_checkpoint_open_newest(const char *folder, const char *model_hash,
                                                         void (*refused)(void *context, const char *sentence), void *context,
                                                         struct assay_training_checkpoint *checkpoint, struct assay_error *err);
-/* Opens one by its path, or refuses it. */
+/* Opens one by its path, or refuses it, with the same statuses. */
 enum assay_status assay_training_checkpoint_open(const char *path, const char *model_hash,
                                                  struct assay_training_checkpoint *checkpoint, struct assay_error *err);
 void assay_training_checkpoint_release(struct assay_training_checkpoint *checkpoint);

@@ -199,7 +199,8 @@ enum assay_status assay_training_checkpoint_open(const char *path, const char *m
     struct assay_safetensors *const opened[TRAIN_CHECKPOINT_N_FILES] = {&c->parameters, &c->optimizer};
     json_t *object = NULL;
     enum assay_status st = read_state(path, c, &object, err);
-    if (!st && model_hash && strcmp(model_hash, c->state.model_hash) != 0)
+    bool is_other = !st && model_hash && strcmp(model_hash, c->state.model_hash) != 0;
+    if (is_other)
         st = assay_error_set(err, ASSAY_INVALID,
                              "it is of another model, or of one trained with another batch, optimizer, precision, --accumulate, "
                              "--recompute or --freeze (%.12s, and this one is %.12s)",
@@ -214,6 +215,8 @@ enum assay_status assay_training_checkpoint_open(const char *path, const char *m
     if (!st)
         return ASSAY_OK;
     assay_training_checkpoint_release(c);
+    if (st == ASSAY_INVALID && !is_other) /* a damaged file, and no wrong request */
+        st = ASSAY_IO;
     return assay_error_prefix(err, st, "checkpoint %s is refused", assay_path_name(path));
 }
 
@@ -226,6 +229,7 @@ enum assay_status assay_training_checkpoint_open_newest(const char *folder, cons
     int64_t *steps;
     size_t n;
     struct assay_error first = {0}, why = {0};
+    bool is_other = false;
     *checkpoint = (struct assay_training_checkpoint){0};
     enum assay_status st = assay_train_checkpoint_list(folder, &arena, &steps, &n, err);
     if (!st && n == 0)
@@ -243,10 +247,12 @@ enum assay_status assay_training_checkpoint_open_newest(const char *folder, cons
         }
         if (i == 0)
             first = why;
+        is_other = is_other || st == ASSAY_INVALID;
         if (refused)
             refused(context, why.message);
     }
-    st = assay_error_set(err, ASSAY_INVALID, "none of the %zu checkpoints in %s can be used: %s", n, folder, first.message);
+    st = assay_error_set(err, is_other ? ASSAY_INVALID : ASSAY_IO, "none of the %zu checkpoints in %s can be used: %s", n, folder,
+                         first.message);
 done:
     assay_arena_release(&arena);
     return st;
