@@ -190,15 +190,16 @@ int main(int argc, char **argv)
     qsort(cpu + skipped, (size_t)(n_steps - skipped), sizeof *cpu, compare_times);
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
-    double peak = peak_of(argv[4], compile.n_threads); /* measuring it takes memory of its own */
+    long long parameters = (long long)step->parameters;
+    if (compile.profile)
+        print_profile(runtime, assay_training_session_program(session));
+    assay_training_session_close(session);
+    double peak = peak_of(argv[4], compile.n_threads); /* the session takes memory of its own, and pins this thread to one CPU */
     double median_ms = (double)times[skipped + (n_steps - skipped) / 2] / 1e6;
     printf("{\"step_ms\": %.3f, \"min_ms\": %.3f, \"cpu_ms\": %.3f, \"loss\": %.7f, \"last_loss\": %.7f, \"gflop\": %.3f, "
            "\"peak_share\": %.4f, \"peak_mib\": %.1f, \"parameters\": %lld}\n",
            median_ms, (double)times[skipped] / 1e6, (double)cpu[skipped + (n_steps - skipped) / 2] / 1e6, first, loss, gflop,
-           peak > 0 ? gflop / median_ms * 1e3 / peak : 0, (double)usage.ru_maxrss / 1024, (long long)step->parameters);
-    if (compile.profile)
-        print_profile(runtime, assay_training_session_program(session));
-    assay_training_session_close(session);
+           peak > 0 ? gflop / median_ms * 1e3 / peak : 0, (double)usage.ru_maxrss / 1024, parameters);
     assay_training_step_close(step);
     assay_arena_release(&arena);
     return 0;
