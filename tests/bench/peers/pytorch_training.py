@@ -54,7 +54,8 @@ class Bert(nn.Module):
         x = self.norm(self.word(tokens) + self.place(torch.arange(tokens.shape[1])) + self.kind(torch.zeros_like(tokens)))
         for block in self.blocks:
             x = block(x, mask)
-        x = F.linear(self.transform_norm(F.gelu(self.transform(x))), self.word.weight, self.bias)
+        # Autocast leaves layer_norm alone, which on CPUs takes no bf16 with weights of f32.
+        x = F.linear(self.transform_norm(F.gelu(self.transform(x)).float()), self.word.weight, self.bias)
         return F.cross_entropy(x.view(-1, x.shape[-1]), labels.view(-1))
 
 
