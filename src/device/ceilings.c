@@ -106,7 +106,8 @@ static void tell(const struct sweep *sweep, const char *precision, const char *i
 
 /* Arithmetic of n threads should be n times that of one. Where it is not, the hypervisor may just have put two of our CPUs on one
  * core, which it does for seconds at a time on some machines: so it is looked at again, a few times. */
-static bool measure_peak(const struct assay_work *work, const struct sweep *sweep, int n_threads, double single, double *rates)
+static bool measure_peak(const struct assay_worker_task *work, const struct sweep *sweep, int n_threads, double single,
+                         double *rates)
 {
     enum { ATTEMPTS = 5, PAUSE_US = 300000 };
     double again[REPETITIONS];
@@ -129,7 +130,7 @@ static void measure_all(struct assay_ceilings *ceilings, const struct assay_mach
         if (!has_features(machine, kernel->features))
             continue;
         struct peak peak = {kernel, step_iterations()};
-        struct assay_work work = {.prepare = peak_prepare, .step = peak_step, .context = &peak};
+        struct assay_worker_task work = {.prepare = peak_prepare, .step = peak_step, .context = &peak};
         for (int n = 1, last = 0; n != last; last = n, n = next_count(n, sweep->n_cpus)) {
             tell(sweep, kernel->precision, kernel->isa, n);
             if (measure_peak(&work, sweep, n, single, rates))

@@ -137,7 +137,7 @@ ASSAY_TEST(workers_measure_or_give_up_together)
 {
     int cpus[2] = {0, 0};
     double rates[3];
-    struct assay_work work = {.step = idle_step};
+    struct assay_worker_task work = {.step = idle_step};
     CHECK(assay_workers_measure(&work, cpus, 2, 2000000, 3, rates));
     for (int i = 0; i < 3; i++)
         CHECK(rates[i] > 0);

@@ -76,7 +76,7 @@ extern const int assay_n_peak_kernels;
 extern void (*const assay_triad_nontemporal)(double *a, const double *b, const double *c, double s, size_t n);
 
 /* ---- workers.c: pinned threads that repeat a piece of work for a given time */
-struct assay_work {
+struct assay_worker_task {
     /* Called in each thread before the first repetition; false cancels all. May be NULL. */
     bool (*prepare)(void *context, int thread);
     /* Does a piece of the work (about 0.1 to 10 ms) and returns how much: operations, bytes. */
@@ -84,8 +84,8 @@ struct assay_work {
     void *context;
 };
 /* Rates of all threads together, one for each repetition of `window_ns`. False if the threads could not be had. */
-bool assay_workers_measure(const struct assay_work *work, const int *cpus, int n_threads, int64_t window_ns, int n_repetitions,
-                           double *rates);
+bool assay_workers_measure(const struct assay_worker_task *work, const int *cpus, int n_threads, int64_t window_ns,
+                           int n_repetitions, double *rates);
 
 /* ---- triad.c */
 

@@ -99,7 +99,7 @@ bool assay_triad_measure(const struct assay_machine *machine, bool nontemporal, 
                           .c = (quad *)(memory + 2 * bytes),
                           .n_quads = bytes / sizeof(quad),
                           .n_threads = n_threads};
-    struct assay_work work = {.prepare = touch, .step = triad_pass, .context = &triad};
+    struct assay_worker_task work = {.prepare = touch, .step = triad_pass, .context = &triad};
     bool measured = assay_workers_measure(&work, cpus, n_threads, window_ns, n_repetitions, rates);
     munmap(memory, 3 * bytes);
     return measured;

@@ -13,7 +13,7 @@
 enum { WAIT, GO, CANCEL };
 
 struct crew {
-    const struct assay_work *work;
+    const struct assay_worker_task *work;
     int64_t window_ns;
     int n_repetitions;
     atomic_int state, n_failed;
@@ -52,7 +52,7 @@ static void *work_loop(void *argument)
 {
     struct worker *worker = argument;
     struct crew *crew = worker->crew;
-    const struct assay_work *work = crew->work;
+    const struct assay_worker_task *work = crew->work;
     pin(worker->cpu);
     while (atomic_load(&crew->state) == WAIT)
         sched_yield();
@@ -77,8 +77,8 @@ static void *work_loop(void *argument)
     return NULL;
 }
 
-bool assay_workers_measure(const struct assay_work *work, const int *cpus, int n_threads, int64_t window_ns, int n_repetitions,
-                           double *rates)
+bool assay_workers_measure(const struct assay_worker_task *work, const int *cpus, int n_threads, int64_t window_ns,
+                           int n_repetitions, double *rates)
 {
     struct crew crew = {.work = work, .window_ns = window_ns, .n_repetitions = n_repetitions};
     if (pthread_barrier_init(&crew.barrier, NULL, (unsigned)n_threads) != 0)

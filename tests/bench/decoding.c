@@ -7,12 +7,10 @@
  * and of STREAM's triad with nontemporal stores, the ceiling of `assay devices`. Prints a line of JSON: the medians over the
  * rounds of a token's time and of the shares, with the least and the most. By hand.
  */
-#include "bench/generation.h"
+#include "bench/child_session.h"
 #include "bench/inputs.h"
 #include "bench/request.h"
 #include "device/internal.h"
-#include "graph/precision.h"
-#include "graph/weight_only.h"
 #include "runtime/registry.h"
 
 #include <stdio.h>
@@ -38,17 +36,6 @@ struct bench {
     struct assay_error err;
 };
 
-static enum assay_status convert(void *context, struct assay_graph *graph, struct assay_error *err)
-{
-    struct bench *b = context;
-    if (!assay_case_converts(&b->c))
-        return ASSAY_OK;
-    if (assay_case_quantizes(&b->c))
-        return assay_graph_convert(graph, b->c.precision, err);
-    return (b->runtime->set_precision ? b->runtime->set_precision
-                                      : assay_graph_set_precision)(graph, assay_dtype_from_word(b->c.precision), err);
-}
-
 static double step_bytes(struct bench *b)
 {
     struct assay_phases phases;
@@ -71,7 +58,7 @@ static double read_share(void *context, int thread)
 
 static struct rates bandwidth(struct bench *b)
 {
-    struct assay_work reading = {.step = read_share, .context = b};
+    struct assay_worker_task reading = {.step = read_share, .context = b};
     struct rates rates = {0};
     int n_threads = (int)b->c.threads;
     if (n_threads > b->n_cpus || !assay_triad_measure(&b->machine, true, b->cpus, n_threads, WINDOW_NS, 1, &rates.triad) ||
@@ -149,8 +136,8 @@ int main(int argc, char **argv)
     struct assay_generator_options options = {
         .runtime = b.runtime,
         .compile = {.platform = &platform, .n_threads = (int)b.c.threads, .isa = "", .optimization = 3},
-        .transform = convert,
-        .context = &b};
+        .transform = session_convert,
+        .context = &(struct session){.c = &b.c, .runtime = b.runtime}};
     double bytes = st ? 0 : step_bytes(&b), seconds[MAX_ROUNDS], of_triad[MAX_ROUNDS], of_read[MAX_ROUNDS];
     if (!st)
         st = assay_generator_open(argv[1], &options, &generator, &b.err);
